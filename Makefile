@@ -1,0 +1,48 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Node, npm and the CDK CLI come from the virtual environment, whatever else the machine has.
+export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+
+.PHONY: help install test test-unit check bench deploy-local pins clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## everything the other commands need: Python packages, Node.js, the CDK CLI
+
+$(VENV)/.installed: requirements.txt pyproject.toml package-lock.json
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, $(PYTHON) is " + sys.version.split()[0] + "; choose another: make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@echo "installing Python packages into $(VENV) (a minute or so, once)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@echo "installing the CDK CLI into node_modules"
+	@npm ci --silent
+	@touch $@
+
+deploy-local: install ## deploy app.py to an AWS on this machine and show the segments
+	@personalize-local run -- tools/deploy-local
+
+test: install ## all tests: unit, and deployments by the real CDK CLI to the local AWS
+	@pytest
+
+test-unit: install ## the unit tests alone
+	@pytest tests/unit
+
+check: install ## ruff, mypy --strict, and the rules that no tool checks
+	@ruff format --check .
+	@ruff check .
+	@mypy
+	@tools/check-layout
+
+bench: install ## speed and size, as ratios from one run
+	@python benchmarks/run.py
+
+pins: ## compile requirements.txt anew from pyproject.toml (needs uv)
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra local --group dev --custom-compile-command "make pins" -o requirements.txt pyproject.toml
+
+clean: ## remove everything that can be made again
+	rm -rf $(VENV) node_modules cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

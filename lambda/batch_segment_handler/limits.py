@@ -1,0 +1,45 @@
+"""The service's limits and name rules, one line each, with their source.
+
+Sources:
+    MODEL: botocore's model of the service, ``personalize/2018-05-22/service-2.json``.
+    LIMITS: https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+    JOB: https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html
+    RECIPES: https://docs.aws.amazon.com/personalize/latest/dg/user-segmentation-recipes.html
+"""
+
+import re
+
+# -- names and ARNs
+
+#: MODEL, shape Name. A job's name ends its ARN and can never be used again: the API has no delete.
+MAX_JOB_NAME_LENGTH = 63
+JOB_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
+#: MODEL, shape Arn.
+MAX_ARN_LENGTH = 256
+#: MODEL, shape S3Location.
+MAX_S3_PATH_LENGTH = 256
+
+# -- the job
+
+#: MODEL, CreateBatchSegmentJob.numResults; LIMITS, "Maximum number of users per segment".
+MAX_RESULTS = 5_000_000
+#: https://docs.aws.amazon.com/personalize/latest/dg/tagging-resources.html (the model's 200 is looser).
+MAX_TAGS = 50
+#: MODEL, shapes TagKey and TagValue; the pattern is written for Python's ``str`` predicates in `is_tag_text`.
+MAX_TAG_KEY_LENGTH = 128
+MAX_TAG_VALUE_LENGTH = 256
+#: LIMITS, "Maximum number of pending or in progress batch segment jobs".
+MAX_JOBS_IN_FLIGHT = 5
+
+# -- the input
+
+#: MODEL, CreateBatchSegmentJob: "can handle up to 50 million records".
+MAX_RECORDS = 50_000_000
+#: LIMITS, "Maximum size of batch segment job input", 1 GB; read as GiB, so that nothing the service might take is refused.
+MAX_INPUT_BYTES = 1024**3
+#: LIMITS, "Maximum number of input files per batch segment job".
+MAX_INPUT_FILES = 1000
+#: RECIPES: the last part of the ARN of each recipe of type USER_SEGMENTATION, and the key its queries have.
+QUERY_KIND_BY_RECIPE = {"aws-item-affinity": "itemId", "aws-item-attribute-affinity": "itemAttributes"}
+#: LIMITS, "Maximum number of queries per input file" for each of the two recipes. Quotas can be raised.
+MAX_QUERIES_PER_FILE = {"itemId": 500, "itemAttributes": 10}

@@ -1,0 +1,16 @@
+"""User segments from Amazon Personalize as part of an AWS CDK stack."""
+
+from batch_segment_handler.segments import Segment, read_segments
+
+from .batch_segment_input import BatchSegmentInput, SegmentQuery
+from .batch_segment_job import BatchSegmentJob
+from .batch_segment_storage import BatchSegmentStorage
+
+__all__ = [
+    "BatchSegmentInput",
+    "BatchSegmentJob",
+    "BatchSegmentStorage",
+    "Segment",
+    "SegmentQuery",
+    "read_segments",
+]

@@ -25,9 +25,10 @@ MAX_S3_PATH_LENGTH = 256
 MAX_RESULTS = 5_000_000
 #: https://docs.aws.amazon.com/personalize/latest/dg/tagging-resources.html (the model's 200 is looser).
 MAX_TAGS = 50
-#: MODEL, shapes TagKey and TagValue; the pattern is written for Python's ``str`` predicates in `is_tag_text`.
+#: MODEL, shapes TagKey and TagValue: ``^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$``.
 MAX_TAG_KEY_LENGTH = 128
 MAX_TAG_VALUE_LENGTH = 256
+TAG_PUNCTUATION = "_ . : / = + - @"
 #: LIMITS, "Maximum number of pending or in progress batch segment jobs".
 MAX_JOBS_IN_FLIGHT = 5
 
@@ -35,7 +36,8 @@ MAX_JOBS_IN_FLIGHT = 5
 
 #: MODEL, CreateBatchSegmentJob: "can handle up to 50 million records".
 MAX_RECORDS = 50_000_000
-#: LIMITS, "Maximum size of batch segment job input", 1 GB; read as GiB, so that nothing the service might take is refused.
+#: LIMITS, "Maximum size of batch segment job input", 1 GB; read as GiB, so that nothing is refused that
+#: the service might take.
 MAX_INPUT_BYTES = 1024**3
 #: LIMITS, "Maximum number of input files per batch segment job".
 MAX_INPUT_FILES = 1000
@@ -43,3 +45,7 @@ MAX_INPUT_FILES = 1000
 QUERY_KIND_BY_RECIPE = {"aws-item-affinity": "itemId", "aws-item-attribute-affinity": "itemAttributes"}
 #: LIMITS, "Maximum number of queries per input file" for each of the two recipes. Quotas can be raised.
 MAX_QUERIES_PER_FILE = {"itemId": 500, "itemAttributes": 10}
+#: Ours: the service documents none. The longest query that can be imagined, 25 filter values of 1000 characters (see
+#: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html), each written as ``\uXXXX``, fits
+#: with room for an expression, and no file makes the reader hold more.
+MAX_QUERY_BYTES = 256 * 1024

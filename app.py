@@ -1,0 +1,160 @@
+#!/usr/bin/env python3
+"""The ready-made app: context in, one stack with one batch segment job out.
+
+cdk deploy -c solution_version_arn=ARN -c queries=FILE
+"""
+
+import difflib
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_s3 as s3
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage
+
+_CONTEXT = {
+    "stack_name": "the stack's name; PersonalizeSegments without it",
+    "solution_version_arn": "the solution version that makes the segments",
+    "solution_arn": "or the solution whose latest ACTIVE version does",
+    "queries": "a local file of queries, one JSON object a line",
+    "input": "or queries in S3: s3://bucket/key.jsonl or s3://bucket/prefix/",
+    "output": "s3://bucket/prefix/ for the segments; a new bucket without it",
+    "role_arn": "the role that Personalize assumes; a new one without it",
+    "filter_arn": "a filter for the users",
+    "num_results": "users per segment, at most",
+    "tags": "tags of the job: key=value,key=value",
+    "job_name": "a name that was never used; derived without it",
+    "trigger": "any text; a change of it starts a new job",
+    "wait_minutes": "minutes to wait until the job is complete, at most 60",
+    "removal_policy": "retain or destroy, for the buckets that are made; retain without it",
+}
+
+
+class PersonalizeSegmentsStack(cdk.Stack):
+    """One job with its buckets and its role."""
+
+    def __init__(self, scope: cdk.App, id: str, context: Mapping[str, str], **kwargs: Any) -> None:
+        """Reads the context, see ``_CONTEXT``."""
+        super().__init__(scope, id, **kwargs)
+        job_input = self._job_input(context)
+        output_bucket, output_prefix = self._bucket_and_key(context, "output")
+        role_arn = context.get("role_arn")
+        storage = BatchSegmentStorage(
+            self,
+            "Storage",
+            input_bucket=None if job_input.existing is None else job_input.existing.bucket,
+            output_bucket=output_bucket,
+            role=None if role_arn is None else iam.Role.from_role_arn(self, "Role", role_arn),
+            removal_policy=self._removal_policy(context),
+        )
+        wait_minutes = _number(context, "wait_minutes")
+        job = BatchSegmentJob(
+            self,
+            "Job",
+            job_input=job_input,
+            solution_version_arn=context.get("solution_version_arn"),
+            solution_arn=context.get("solution_arn"),
+            storage=storage,
+            output_prefix=output_prefix,
+            filter_arn=context.get("filter_arn"),
+            num_results=_number(context, "num_results"),
+            tags=self._tags(context),
+            job_name=context.get("job_name"),
+            trigger=context.get("trigger"),
+            wait_for_completion=None if wait_minutes is None else cdk.Duration.minutes(wait_minutes),
+        )
+        for name, value in {
+            "JobArn": job.batch_segment_job_arn,
+            "JobName": job.job_name,
+            "JobStatus": job.status,
+            "OutputUri": job.output_uri,
+            "SolutionVersionArn": job.solution_version_arn,
+        }.items():
+            cdk.CfnOutput(self, name, value=value)
+
+    def _job_input(self, context: Mapping[str, str]) -> BatchSegmentInput:
+        if ("queries" in context) == ("input" in context):
+            raise ValueError("pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)")
+        if "queries" in context:
+            return BatchSegmentInput.from_asset(context["queries"])
+        bucket, key = self._bucket_and_key(context, "input")
+        assert bucket is not None
+        assert key is not None
+        return BatchSegmentInput.from_bucket(bucket, key)
+
+    def _bucket_and_key(self, context: Mapping[str, str], name: str) -> tuple[s3.IBucket | None, str | None]:
+        uri = context.get(name)
+        if uri is None:
+            return None, None
+        bucket, _, key = uri.removeprefix("s3://").partition("/")
+        if not uri.startswith("s3://") or not bucket or not key:
+            raise ValueError(f"{name}: got {uri!r}, wanted s3://bucket/key")
+        return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
+
+    @staticmethod
+    def _removal_policy(context: Mapping[str, str]) -> cdk.RemovalPolicy:
+        policies = {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
+        got = context.get("removal_policy", "retain")
+        if got not in policies:
+            raise ValueError(f"removal_policy: got {got!r}, wanted retain or destroy")
+        return policies[got]
+
+    @staticmethod
+    def _tags(context: Mapping[str, str]) -> dict[str, str]:
+        tags = {}
+        for pair in filter(None, context.get("tags", "").split(",")):
+            key, equals, value = pair.partition("=")
+            if not equals:
+                raise ValueError(f"tags: got {pair!r}, wanted key=value,key=value")
+            tags[key] = value
+        return tags
+
+
+def _number(context: Mapping[str, str], name: str) -> int | None:
+    value = context.get(name)
+    if value is None:
+        return None
+    try:
+        return int(value)
+    except ValueError:
+        raise ValueError(f"{name}: got {value!r}, wanted a whole number") from None
+
+
+def _context(app: cdk.App) -> dict[str, str]:
+    values: dict[str, Any] = app.node.get_all_context()
+    # What the CLI and feature flags put into the context has a colon, a slash or a dash in its name.
+    for name in values:
+        if name.isidentifier() and name not in _CONTEXT:
+            close = difflib.get_close_matches(name, _CONTEXT, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_CONTEXT)}"
+            raise ValueError(f"unknown context value {name!r}; {hint}")
+    return {name: str(values[name]) for name in _CONTEXT if values.get(name) not in (None, "")}
+
+
+def main() -> None:
+    """Synthesises the stack, or says in one sentence what is wrong with the context."""
+    app = cdk.App()
+    try:
+        context = _context(app)
+        PersonalizeSegmentsStack(
+            app,
+            context.get("stack_name", "PersonalizeSegments"),
+            context,
+            env=cdk.Environment(
+                account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION")
+            ),
+        )
+    except ValueError as error:
+        sys.exit(f"{error}\n\nUsage: cdk deploy -c NAME=VALUE …\n{_usage()}")
+    app.synth()
+
+
+def _usage() -> str:
+    return "\n".join(f"  {name:<21}{meaning}" for name, meaning in _CONTEXT.items())
+
+
+if __name__ == "__main__":
+    main()

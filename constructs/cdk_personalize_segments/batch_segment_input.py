@@ -1,0 +1,177 @@
+"""What a job is asked: queries given inline, in a local file, or in S3 already."""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aws_cdk.aws_s3 as s3
+import aws_cdk.aws_s3_assets as s3_assets
+from batch_segment_handler import queries
+from constructs import Construct
+
+from . import validation
+
+
+@dataclass(frozen=True)
+class SegmentQuery:
+    """One query: one line of the job's input, and one segment of its output.
+
+    Made by `items_like` and `where`.
+    """
+
+    #: The query as the service reads it, for example ``{"itemId": "105"}``.
+    content: Mapping[str, Any] = field()
+
+    @classmethod
+    def items_like(cls, item_id: str) -> "SegmentQuery":
+        """Users with an affinity for an item; for a solution of the Item-Affinity recipe.
+
+        Args:
+            item_id: The item's id as in the Items or Interactions data.
+
+        Raises:
+            ValueError: The id is empty or not a string.
+        """
+        if not isinstance(item_id, str) or not item_id:
+            raise ValueError(f"item_id: got {item_id!r}, wanted a string that is not empty")
+        return cls({"itemId": item_id})
+
+    @classmethod
+    def where(cls, **columns: str | Sequence[str]) -> "SegmentQuery":
+        """Users with an affinity for items of given attributes; for a solution of the Item-Attribute-Affinity recipe.
+
+        Args:
+            **columns: Columns of the Items data and their values. All have to hold; several values for one column are
+                given as a list. Quotes, backslashes and everything else in values are escaped.
+
+        Raises:
+            ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
+        """
+        return cls({"itemAttributes": queries.attribute_expression(columns)})
+
+    def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
+        """The same query with values for the placeholders of the job's filter.
+
+        Args:
+            **values: Names of placeholders, without the ``$``, and their values; several values for one placeholder
+                are given as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
+
+        Raises:
+            ValueError: A value is not a string.
+        """
+        rendered = {}
+        for name, value in values.items():
+            listed = value if isinstance(value, list | tuple) else [value]
+            if not listed or not all(isinstance(one, str) for one in listed):
+                raise ValueError(f"filter value {name}: got {value!r}, wanted a string or a list of strings")
+            rendered[name] = ",".join(queries.quoted(one) for one in listed)
+        return replace(self, content={**self.content, "filterValues": rendered})
+
+
+@dataclass(frozen=True)
+class StagedInput:
+    """An asset that the handler checks, splits and writes to the input bucket at deploy."""
+
+    asset: s3_assets.Asset
+
+
+@dataclass(frozen=True)
+class ExistingInput:
+    """Objects that are in S3 when the stack is deployed."""
+
+    bucket: s3.IBucket
+    key_or_prefix: str
+
+
+class BatchSegmentInput:
+    """The input of a job. Made by `from_queries`, `from_asset` and `from_bucket`."""
+
+    def __init__(self, content: bytes | Path | ExistingInput) -> None:
+        """Use the class methods."""
+        self._content = content
+
+    @classmethod
+    def from_queries(cls, segment_queries: Iterable[SegmentQuery]) -> "BatchSegmentInput":
+        """Queries given in the program, one for each segment.
+
+        Args:
+            segment_queries: At least one; all made by `SegmentQuery.items_like`, or all by `SegmentQuery.where`.
+
+        Raises:
+            ValueError: There is none, or the two kinds are mixed.
+        """
+        content = b"".join(queries.query_line(query.content) for query in segment_queries)
+        if not content:
+            raise ValueError("segment_queries: got none, wanted at least one SegmentQuery")
+        return cls(content)
+
+    @classmethod
+    def from_asset(cls, path: str | Path) -> "BatchSegmentInput":
+        r"""A local file of queries in JSON Lines, checked at synth.
+
+        Args:
+            path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
+                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. How many files the service wants it split into
+                need not be thought of.
+
+        Raises:
+            ValueError: There is no such file.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise ValueError(
+                f"path: got {validation.shown(str(path))}, wanted a file of queries, one JSON object a line"
+            )
+        return cls(file)
+
+    @classmethod
+    def from_bucket(cls, bucket: s3.IBucket, key_or_prefix: str) -> "BatchSegmentInput":
+        """Queries that are in S3 when the stack is deployed. They are never rewritten.
+
+        The bucket has to be in the job's region.
+
+        Args:
+            bucket: The bucket.
+            key_or_prefix: The key of one object, for example ``queries/today.jsonl``, or a prefix that ends in "/",
+                for example ``queries/today/``: then every object under it is input.
+
+        Raises:
+            ValueError: It looks like a folder and does not end in "/".
+        """
+        if not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]:
+            validation.prefix("key_or_prefix", key_or_prefix)
+        validation.s3_key("key_or_prefix", key_or_prefix)
+        return cls(ExistingInput(bucket, key_or_prefix))
+
+    @property
+    def existing(self) -> ExistingInput | None:
+        """The objects that are in S3 already, if that is the kind of this input."""
+        return self._content if isinstance(self._content, ExistingInput) else None
+
+    def bind(self, scope: Construct) -> StagedInput | ExistingInput:
+        """Checks the queries and makes the asset that carries them.
+
+        Args:
+            scope: The job.
+
+        Raises:
+            QueryFileError: A query is at fault; a `ValueError` that names line and column.
+        """
+        content = self._content
+        if isinstance(content, ExistingInput):
+            return content
+        if isinstance(content, Path):
+            return self._checked_asset(scope, content, str(content))
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "queries.jsonl"
+            file.write_bytes(content)
+            # The asset is copied into the assembly before the folder goes.
+            return self._checked_asset(scope, file, "segment_queries")
+
+    @staticmethod
+    def _checked_asset(scope: Construct, file: Path, name: str) -> StagedInput:
+        with file.open("rb") as stream:
+            queries.check_queries([(name, stream)]).raise_if_faulty()
+        return StagedInput(s3_assets.Asset(scope, "Queries", path=str(file)))

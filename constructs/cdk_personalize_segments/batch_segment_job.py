@@ -1,0 +1,269 @@
+"""The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_s3 as s3
+import jsii
+from batch_segment_handler import limits
+from constructs import Construct, IValidation
+
+from . import validation
+from .batch_segment_input import BatchSegmentInput, ExistingInput
+from .batch_segment_storage import BatchSegmentStorage
+from .provider import LONGEST_WAIT, BatchSegmentProvider
+
+RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
+# A derived name is "<prefix>-<12 hex>", and "-<attempt>" of up to three characters after failed ones.
+_LONGEST_NAME_PREFIX = limits.MAX_JOB_NAME_LENGTH - len("-0123456789ab") - len("-99")
+
+
+@jsii.implements(cdk.ITaggableV2)
+class BatchSegmentJob(Construct):
+    """Creates user segments with a batch segment job of Amazon Personalize when the stack is deployed.
+
+    A job runs once. It runs again, as a new job with a new name, when what defines it changes: solution version or
+    solution, filter, number of results, input, output location, keys or `trigger`. Nothing else starts one. Jobs can
+    neither be stopped nor deleted, so deleting the construct leaves the job's record, and with retained buckets the
+    segments, in place.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        job_input: BatchSegmentInput,
+        solution_version_arn: str | None = None,
+        solution_arn: str | None = None,
+        storage: BatchSegmentStorage | None = None,
+        output_prefix: str | None = None,
+        filter_arn: str | None = None,
+        num_results: int | None = None,
+        tags: Mapping[str, str] | None = None,
+        job_name: str | None = None,
+        trigger: str | None = None,
+        wait_for_completion: cdk.Duration | None = None,
+    ) -> None:
+        """Adds the job to the stack.
+
+        Args:
+            scope: The parent construct.
+            id: The construct's id; the job's name is derived from its path.
+            job_input: The queries, one for each segment.
+            solution_version_arn: The solution version that makes the segments, of a USER_SEGMENTATION recipe. Either
+                this or `solution_arn` is needed.
+            solution_arn: The solution whose latest ACTIVE version is taken when the job is created. A later version
+                starts no new job by itself: change `trigger` for that.
+            storage: Buckets and service role; can be shared by jobs. Without it the job makes its own
+                `BatchSegmentStorage`, with the input's bucket as the input bucket where the input is in S3 already.
+            output_prefix: The folder in the output bucket, ending in "/"; segments go to
+                ``<output_prefix><job name>/``. Without it the storage's is used.
+            filter_arn: The filter applied to the users of each segment. Without it users are not filtered.
+            num_results: How many users each segment has at most, 1 to 5,000,000. Without it the service decides.
+            tags: The job's tags, at most 50; ``Tags.of(scope).add(…)`` adds to them. Changed in place.
+            job_name: A name of your own, 1 to 63 letters, digits, hyphens and underscores. Names are never freed by
+                the service, so that a change of what defines the job then needs a new name as well. Without it the
+                name is derived, and a change makes a new job by itself.
+            trigger: Any text; when it changes a new job is started though nothing else has changed. Cannot be used
+                with `job_name`.
+            wait_for_completion: How long the deployment waits for the job, up to one hour (CloudFormation's own
+                limit). The deployment fails when the job fails, and when it is not complete in time. Without it the
+                deployment succeeds as soon as the job is created.
+
+        Raises:
+            ValueError: A value is not as described; the message names the property, what was got and what was wanted.
+        """
+        super().__init__(scope, id)
+        if (solution_version_arn is None) == (solution_arn is None):
+            got = "neither" if solution_arn is None else "both"
+            raise ValueError(f"solution_version_arn, solution_arn: got {got}, wanted one of the two")
+        validation.personalize_arn(self, "solution_version_arn", solution_version_arn)
+        validation.personalize_arn(self, "solution_arn", solution_arn)
+        validation.personalize_arn(self, "filter_arn", filter_arn)
+        validation.num_results(num_results)
+        if job_name is not None:
+            validation.job_name(job_name)
+            if trigger is not None:
+                raise ValueError(
+                    f"trigger: got {validation.shown(trigger)} with job_name {validation.shown(job_name)}, wanted one "
+                    "of the two: names are never freed, so a new job under the same name cannot be had"
+                )
+        if output_prefix is not None:
+            validation.prefix("output_prefix", output_prefix)
+        if wait_for_completion is not None:
+            self._check_wait(wait_for_completion)
+
+        #: The tags of the job (`aws_cdk.ITaggableV2`).
+        self.tag_manager = cdk.TagManager(
+            cdk.TagType.STANDARD,
+            RESOURCE_TYPE,
+            [cdk.CfnTag(key=key, value=value) for key, value in (tags or {}).items()],
+        )
+        self.node.add_validation(_TagsOf(self.tag_manager))
+
+        existing = job_input.existing
+        #: The buckets and the service role.
+        self.storage = storage or BatchSegmentStorage(
+            self, "Storage", input_bucket=None if existing is None else existing.bucket
+        )
+        provider = BatchSegmentProvider.of(self)
+        properties: dict[str, Any] = self._input_properties(job_input, provider)
+
+        output_prefix = output_prefix or self.storage.output_prefix
+        output_path = self.storage.output_bucket.s3_url_for_object(output_prefix)
+        self.storage.allow_writing(output_prefix)
+        self._check_locations(existing, output_prefix)
+
+        if job_name is None:
+            name_prefix = cdk.Names.unique_resource_name(self, max_length=_LONGEST_NAME_PREFIX, separator="-")
+            names = f"{name_prefix}-*"
+            properties["JobNamePrefix"] = name_prefix
+        else:
+            names = job_name
+            properties["JobName"] = job_name
+        stack = cdk.Stack.of(self)
+        provider.allow_job(
+            stack.format_arn(service="personalize", resource="batch-segment-job", resource_name=names),
+            self.tag_manager,
+        )
+        if solution_version_arn is not None:
+            provider.allow_solution_version(solution_version_arn)
+            properties["SolutionVersionArn"] = solution_version_arn
+        else:
+            assert solution_arn is not None
+            provider.allow_solution(solution_arn)
+            properties["SolutionArn"] = solution_arn
+        if filter_arn is not None:
+            provider.allow_filter(filter_arn)
+            properties["FilterArn"] = filter_arn
+        if num_results is not None:
+            properties["NumResults"] = num_results
+        if trigger is not None:
+            properties["Trigger"] = trigger
+        output_key = self.storage.key_of(self.storage.output_bucket)
+        if output_key is not None:
+            properties["OutputKmsKeyArn"] = output_key.key_arn
+        provider.allow_passing(self.storage.role)
+        properties |= {
+            "OutputPath": output_path,
+            "RoleArn": self.storage.role.role_arn,
+            "Tags": self.tag_manager.rendered_tags,
+        }
+        if wait_for_completion is not None:
+            properties["WaitSeconds"] = wait_for_completion.to_seconds()
+
+        self._resource = cdk.CustomResource(
+            self,
+            "Resource",
+            resource_type=RESOURCE_TYPE,
+            service_token=provider.service_token if wait_for_completion is None else provider.waiting_service_token,
+            properties=properties,
+        )
+        self._resource.node.add_dependency(self.storage.policies)
+
+    @property
+    @jsii.member(jsii_name="cdkTagManager")
+    def cdk_tag_manager(self) -> cdk.TagManager:
+        """The tag manager that ``Tags.of(scope).add(…)`` looks for."""
+        return self.tag_manager
+
+    @property
+    def batch_segment_job_arn(self) -> str:
+        """The ARN of the job, known at deploy."""
+        return self._resource.ref
+
+    @property
+    def job_name(self) -> str:
+        """The name of the job, known at deploy."""
+        return self._resource.get_att_string("JobName")
+
+    @property
+    def output_uri(self) -> str:
+        """Where the segments are, ``s3://<bucket>/<prefix><job name>/``, known at deploy.
+
+        For an input ``part-00000.jsonl`` there is an object ``part-00000.jsonl.out``.
+        """
+        return self._resource.get_att_string("OutputUri")
+
+    @property
+    def status(self) -> str:
+        """The job's status as of the deployment; ACTIVE where the deployment waited for completion."""
+        return self._resource.get_att_string("Status")
+
+    @property
+    def solution_version_arn(self) -> str:
+        """The solution version that the job uses, known at deploy; with `solution_arn` the one that was taken."""
+        return self._resource.get_att_string("SolutionVersionArn")
+
+    @property
+    def input_bucket(self) -> s3.IBucket:
+        """The storage's input bucket."""
+        return self.storage.input_bucket
+
+    @property
+    def output_bucket(self) -> s3.IBucket:
+        """The storage's output bucket."""
+        return self.storage.output_bucket
+
+    @property
+    def role(self) -> iam.IRole:
+        """The role that Personalize assumes."""
+        return self.storage.role
+
+    def _input_properties(self, job_input: BatchSegmentInput, provider: BatchSegmentProvider) -> dict[str, Any]:
+        bound = job_input.bind(self)
+        storage = self.storage
+        if isinstance(bound, ExistingInput):
+            path = bound.bucket.s3_url_for_object(bound.key_or_prefix)
+            validation.s3_path("job_input", path)
+            storage.allow_reading(bound.bucket, bound.key_or_prefix)
+            return {"InputPath": path} | self._key_property(storage.key_of(bound.bucket))
+        bucket = storage.input_bucket
+        key = storage.key_of(bucket)
+        storage.allow_reading(bucket, storage.input_prefix)
+        provider.allow_staging(
+            bound.asset.bucket.arn_for_objects(bound.asset.s3_object_key),
+            bucket.arn_for_objects(f"{storage.input_prefix}*"),
+            None if key is None else key.key_arn,
+        )
+        return {
+            "AssetBucket": bound.asset.s3_bucket_name,
+            "AssetKey": bound.asset.s3_object_key,
+            "AssetHash": bound.asset.asset_hash,
+            "InputBucket": bucket.bucket_name,
+            "InputPrefix": storage.input_prefix,
+        } | self._key_property(key)
+
+    @staticmethod
+    def _key_property(key: kms.IKey | None) -> dict[str, Any]:
+        return {} if key is None else {"InputKmsKeyArn": key.key_arn}
+
+    def _check_locations(self, existing: ExistingInput | None, output_prefix: str) -> None:
+        if existing is None:
+            location, bucket, prop = self.storage.input_prefix, self.storage.input_bucket, "input_prefix"
+        else:
+            location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
+        self.storage.check_apart(bucket, location, prop, output_prefix, "output_prefix")
+
+    @staticmethod
+    def _check_wait(wait: cdk.Duration) -> None:
+        if not 0 < wait.to_seconds() <= LONGEST_WAIT.to_seconds():
+            raise ValueError(
+                f"wait_for_completion: got {wait.to_human_string()}, wanted more than nothing and at most "
+                f"{LONGEST_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
+            )
+
+
+@jsii.implements(IValidation)
+class _TagsOf:
+    """The rules for tags, checked when all of them are known."""
+
+    def __init__(self, tag_manager: cdk.TagManager) -> None:
+        self._tag_manager = tag_manager
+
+    def validate(self) -> list[str]:
+        return validation.tags(self._tag_manager.tag_values())

@@ -1,0 +1,233 @@
+"""Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
+
+import json
+from collections.abc import Sequence
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_s3 as s3
+from batch_segment_handler import limits
+from constructs import Construct, DependencyGroup
+
+from . import validation
+
+_SERVICE = "personalize.amazonaws.com"
+#: https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-access.html
+_KEY_ACTIONS_OF_ROLE = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"]
+_KEY_ACTIONS_OF_SERVICE = [*_KEY_ACTIONS_OF_ROLE, "kms:CreateGrant"]
+# What the handler puts between the prefix and the end of an input path: "<job name>/<12 hex of the content>/".
+_LONGEST_STAGED_FOLDER = limits.MAX_JOB_NAME_LENGTH + len("/") + 12 + len("/")
+_LONGEST_BUCKET_NAME = 63
+
+
+class BatchSegmentStorage(Construct):
+    """The input bucket, the output bucket and the service role of one or more batch segment jobs.
+
+    Personalize needs the same permissions twice, in the role's policy and in the policies of the buckets
+    (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html). Both are written out for
+    the prefixes that jobs use and for nothing else; they arrive with the first job that uses them.
+
+    New buckets are encrypted, refuse plain HTTP and public access, and stay when the stack is deleted.
+    """
+
+    def __init__(
+        self,
+        scope: Construct,
+        id: str,
+        *,
+        input_bucket: s3.IBucket | None = None,
+        output_bucket: s3.IBucket | None = None,
+        input_prefix: str = "queries/",
+        output_prefix: str = "segments/",
+        role: iam.IRole | None = None,
+        encryption_key: kms.IKey | None = None,
+        removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
+    ) -> None:
+        """Makes what is not brought along.
+
+        Args:
+            scope: The parent construct.
+            id: The construct's id.
+            input_bucket: The bucket that inline and local queries are written to. Without it a bucket is made.
+            output_bucket: The bucket that segments are written to; may be the input bucket. Without it a bucket is
+                made.
+            input_prefix: The folder in the input bucket, ending in "/". A job's queries go to
+                ``<input_prefix><job name>/``.
+            output_prefix: The folder in the output bucket, ending in "/". A job's segments go to
+                ``<output_prefix><job name>/``.
+            role: The role that Personalize assumes. It must trust ``personalize.amazonaws.com``; permissions are
+                added to it. Without it a role is made that trusts the service for this account and region only.
+            encryption_key: The KMS key of the buckets that are made (SSE-KMS with bucket keys), and the key named in
+                the job's input and output. Without it new buckets use SSE-S3, and a bucket brought along uses its own
+                key.
+            removal_policy: What becomes of the buckets that are made when the stack is deleted.
+
+        Raises:
+            ValueError: A prefix does not end in "/", or input and output prefixes overlap in one bucket.
+        """
+        super().__init__(scope, id)
+        validation.prefix("input_prefix", input_prefix)
+        validation.prefix("output_prefix", output_prefix)
+        self._check_staged_path(input_bucket, input_prefix)
+        if encryption_key is not None:
+            validation.key("encryption_key", encryption_key)
+        #: The folder of the input bucket that staged queries are written to.
+        self.input_prefix = input_prefix
+        #: The folder of the output bucket that jobs write to, unless the job says otherwise.
+        self.output_prefix = output_prefix
+        self._encryption_key = encryption_key
+        #: The bucket that inline and local queries are written to.
+        self.input_bucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
+        #: The bucket that segments are written to.
+        self.output_bucket = output_bucket or self._new_bucket("OutputBucket", removal_policy)
+        self.check_apart(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
+
+        #: The role that Personalize assumes.
+        self.role = role or self._new_role()
+        self._granted: set[tuple[str, ...]] = set()
+        self._dependencies = DependencyGroup()
+
+    def allow_reading(self, bucket: s3.IBucket, key_or_prefix: str) -> None:
+        """Lets Personalize read the input at a key or under a prefix.
+
+        Args:
+            bucket: The bucket of the input.
+            key_or_prefix: An object's key, or a prefix ending in "/".
+        """
+        pattern = f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
+        self._allow("Read", bucket, "s3:GetObject", pattern)
+
+    def allow_writing(self, output_prefix: str) -> None:
+        """Lets Personalize write segments under a prefix of the output bucket.
+
+        Args:
+            output_prefix: The prefix, ending in "/".
+        """
+        self._allow("Write", self.output_bucket, "s3:PutObject", f"{output_prefix}*")
+
+    def key_of(self, bucket: s3.IBucket) -> kms.IKey | None:
+        """The KMS key that a bucket's objects are encrypted with, if there is one."""
+        return bucket.encryption_key or self._encryption_key
+
+    @property
+    def policies(self) -> DependencyGroup:
+        """The policies that must be in place before a job is created."""
+        return self._dependencies
+
+    def check_apart(self, bucket: s3.IBucket, location: str, prop: str, output_prefix: str, output_prop: str) -> None:
+        """Checks that the output is not written where the input is read.
+
+        https://docs.aws.amazon.com/personalize/latest/dg/error-messages.html: the output has to be at a different
+        location, a folder or a bucket, from the input.
+
+        Raises:
+            ValueError: The output lies inside the input, or the input inside the output, of one bucket.
+        """
+        if bucket.node.path != self.output_bucket.node.path and (
+            validation.is_token(bucket.bucket_name)
+            or validation.is_token(self.output_bucket.bucket_name)
+            or bucket.bucket_name != self.output_bucket.bucket_name
+        ):
+            return
+        if validation.is_token(location) or validation.is_token(output_prefix):
+            return
+        if output_prefix.startswith(location) or location.startswith(output_prefix):
+            raise ValueError(
+                f"{output_prop}: got {validation.shown(output_prefix)}, wanted a prefix outside of {prop}, "
+                f"{validation.shown(location)}, in the same bucket: Personalize would read its own output as input"
+            )
+
+    def _allow(self, sid: str, bucket: s3.IBucket, action: str, pattern: str) -> None:
+        for key, resource, act in (
+            ("list", bucket.bucket_arn, "s3:ListBucket"),
+            (pattern, bucket.arn_for_objects(pattern), action),
+        ):
+            if (bucket.node.path, key, act) in self._granted:
+                continue
+            self._granted.add((bucket.node.path, key, act))
+            self._add_to_role([act], [resource])
+            statement = iam.PolicyStatement(
+                principals=[iam.ServicePrincipal(_SERVICE)], actions=[act], resources=[resource]
+            )
+            result = bucket.add_to_resource_policy(statement)
+            if result.statement_added:
+                if result.policy_dependable is not None:
+                    self._dependencies.add(result.policy_dependable)
+            else:
+                self._warn("bucketPolicy", f"the policy of the bucket {bucket.bucket_name}", statement)
+        self._allow_key(bucket)
+
+    def _allow_key(self, bucket: s3.IBucket) -> None:
+        key = self.key_of(bucket)
+        if key is None or (key.node.path, "key") in self._granted:
+            return
+        validation.key("encryption_key", key)
+        self._granted.add((key.node.path, "key"))
+        self._add_to_role(_KEY_ACTIONS_OF_ROLE, [key.key_arn])
+        statement = iam.PolicyStatement(
+            principals=[iam.ServicePrincipal(_SERVICE), iam.ArnPrincipal(self.role.role_arn)],
+            actions=_KEY_ACTIONS_OF_SERVICE,
+            resources=["*"],
+        )
+        if not key.add_to_resource_policy(statement).statement_added:
+            self._warn("keyPolicy", f"the policy of the key {key.key_arn}", statement)
+
+    def _add_to_role(self, actions: Sequence[str], resources: Sequence[str]) -> None:
+        statement = iam.PolicyStatement(actions=actions, resources=resources)
+        result = self.role.add_to_principal_policy(statement)
+        if result.statement_added:
+            if result.policy_dependable is not None:
+                self._dependencies.add(result.policy_dependable)
+        else:
+            self._warn("rolePolicy", f"the policy of the role {self.role.role_arn}", statement)
+
+    def _warn(self, id: str, what: str, statement: iam.PolicyStatement) -> None:
+        statement_json = json.dumps(cdk.Stack.of(self).resolve(statement.to_statement_json()))
+        cdk.Annotations.of(self).add_warning_v2(
+            f"cdk-personalize-segments:{id}",
+            f"{what} is not ours to change; Personalize needs this statement in it: {statement_json}",
+        )
+
+    def _new_bucket(self, id: str, removal_policy: cdk.RemovalPolicy) -> s3.Bucket:
+        key = self._encryption_key
+        return s3.Bucket(
+            self,
+            id,
+            encryption=s3.BucketEncryption.S3_MANAGED if key is None else s3.BucketEncryption.KMS,
+            encryption_key=key,
+            bucket_key_enabled=None if key is None else True,
+            enforce_ssl=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
+            removal_policy=removal_policy,
+        )
+
+    def _new_role(self) -> iam.Role:
+        # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html
+        stack = cdk.Stack.of(self)
+        any_of_ours = stack.format_arn(service="personalize", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME)
+        return iam.Role(
+            self,
+            "Role",
+            description="Personalize reads queries and writes user segments in this role",
+            assumed_by=iam.ServicePrincipal(
+                _SERVICE,
+                conditions={
+                    "StringEquals": {"aws:SourceAccount": stack.account},
+                    "ArnLike": {"aws:SourceArn": any_of_ours},
+                },
+            ),
+        )
+
+    @staticmethod
+    def _check_staged_path(bucket: s3.IBucket | None, prefix: str) -> None:
+        name = None if bucket is None else bucket.bucket_name
+        length_of_name = _LONGEST_BUCKET_NAME if name is None or validation.is_token(name) else len(name)
+        longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - length_of_name - _LONGEST_STAGED_FOLDER
+        if not validation.is_token(prefix) and len(prefix) > longest:
+            raise ValueError(
+                f"input_prefix: got {len(prefix)} characters, wanted at most {longest}: "
+                f"the path of a job's input may have {limits.MAX_S3_PATH_LENGTH}"
+            )

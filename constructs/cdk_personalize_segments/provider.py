@@ -1,0 +1,279 @@
+"""The custom-resource provider: one in a stack, however many jobs the stack has."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_lambda as lambda_
+import aws_cdk.aws_logs as logs
+import aws_cdk.aws_stepfunctions as sfn
+import aws_cdk.custom_resources as cr
+import batch_segment_handler
+import jsii
+from constructs import Construct
+
+_ID = "PersonalizeBatchSegmentProvider"
+_HANDLER = Path(batch_segment_handler.__file__).parent
+_LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
+# The framework's own functions stop after 15 minutes; ours has to be the first to speak.
+_HANDLER_TIMEOUT = cdk.Duration.minutes(14)
+#: CloudFormation waits one hour for a custom resource, and so does the framework at most.
+LONGEST_WAIT = cdk.Duration.hours(1)
+_QUERY_INTERVAL = cdk.Duration.seconds(30)
+
+
+class BatchSegmentProvider(Construct):
+    """What a stack's `BatchSegmentJob` resources share: the handler, CDK's provider framework, their roles and logs.
+
+    The handler's policy names what the stack's jobs need and nothing else. Jobs say what they need through the
+    ``allow_…`` methods; the statements are written when the template is, since tags are known only then.
+    """
+
+    def __init__(self, scope: Construct, id: str) -> None:
+        """Use `of`."""
+        super().__init__(scope, id)
+        self._jobs: dict[str, cdk.TagManager] = {}
+        # Ordered sets of ARNs.
+        self._solutions: dict[str, None] = {}
+        self._listed_solutions: dict[str, None] = {}
+        self._filters: dict[str, None] = {}
+        self._roles: dict[str, None] = {}
+        self._assets: dict[str, None] = {}
+        self._staging: dict[str, None] = {}
+        self._staging_keys: dict[str, None] = {}
+        self._waiting: cr.Provider | None = None
+
+        self._log_group = self._new_log_group("Logs")
+        self._role = self._new_lambda_role("HandlerRole", "Creates batch segment jobs", self._log_group)
+        self._code = lambda_.Code.from_asset(
+            # The package in its parent folder and nothing else of that folder, so that it keeps its name in Lambda.
+            str(_HANDLER.parent),
+            exclude=["/*", f"!/{_HANDLER.name}", "__pycache__", "py.typed"],
+            ignore_mode=cdk.IgnoreMode.GIT,
+        )
+        self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)
+        self._policy = iam.CfnPolicy(
+            self,
+            "HandlerPolicy",
+            policy_name="BatchSegmentJobs",
+            policy_document=cdk.Lazy.uncached_any(_PolicyOf(self)),
+            roles=[self._role.role_name],
+        )
+        self._on_event.node.add_dependency(self._policy)
+        framework_logs = self._new_log_group("FrameworkLogs")
+        framework_role = self._new_lambda_role(
+            "FrameworkRole", "Lets CDK's provider framework call the handler", framework_logs, self._on_event
+        )
+        self._framework_logs = framework_logs
+        #: The service token of jobs that do not wait.
+        self.service_token = cr.Provider(
+            self,
+            "Framework",
+            on_event_handler=self._on_event,
+            # What the framework would be granted by CDK is wider than what it calls.
+            framework_on_event_role=framework_role.without_policy_updates(),
+            log_group=framework_logs,
+        ).service_token
+
+    @classmethod
+    def of(cls, scope: Construct) -> "BatchSegmentProvider":
+        """The provider of the stack that a construct is in, made on first use."""
+        stack = cdk.Stack.of(scope)
+        found = stack.node.try_find_child(_ID)
+        if found is None:
+            return cls(stack, _ID)
+        assert isinstance(found, cls)
+        return found
+
+    @property
+    def waiting_service_token(self) -> str:
+        """The service token of jobs that wait for completion; the first one adds a waiter to the stack."""
+        if self._waiting is None:
+            self._waiting = self._new_waiting_provider()
+        return self._waiting.service_token
+
+    def allow_job(self, arn: str, tags: cdk.TagManager) -> None:
+        """Lets the handler create, describe and tag the jobs whose ARNs match a pattern."""
+        self._jobs[arn] = tags
+
+    def allow_solution_version(self, *arns: str) -> None:
+        """Lets the handler look at a solution version and use it."""
+        self._solutions |= dict.fromkeys(arns)
+
+    def allow_solution(self, arn: str) -> None:
+        """Lets the handler look for the latest version of a solution and use it."""
+        self._listed_solutions[arn] = None
+        self.allow_solution_version(f"{arn}/*")
+
+    def allow_filter(self, arn: str) -> None:
+        """Lets the handler look at a filter."""
+        self._filters[arn] = None
+
+    def allow_passing(self, role: iam.IRole) -> None:
+        """Lets the handler hand a role to Personalize."""
+        self._roles[role.role_arn] = None
+
+    def allow_staging(self, asset_arn: str, input_arn: str, key_arn: str | None) -> None:
+        """Lets the handler read one asset and write it under the input prefix.
+
+        Args:
+            asset_arn: The asset's object.
+            input_arn: The objects of the input prefix.
+            key_arn: The KMS key of the input bucket, if it has one.
+        """
+        self._assets[asset_arn] = None
+        self._staging[input_arn] = None
+        if key_arn is not None:
+            self._staging_keys[key_arn] = None
+
+    def statements(self) -> Iterator[iam.PolicyStatement]:
+        """What the handler may do, for the jobs that the stack has.
+
+        https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html names the
+        resource of each action. It lists only the job for CreateBatchSegmentJob; AWS's own solution grants it on the
+        solution too, so that either answer works.
+        """
+        jobs = list(self._jobs)
+        solutions = list(self._solutions)
+        # A tag that leaves the template with the last of them still has to be taken off.
+        yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
+        yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions])
+        tagged = [arn for arn, tags in self._jobs.items() if tags.has_tags()]
+        if tagged:
+            yield _allow(["personalize:TagResource"], tagged)
+        yield _allow(["personalize:DescribeSolutionVersion"], solutions)
+        if self._listed_solutions:
+            yield _allow(["personalize:ListSolutionVersions"], list(self._listed_solutions))
+        if self._filters:
+            yield _allow(["personalize:DescribeFilter"], list(self._filters))
+        yield _allow(
+            ["iam:PassRole"],
+            list(self._roles),
+            {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}},
+        )
+        if self._assets:
+            yield _allow(["s3:GetObject"], list(self._assets))
+            yield _allow(["s3:PutObject"], list(self._staging))
+        if self._staging_keys:
+            # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html: Decrypt is for the parts
+            # of a multipart upload.
+            yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
+
+    def _new_waiting_provider(self) -> cr.Provider:
+        log_group = self._log_group
+        is_complete_role = self._new_lambda_role("IsCompleteRole", "Looks whether jobs are complete", log_group)
+        is_complete = self._new_function(
+            "IsComplete", "is_complete", is_complete_role, log_group, cdk.Duration.minutes(1)
+        )
+        describe = iam.CfnPolicy(
+            self,
+            "IsCompletePolicy",
+            policy_name="BatchSegmentJobs",
+            policy_document=cdk.Lazy.uncached_any(_DescribingPolicyOf(self)),
+            roles=[is_complete_role.role_name],
+        )
+        is_complete.node.add_dependency(describe)
+        on_event_role = self._new_lambda_role(
+            "WaitingFrameworkRole",
+            "Lets CDK's provider framework call the handler and start to wait",
+            self._framework_logs,
+            self._on_event,
+        )
+        waiter_role = self._new_lambda_role(
+            "WaiterRole",
+            "Lets CDK's provider framework look whether jobs are complete",
+            self._framework_logs,
+            is_complete,
+        )
+        provider = cr.Provider(
+            self,
+            "WaitingFramework",
+            on_event_handler=self._on_event,
+            is_complete_handler=is_complete,
+            framework_on_event_role=on_event_role.without_policy_updates(),
+            framework_complete_and_timeout_role=waiter_role.without_policy_updates(),
+            log_group=self._framework_logs,
+            query_interval=_QUERY_INTERVAL,
+            total_timeout=LONGEST_WAIT,
+        )
+        state_machine = provider.node.find_child("waiter-state-machine").node.default_child
+        assert isinstance(state_machine, sfn.CfnStateMachine)
+        start_waiting = iam.CfnPolicy(
+            self,
+            "WaitingFrameworkPolicy",
+            policy_name="Waiter",
+            policy_document=iam.PolicyDocument(statements=[_allow(["states:StartExecution"], [state_machine.ref])]),
+            roles=[on_event_role.role_name],
+        )
+        provider.node.find_child("framework-onEvent").node.add_dependency(start_waiting)
+        return provider
+
+    def _new_function(
+        self, id: str, handler: str, role: iam.IRole, log_group: logs.ILogGroup, timeout: cdk.Duration
+    ) -> lambda_.Function:
+        return lambda_.Function(
+            self,
+            id,
+            description=f"Batch segment jobs of Amazon Personalize: {handler} ({cdk.Stack.of(self).node.path})"[:256],
+            runtime=lambda_.Runtime.PYTHON_3_14,
+            code=self._code,
+            handler=f"batch_segment_handler.handler.{handler}",
+            role=role,
+            log_group=log_group,
+            timeout=timeout,
+            # Streaming a gigabyte from one bucket to another needs little; the CPU share comes with the memory.
+            memory_size=512,
+        )
+
+    def _new_log_group(self, id: str) -> logs.LogGroup:
+        return logs.LogGroup(self, id, retention=_LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
+
+    def _new_lambda_role(
+        self, id: str, description: str, log_group: logs.ILogGroup, *called: lambda_.IFunction
+    ) -> iam.Role:
+        # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups.html: the log group is
+        # there already, so the role need not create one.
+        statements = [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group.log_group_arn}"])]
+        if called:
+            # GetFunction: the framework waits for a function that Lambda has put to sleep.
+            arns = [function.function_arn for function in called]
+            statements.append(_allow(["lambda:InvokeFunction", "lambda:GetFunction"], arns))
+        return iam.Role(
+            self,
+            id,
+            description=description,
+            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            inline_policies={"Lambda": iam.PolicyDocument(statements=statements)},
+        )
+
+    def describing_statements(self) -> Iterator[iam.PolicyStatement]:
+        """What the function that looks at jobs may do."""
+        yield _allow(["personalize:DescribeBatchSegmentJob"], list(self._jobs))
+
+
+def _allow(
+    actions: Sequence[str], resources: Sequence[str], conditions: dict[str, Any] | None = None
+) -> iam.PolicyStatement:
+    return iam.PolicyStatement(actions=actions, resources=resources, conditions=conditions)
+
+
+@jsii.implements(cdk.IAnyProducer)
+class _PolicyOf:
+    """The handler's policy, as it stands when the template is written."""
+
+    def __init__(self, provider: BatchSegmentProvider) -> None:
+        self._provider = provider
+
+    def produce(self, _context: cdk.IResolveContext) -> Any:
+        return iam.PolicyDocument(statements=list(self._provider.statements()))
+
+
+@jsii.implements(cdk.IAnyProducer)
+class _DescribingPolicyOf:
+    def __init__(self, provider: BatchSegmentProvider) -> None:
+        self._provider = provider
+
+    def produce(self, _context: cdk.IResolveContext) -> Any:
+        return iam.PolicyDocument(statements=list(self._provider.describing_statements()))

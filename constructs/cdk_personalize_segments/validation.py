@@ -1,0 +1,161 @@
+"""Checks of what a user passed, at synth. Tokens are let through: the handler and the service see their values.
+
+Every error names the property, what was got and what was wanted.
+"""
+
+import re
+import unicodedata
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+import aws_cdk.aws_kms as kms
+from batch_segment_handler import limits
+from constructs import Construct
+
+# arn:<partition>:personalize:<region>:<account>:<resource>, as in the service authorization reference.
+_ARN = re.compile(r"arn:[a-z\d-]+:personalize:(?P<region>[a-z\d-]*):(?P<account>\d*):(?P<resource>.+)")
+_FORM_OF_RESOURCE = {
+    "solution_arn": ("a solution ARN", "solution/<name>"),
+    "solution_version_arn": ("a solution version ARN", "solution/<name>/<version id>"),
+    "filter_arn": ("a filter ARN", "filter/<name>"),
+}
+_KIND_OF_RESOURCE = [
+    (re.compile(r"solution/[^/]+"), "solution_arn"),
+    (re.compile(r"solution/[^/]+/[^/]+"), "solution_version_arn"),
+    (re.compile(r"filter/[^/]+"), "filter_arn"),
+]
+_KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/.+")
+
+
+def is_token(value: object) -> bool:
+    """Whether the value is known only at deploy."""
+    return cdk.Token.is_unresolved(value)
+
+
+def job_name(name: str) -> None:
+    """Checks an explicit job name against the service's rule."""
+    if is_token(name):
+        return
+    if not limits.JOB_NAME.fullmatch(name) or len(name) > limits.MAX_JOB_NAME_LENGTH:
+        raise ValueError(
+            f"job_name: got {shown(name)} ({len(name)} characters), wanted 1 to {limits.MAX_JOB_NAME_LENGTH} "
+            "letters, digits, hyphens or underscores, the first one a letter or a digit"
+        )
+
+
+def num_results(number: int | float | None) -> None:
+    """Checks the number of users per segment."""
+    if number is None or is_token(number):
+        return
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= limits.MAX_RESULTS:
+        raise ValueError(f"num_results: got {number!r}, wanted a whole number from 1 to {limits.MAX_RESULTS:,}")
+
+
+def personalize_arn(scope: Construct, prop: str, arn: str | None) -> None:
+    """Checks the ARN of a solution, solution version or filter: its kind, and that it is of the stack's own place.
+
+    Args:
+        scope: The construct whose stack the job is in.
+        prop: ``"solution_arn"``, ``"solution_version_arn"`` or ``"filter_arn"``.
+        arn: What was passed for it.
+    """
+    if arn is None or is_token(arn):
+        return
+    name, form = _FORM_OF_RESOURCE[prop]
+    wanted = f"wanted {name}, arn:<partition>:personalize:<region>:<account>:{form}"
+    match = _ARN.fullmatch(arn)
+    if match is None or len(arn) > limits.MAX_ARN_LENGTH:
+        raise ValueError(f"{prop}: got {shown(arn)}, {wanted}, at most {limits.MAX_ARN_LENGTH} characters")
+    got = next((kind for form_of, kind in _KIND_OF_RESOURCE if form_of.fullmatch(match["resource"])), None)
+    if got != prop:
+        if got is None:
+            raise ValueError(f"{prop}: got {shown(arn)}, {wanted}")
+        hint = " (or pass it as solution_arn: the latest ACTIVE version is taken)" if got == "solution_arn" else ""
+        raise ValueError(f"{prop}: got {_FORM_OF_RESOURCE[got][0]}, {shown(arn)}; {wanted}{hint}")
+    stack = cdk.Stack.of(scope)
+    for part, of_stack in (("region", stack.region), ("account", stack.account)):
+        if not is_token(of_stack) and match[part] != of_stack:
+            raise ValueError(
+                f"{prop}: got {part} {match[part]!r} in {shown(arn)}, wanted {of_stack!r}, the {part} of the stack "
+                f"{stack.node.path!r}: Personalize takes only what is in the job's own region and account"
+            )
+
+
+def key(prop: str, value: kms.IKey) -> None:
+    """Checks a KMS key; the service takes no alias (botocore's model, shape KmsKeyArn)."""
+    arn = value.key_arn
+    # An alias is a key to CDK's types, and its ARN a token.
+    if isinstance(getattr(value, "alias_name", None), str) or not (is_token(arn) or _KEY_ARN.fullmatch(arn)):
+        raise ValueError(
+            f"{prop}: got {shown(value.node.path if is_token(arn) else arn)}, wanted a key, "
+            "arn:<partition>:kms:<region>:<account>:key/<id>, and not an alias: Personalize resolves none"
+        )
+
+
+def prefix(prop: str, value: str) -> None:
+    """Checks a key prefix that stands for a folder.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html: S3 is prefix based, so that
+    ``folder`` also matches ``folder_test/``.
+    """
+    if is_token(value):
+        return
+    if not value.endswith("/"):
+        raise ValueError(
+            f"{prop}: got {shown(value)}, wanted a prefix that ends in '/': "
+            f"without it, {shown(value + '_test/')} would match as well"
+        )
+    s3_key(prop, value)
+
+
+def s3_key(prop: str, value: str) -> None:
+    """Checks what every key and prefix has to be."""
+    if is_token(value):
+        return
+    if not value or value.startswith("/") or not value.isprintable() or any(part in value for part in ("*", "?", "${")):
+        raise ValueError(
+            f"{prop}: got {shown(value)}, wanted a key without a leading '/', without control characters, and "
+            "without '*', '?' and '${', which mean something else in the policies that name it"
+        )
+
+
+def s3_path(prop: str, path: str) -> None:
+    """Checks the length of an ``s3://`` path (botocore's model, shape S3Location)."""
+    if not is_token(path) and len(path) > limits.MAX_S3_PATH_LENGTH:
+        raise ValueError(
+            f"{prop}: got a path of {len(path)} characters, {shown(path)}, wanted at most {limits.MAX_S3_PATH_LENGTH}"
+        )
+
+
+def tags(values: Mapping[str, str]) -> list[str]:
+    """Checks tags against the service's rules.
+
+    Returns:
+        One sentence for each fault.
+    """
+    faults = []
+    if len(values) > limits.MAX_TAGS:
+        faults.append(f"tags: got {len(values)}, wanted at most {limits.MAX_TAGS} on one job")
+    for key, value in values.items():
+        if not is_token(key) and not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
+            faults.append(
+                f"tags: got the key {shown(key)}, wanted 1 to {limits.MAX_TAG_KEY_LENGTH} "
+                f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
+            )
+        if not is_token(value) and not (len(value) <= limits.MAX_TAG_VALUE_LENGTH and _is_tag_text(value)):
+            faults.append(
+                f"tags: got {shown(value)} for the key {shown(key)}, wanted at most {limits.MAX_TAG_VALUE_LENGTH} "
+                f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
+            )
+    return faults
+
+
+def _is_tag_text(text: str) -> bool:
+    # The model's pattern is written with \p{L}\p{Z}\p{N}, which Python's `re` does not know.
+    return all(character in limits.TAG_PUNCTUATION or unicodedata.category(character)[0] in "LZN" for character in text)
+
+
+def shown(value: str) -> str:
+    """A value as an error message shows it: quoted, control characters escaped, at most 200 characters."""
+    text = repr(value)
+    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,0 +1,176 @@
+"""The service's expressions: which items ``itemAttributes`` asks for, which placeholders a filter has.
+
+Sources:
+    INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
+    FILTER: https://docs.aws.amazon.com/personalize/latest/dg/creating-filter-expressions.html
+    RUNTIME: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+_GRAMMAR = 'ITEMS.<column> = "<value>", joined by AND'
+#: A name of a schema's field: https://avro.apache.org/docs/current/specification/#names
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
+_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'"
+_STEPS = (
+    ("ITEMS.<column>", re.compile(rf"(ITEMS)\s*+\.\s*+({_NAME.pattern})", re.I | re.A)),
+    ("=", re.compile(r"=(?!=)")),
+    ("a value in double quotes", re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|[-+]?+\.?+\d[\d.eE+-]*+", re.S)),
+    ("AND", re.compile(r"AND\b", re.I)),
+)
+#: What filters know, and segments are not said to.
+_UNDOCUMENTED = re.compile(r"(?:OR|NOT|IN|LIKE|BETWEEN|IS|CONTAINS)\b|[<>]=?|!=|\(|\|\|?|&&", re.I)
+_WORD = re.compile(r"[\w.$-]++|.", re.S)
+_SPACE = re.compile(r"\s*+")
+
+
+class ExpressionError(ValueError):
+    """An expression that is none.
+
+    Attributes:
+        at: The offset of the character at fault.
+        reason: What was wanted there, and what was got.
+    """
+
+    def __init__(self, at: int, reason: str) -> None:
+        super().__init__(f"column {at + 1}: {reason}")
+        self.at = at
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """What an expression says.
+
+    Attributes:
+        conditions: Column and value of each condition, up to an operator that is not documented.
+        warnings: Offset and reason of each thing that is not documented.
+    """
+
+    conditions: list[tuple[str, str]]
+    warnings: list[tuple[int, str]]
+
+
+def parse_expression(expression: str) -> Expression:
+    """Reads the expression of an ``itemAttributes`` query: ``ITEMS.<column> = "<value>"``, joined by ``AND``.
+
+    That is all that is documented (INPUT): "batch segment input expressions support only the = symbol for equality for
+    string matching". Operators that filters know (``OR``, ``IN``, ``<``, …) get a warning, and an expression is not
+    read on after one.
+
+    Raises:
+        ExpressionError: It is nothing of the kind; the message names the column.
+    """
+    read = Expression([], [])
+    at, column = 0, ""
+    for wanted, pattern in itertools.cycle(_STEPS):
+        at = _past_space(expression, at)
+        if at == len(expression) and wanted == "AND":
+            return read
+        match = pattern.match(expression, at)
+        if match is None:
+            if operator := _UNDOCUMENTED.match(expression, at):
+                reason = f"{excerpt(operator[0])} is not documented for segments and may be refused"
+                read.warnings.append((at, f"{reason}: an expression is {_GRAMMAR}"))
+                return read
+            word = _WORD.match(expression, at)
+            got = "the end" if word is None else "a quote that is not closed" if word[0] in "\"'" else excerpt(word[0])
+            raise ExpressionError(at, f"wanted {wanted}, got {got}: an expression is {_GRAMMAR}")
+        if wanted == "ITEMS.<column>":
+            column = match[2]
+        elif wanted == "a value in double quotes":
+            value = re.sub(r"\\(.)", r"\1", match[0][1:-1], flags=re.S) if match[0][0] in "\"'" else match[0]
+            read.conditions.append((column, value))
+        read.warnings.extend((at + offset, reason) for offset, reason in _doubts(match, wanted))
+        at = match.end()
+    raise AssertionError("unreachable")
+
+
+def _past_space(text: str, at: int) -> int:
+    space = _SPACE.match(text, at)
+    return space.end() if space else at
+
+
+def _doubts(match: re.Match[str], wanted: str) -> Iterable[tuple[int, str]]:
+    text = match[0]
+    if wanted == "ITEMS.<column>" and match[1] != "ITEMS":
+        yield 0, f"{excerpt(match[1])}: the documentation writes ITEMS"
+    elif wanted == "AND" and text != "AND":
+        yield 0, f"{excerpt(text)}: the documentation writes AND"
+    elif wanted == "a value in double quotes":
+        if text[0] != '"':
+            yield 0, "a value without double quotes: the documentation has none"
+        elif text == '""':
+            yield 0, "an empty value"
+        elif single := re.search(r"(?<!\\)(?:\\\\)*+(')", text):
+            yield single.start(1), "a single quote: the documentation puts a backslash before it"
+
+
+def quoted(value: str) -> str:
+    r"""Writes a value of an expression or of a filter's placeholder: ``Men's`` as ``"Men\'s"``.
+
+    Quotes, single ones too, and backslashes get a backslash before them (INPUT).
+    """
+    return '"' + re.sub(r"""["'\\]""", r"\\\g<0>", value) + '"'
+
+
+def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
+    """Writes the expression of an ``itemAttributes`` query.
+
+    Args:
+        columns: The value, or the values, that each column of the Items dataset has to have. Only text: the service
+            documents nothing else (INPUT), and how a number is written only its dataset knows.
+
+    Returns:
+        For example ``ITEMS.genres = "Comedy" AND ITEMS.genres = "Action"``.
+
+    Raises:
+        ValueError: There is no column or no value, a column's name is no name of a schema's field, or a value is empty
+            or no text.
+    """
+    conditions = []
+    for column, values in columns.items():
+        if not isinstance(column, str) or not _NAME.fullmatch(column):
+            wanted = "a name of letters, digits and underscores, not starting with a digit, without ITEMS."
+            raise ValueError(f"column: wanted {wanted}, got {excerpt(column)}")
+        listed = [*values] if isinstance(values, list | tuple) else [values]
+        for value in listed:
+            if not isinstance(value, str) or not value:
+                raise ValueError(f"column {column[:40]}: wanted text, got {excerpt(value)}")
+            conditions.append(f"ITEMS.{column} = {quoted(value)}")
+        if not listed:
+            raise ValueError(f"column {column[:40]}: wanted at least one value, got none")
+    if not conditions:
+        raise ValueError("columns: wanted at least one, got none")
+    return " AND ".join(conditions)
+
+
+_FILTER_TOKEN = re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
+
+
+def filter_placeholders(expression: str, *, required_only: bool = False) -> frozenset[str]:
+    """The placeholders of a filter's expression: ``$GENRE`` gives ``GENRE`` (FILTER); within quotes it is text.
+
+    Args:
+        expression: The filter's expression.
+        required_only: Leaves out those of ``EXCLUDE`` parts, whose values can be omitted; that part of the filter is
+            then not used (RUNTIME, ``filterValues``).
+    """
+    names, including = set(), True
+    for token in _FILTER_TOKEN.finditer(expression):
+        if token[2]:
+            including = token[2].upper() == "INCLUDE"
+        elif token[1] and (including or not required_only):
+            names.add(token[1])
+    return frozenset(names)
+
+
+def excerpt(value: object) -> str:
+    """Shows a little of somebody's data in a message: 20 characters, those escaped that cannot be seen."""
+    if not isinstance(value, str):
+        return f"a value of type {type(value).__name__}"
+    return repr(value if len(value) <= 20 else f"{value[:19]}…")

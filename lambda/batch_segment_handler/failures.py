@@ -1,0 +1,162 @@
+"""Which failure means what: wait for it to pass, or tell the user.
+
+Operations and errors: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchSegmentJob.html.
+"""
+
+import random
+import re
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import limits
+from .log import log
+
+T = TypeVar("T")
+
+#: A role or policy made seconds ago is not in force everywhere; AWS's own notebooks sleep for a minute
+#: (aws-samples/amazon-personalize-samples, user_segmentation_example.ipynb).
+LONGEST_PROPAGATION = 120.0
+# What an answer says when it may be for want of a permission: the role cannot be assumed, the role's policy or the
+# bucket's policy is not there. Seen: "Insufficient privileges for accessing data in S3. Please look at … and fix bucket
+# policy on <bucket>".
+_MAY_BE_PROPAGATION = re.compile(r"privilege|permission|assum|access denied|not authorized|bucket policy|trust", re.I)
+_ACCESS_DENIED = {"AccessDenied", "AccessDeniedException", "403"}
+_BUSY = {
+    "LimitExceededException": (
+        f"the service's limit was reached (it runs {limits.MAX_JOBS_IN_FLIGHT} batch segment jobs at once): deploy "
+        "again when other jobs are complete, or let this one depend on another that has wait_for_completion"
+    ),
+    "ResourceInUseException": "the solution version or the filter is still being made: deploy again when it is ACTIVE",
+}
+#: CloudFormation takes 4 KB of Reason, of which the framework's stack trace and CDK's words need a part.
+_LONGEST_MESSAGE = 2500
+
+
+class JobError(Exception):
+    """A failure in words for the user; what CloudFormation shows."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…")
+
+
+class Patience:
+    """How long this invocation may still wait for something to pass.
+
+    Counted in waits, and not by the clock alone, so that waits can be scaled where nothing real is waited for.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        """Starts to count.
+
+        Args:
+            seconds: How long to wait in all, for whatever reason.
+        """
+        self._ends = time.monotonic() + seconds
+        self._propagation = min(seconds, LONGEST_PROPAGATION)
+        self._left = seconds
+        self.waited = 0.0
+
+    def wait(self, seconds: float, *, for_propagation: bool) -> bool:
+        """Waits, if there is time for it.
+
+        Args:
+            seconds: How long.
+            for_propagation: Whether it is a permission that is waited for; only two minutes are spent on that.
+
+        Returns:
+            False if there was no time left, without having waited.
+        """
+        left = min(self._left, self._ends - time.monotonic())
+        if for_propagation:
+            left = min(left, self._propagation)
+        if left <= 0:
+            return False
+        seconds = min(seconds, left)
+        time.sleep(seconds)
+        self._left -= seconds
+        self.waited += seconds
+        if for_propagation:
+            self._propagation -= seconds
+        return True
+
+
+def call(operation: Callable[..., T], patience: Patience, **request: Any) -> T:
+    """Calls the service, again and again while the answer may pass by itself.
+
+    Args:
+        operation: A method of a boto3 client.
+        patience: How long to go on.
+        **request: The method's arguments.
+
+    Raises:
+        JobError: It did not pass in time; the message says what was waited for and how long.
+        ClientError: Any other answer.
+        BotoCoreError: There was no answer; boto3 has tried several times.
+    """
+    attempt = 0
+    while True:
+        try:
+            return operation(**request)
+        except ClientError as error:
+            code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+            propagation = code in _ACCESS_DENIED or (
+                code == "InvalidInputException" and _MAY_BE_PROPAGATION.search(message) is not None
+            )
+            if not propagation and code not in _BUSY:
+                raise
+            attempt += 1
+            if patience.wait(_backoff(attempt, longest=15 if propagation else 60), for_propagation=propagation):
+                log("waited", operation=error.operation_name, error=code, message=message, attempt=attempt)
+                continue
+            log("gave up", operation=error.operation_name, error=code, message=message, attempts=attempt)
+            hint = _BUSY.get(code, "check the policies of the role and of the buckets")
+            raise JobError(
+                f"{error.operation_name} was refused for {patience.waited:.0f} seconds with {code}: {message} - {hint}"
+            ) from error
+
+
+def _backoff(attempt: int, longest: float) -> float:
+    # "Equal jitter": never so short that it is no wait, never the same for jobs that started together.
+    ceiling = min(longest, 2.0**attempt)
+    return ceiling / 2 + random.uniform(0, ceiling / 2)
+
+
+def explain(error: Exception, properties: dict[str, Any]) -> JobError:
+    """A failure in words that name the property to change.
+
+    Args:
+        error: What was raised.
+        properties: The resource's properties.
+    """
+    if isinstance(error, JobError):
+        return error
+    if isinstance(error, ClientError):
+        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+        hint = _hint(code, properties)
+        return JobError(f"{error.operation_name} failed with {code}: {message}{f' - {hint}' if hint else ''}")
+    if isinstance(error, BotoCoreError):
+        return JobError(f"no answer from AWS: {error}")
+    return JobError(f"{type(error).__name__}: {error}")
+
+
+def _hint(code: str, properties: dict[str, Any]) -> str:
+    if code == "ResourceNotFoundException":
+        named = {
+            "solution_version_arn": properties.get("SolutionVersionArn"),
+            "solution_arn": properties.get("SolutionArn"),
+            "filter_arn": properties.get("FilterArn"),
+        }
+        given = ", ".join(f"{prop} {arn}" for prop, arn in named.items() if arn)
+        return f"does it exist in this region and account? {given}"
+    if code == "TooManyTagsException":
+        return f"tags: wanted at most {limits.MAX_TAGS}"
+    if code == "InvalidInputException":
+        return "what was sent: " + ", ".join(
+            f"{name}={properties[name]}"
+            for name in ("SolutionVersionArn", "SolutionArn", "FilterArn", "NumResults", "OutputPath", "RoleArn")
+            if name in properties
+        )
+    return ""

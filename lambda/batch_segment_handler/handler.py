@@ -1,0 +1,113 @@
+"""The functions that CDK's provider framework calls: CloudFormation's words in, our words out.
+
+https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.html#provider-framework
+"""
+
+import time
+from typing import Any
+
+from .failures import JobError, Patience, explain
+from .job import ACTIVE, UNKNOWN, BatchSegmentJob, failure_reason, has_failed, tags_of
+from .log import log
+
+Event = dict[str, Any]
+
+# What is left of the Lambda's time to say why it gave up.
+_TIME_TO_ANSWER = 20
+# CloudFormation waits an hour for the answer, counted from before we are called; ours has to come first.
+_CLOUDFORMATION_WAITS = 3600 - 120
+
+
+def on_event(event: Event, context: Any) -> Event:
+    """Starts, keeps or forgets the job.
+
+    Args:
+        event: CloudFormation's request, with the properties all as strings.
+        context: The Lambda's context.
+
+    Returns:
+        ``PhysicalResourceId`` (the job's ARN), ``Data``, and ``Deadline`` where `is_complete` has something to wait
+        for.
+
+    Raises:
+        JobError: The resource cannot be had; the message is what the user sees.
+    """
+    request_type = event["RequestType"]
+    log("received", request=request_type, resource=event["LogicalResourceId"], id=event.get("PhysicalResourceId"))
+    if request_type == "Delete":
+        return on_delete(event)
+    patience = Patience(context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER)
+    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], patience)
+    started = time.time()
+    try:
+        answer = on_create(job) if request_type == "Create" else on_update(job, event)
+    except Exception as error:
+        explained = explain(error, event["ResourceProperties"])
+        log("failed", request=request_type, resource=event["LogicalResourceId"], error=str(explained))
+        # Without the chain, which Lambda would put before the words that matter.
+        raise explained from None
+    wait = event["ResourceProperties"].get("WaitSeconds")
+    if wait is not None and _goes_on(answer["Data"]["Status"]):
+        answer["Deadline"] = int(min(started + float(wait), started + _CLOUDFORMATION_WAITS))
+    return answer
+
+
+def on_create(job: BatchSegmentJob) -> Event:
+    """A new resource: the job is created, or adopted when the event is delivered again."""
+    return job.start(accept_failed=False)
+
+
+def on_update(job: BatchSegmentJob, event: Event) -> Event:
+    """A changed resource: the same job if what defines it is the same, else another one."""
+    name = event["PhysicalResourceId"].rpartition("/")[2]
+    if job.is_named(name):
+        return job.keep(name, tags_of(event.get("OldResourceProperties") or {}))
+    return job.start(accept_failed=True)
+
+
+def on_delete(event: Event) -> Event:
+    """A resource that goes: jobs can be neither stopped nor deleted, so nothing is called and nothing can fail."""
+    log("forgotten", id=event["PhysicalResourceId"])
+    return {"PhysicalResourceId": event["PhysicalResourceId"]}
+
+
+def is_complete(event: Event, context: Any) -> Event:
+    """Looks whether the job is ACTIVE.
+
+    Args:
+        event: CloudFormation's request with what `on_event` returned.
+        context: The Lambda's context.
+
+    Returns:
+        ``IsComplete``, and ``Data`` when it is.
+
+    Raises:
+        JobError: The job failed, or is not complete in time.
+    """
+    if event["RequestType"] == "Delete" or "Deadline" not in event:
+        return {"IsComplete": True}
+    patience = Patience(context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER)
+    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], patience)
+    arn = event["PhysicalResourceId"]
+    name = arn.rpartition("/")[2]
+    try:
+        description = job.describe(name)
+    except Exception as error:
+        raise explain(error, event["ResourceProperties"]) from None
+    status = UNKNOWN if description is None else description["status"]
+    if status == ACTIVE:
+        log("complete", job=name)
+        return {"IsComplete": True, "Data": {"Status": status}}
+    if description is not None and has_failed(status):
+        raise JobError(f"the job {name} ended {status}: {failure_reason(description)}")
+    if time.time() > event["Deadline"]:
+        raise JobError(
+            f"wait_for_completion: the job {name} is {status} after {event['ResourceProperties']['WaitSeconds']} "
+            "seconds. It goes on and will be billed; look at it with: "
+            f"aws personalize describe-batch-segment-job --batch-segment-job-arn {arn}"
+        )
+    return {"IsComplete": False}
+
+
+def _goes_on(status: str) -> bool:
+    return status != ACTIVE and not has_failed(status) and status != UNKNOWN

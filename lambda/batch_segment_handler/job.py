@@ -1,0 +1,329 @@
+"""The job: its name, its request, and how it is created or adopted.
+
+The name is the state. It is derived from what defines the job, so that the same event always means the same job,
+whoever delivers it, how often, and after whatever failure: https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchSegmentJob.html
+offers no client token, and a name can be used once only.
+"""
+
+import functools
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from botocore.config import Config
+
+from . import limits, staging
+from .failures import JobError, Patience, call
+from .log import log
+
+if TYPE_CHECKING:
+    from mypy_boto3_personalize import PersonalizeClient
+
+#: A property that is not listed starts no new job: not the role, not the tags, not what a later version of the library
+#: adds. A property that is absent leaves the name as it was before the library knew it.
+DEFINING_PROPERTIES = (
+    "SolutionVersionArn",
+    "SolutionArn",
+    "FilterArn",
+    "NumResults",
+    "InputPath",
+    "InputBucket",
+    "InputPrefix",
+    "AssetHash",
+    "QueriesPerFile",
+    "InputKmsKeyArn",
+    "OutputPath",
+    "OutputKmsKeyArn",
+    "Trigger",
+)
+# What the service was seen to answer; anything else is a job in progress.
+ACTIVE = "ACTIVE"
+_FAILED = "FAILED"
+#: Our own word for a job that the service no longer knows.
+UNKNOWN = "UNKNOWN"
+# The status of a job that was created a moment ago, without asking for it.
+_PENDING = "CREATE PENDING"
+
+
+@functools.cache
+def personalize() -> "PersonalizeClient":
+    """The client, made once in a function's life."""
+    # Few attempts: what has to be waited for longer is waited for where it can be explained (`failures.call`).
+    return boto3.client("personalize", config=Config(retries={"mode": "standard", "total_max_attempts": 4}))
+
+
+def has_failed(status: str) -> bool:
+    """Whether a job, solution version or filter with this status will never be ACTIVE."""
+    return status.endswith(_FAILED)
+
+
+@dataclass(frozen=True)
+class BatchSegmentJob:
+    """A job as the template describes it.
+
+    Attributes:
+        properties: The resource's properties; every value a string or a list of strings.
+        stack_id: The stack's ARN.
+        logical_id: The resource's logical id.
+        patience: How long the deployment may wait for what passes by itself.
+    """
+
+    properties: Mapping[str, Any]
+    stack_id: str
+    logical_id: str
+    patience: Patience
+
+    def start(self, *, accept_failed: bool) -> dict[str, Any]:
+        """Creates the job, or adopts it if it is there already.
+
+        Args:
+            accept_failed: Whether a job under an explicit name is adopted although it failed. On an update it has to
+                be: the update may be a rollback, and one that fails leaves the stack stuck.
+
+        Returns:
+            What the framework is told.
+
+        Raises:
+            JobError: It can be neither created nor adopted.
+        """
+        for name in self._names():
+            description = self.describe(name)
+            if description is None:
+                try:
+                    return self._create(name)
+                except personalize().exceptions.ResourceAlreadyExistsException:
+                    # The same event was delivered twice, or boto3 repeated a request whose answer was lost.
+                    description = self.describe(name)
+                    if description is None:
+                        raise
+            status = description["status"]
+            if "JobName" in self.properties:
+                self._refuse_different(name, description)
+                if has_failed(status) and not accept_failed:
+                    raise JobError(
+                        f"job_name: {name!r} is taken by a job that ended {status}: {failure_reason(description)}. "
+                        "Names are never freed by the service: choose another, or leave job_name out"
+                    )
+            elif has_failed(status):
+                log("next attempt", job=name, status=status, reason=failure_reason(description))
+                continue
+            self._update_tags(name, {})
+            log("adopted", job=name, status=status)
+            return self._answer(name, status, description["solutionVersionArn"])
+        raise AssertionError("names do not end")
+
+    def keep(self, name: str, old_tags: Mapping[str, str]) -> dict[str, Any]:
+        """Leaves the job as it is but for its tags, whatever has become of it.
+
+        Args:
+            name: The job's name.
+            old_tags: The tags that the template had before.
+
+        Raises:
+            JobError: The name is explicit, and what defines the job has changed.
+        """
+        description = self.describe(name)
+        if description is None:
+            # Nothing says how long the service keeps its records; a deployment must not fail for it.
+            log("kept", job=name, status=UNKNOWN)
+            return self._answer(name, UNKNOWN, self.properties.get("SolutionVersionArn", UNKNOWN))
+        if "JobName" in self.properties:
+            self._refuse_different(name, description)
+        self._update_tags(name, old_tags)
+        log("kept", job=name, status=description["status"])
+        return self._answer(name, description["status"], description["solutionVersionArn"])
+
+    def describe(self, name: str) -> Mapping[str, Any] | None:
+        """What the service knows of a job of that name, if anything."""
+        client = personalize()
+        try:
+            answer = call(client.describe_batch_segment_job, self.patience, batchSegmentJobArn=self.arn(name))
+        except client.exceptions.ResourceNotFoundException:
+            return None
+        return answer["batchSegmentJob"]
+
+    def is_named(self, name: str) -> bool:
+        """Whether a job of that name is this job, in whichever attempt."""
+        if "JobName" in self.properties:
+            return name == self.properties["JobName"]
+        return re.fullmatch(rf"{re.escape(self._base_name)}(-\d+)?", name) is not None
+
+    def arn(self, name: str) -> str:
+        """The ARN of a job of that name in the stack's account and region."""
+        _, partition, _, region, account, _ = self.stack_id.split(":", 5)
+        return f"arn:{partition}:personalize:{region}:{account}:batch-segment-job/{name}"
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """The tags that the template gives the job."""
+        return tags_of(self.properties)
+
+    @property
+    def _base_name(self) -> str:
+        definition = {key: str(self.properties[key]) for key in DEFINING_PROPERTIES if key in self.properties}
+        seed = json.dumps([self.stack_id, self.logical_id, definition], sort_keys=True, separators=(",", ":"))
+        return f"{self.properties['JobNamePrefix']}-{hashlib.sha256(seed.encode()).hexdigest()[:12]}"
+
+    def _names(self) -> Iterator[str]:
+        if "JobName" in self.properties:
+            yield self.properties["JobName"]
+            return
+        yield self._base_name
+        for attempt in itertools.count(2):
+            yield f"{self._base_name}-{attempt}"
+
+    def _refuse_different(self, name: str, description: Mapping[str, Any]) -> None:
+        different = self._differences(name, description)
+        if different:
+            raise JobError(
+                f"job_name: {name!r} is taken by another job ({self.arn(name)}), which differs in "
+                f"{', '.join(different)}. Names are never freed by the service: choose another, or leave job_name out"
+            )
+
+    def _differences(self, name: str, description: Mapping[str, Any]) -> list[str]:
+        source = description["jobInput"]["s3DataSource"]
+        destination = description["jobOutput"]["s3DataDestination"]
+        solution_version = description["solutionVersionArn"]
+        if "SolutionArn" in self.properties:
+            same_solution = solution_version.startswith(f"{self.properties['SolutionArn']}/")
+        else:
+            same_solution = solution_version == self.properties["SolutionVersionArn"]
+        same = {
+            "solution version": same_solution,
+            "filter": description.get("filterArn") == self.properties.get("FilterArn"),
+            # What the service takes for a number left out is not documented.
+            "num_results": self._num_results is None or description.get("numResults") == self._num_results,
+            "input": source["path"] == self._input_path(name),
+            "input key": source.get("kmsKeyArn") == self.properties.get("InputKmsKeyArn"),
+            "output": destination["path"] == self._output_uri(name),
+            "output key": destination.get("kmsKeyArn") == self.properties.get("OutputKmsKeyArn"),
+        }
+        return [what for what, is_same in same.items() if not is_same]
+
+    def _create(self, name: str) -> dict[str, Any]:
+        solution_version = self._solution_version()
+        self._check_filter()
+        if "AssetKey" in self.properties:
+            staging.stage(self.properties, self._input_path(name), solution_version.get("recipeArn", ""))
+        request: dict[str, Any] = {
+            "jobName": name,
+            "solutionVersionArn": solution_version["solutionVersionArn"],
+            "roleArn": self.properties["RoleArn"],
+            "jobInput": {"s3DataSource": self._location(self._input_path(name), "InputKmsKeyArn")},
+            "jobOutput": {"s3DataDestination": self._location(self._output_uri(name), "OutputKmsKeyArn")},
+        }
+        if "FilterArn" in self.properties:
+            request["filterArn"] = self.properties["FilterArn"]
+        if self._num_results is not None:
+            request["numResults"] = self._num_results
+        if self.tags:
+            request["tags"] = [{"tagKey": key, "tagValue": value} for key, value in self.tags.items()]
+        call(personalize().create_batch_segment_job, self.patience, **request)
+        log("created", job=name, input=self._input_path(name), output=self._output_uri(name))
+        return self._answer(name, _PENDING, solution_version["solutionVersionArn"])
+
+    def _solution_version(self) -> Mapping[str, Any]:
+        client = personalize()
+        arn = self.properties.get("SolutionVersionArn") or self._latest_version(self.properties["SolutionArn"])
+        answer = call(client.describe_solution_version, self.patience, solutionVersionArn=arn)
+        version = answer["solutionVersion"]
+        _refuse_failed("solution_version_arn", arn, version)
+        return version
+
+    def _latest_version(self, solution_arn: str) -> str:
+        versions = []
+        request = {"solutionArn": solution_arn}
+        while True:
+            answer = call(personalize().list_solution_versions, self.patience, **request)
+            versions += [version for version in answer["solutionVersions"] if version.get("status") == ACTIVE]
+            if "nextToken" not in answer:
+                break
+            request["nextToken"] = answer["nextToken"]
+        if not versions:
+            raise JobError(f"solution_arn: {solution_arn} has no ACTIVE version; train one first")
+        latest = max(versions, key=lambda version: version["creationDateTime"])
+        log("took latest version", solution=solution_arn, version=latest["solutionVersionArn"])
+        return latest["solutionVersionArn"]
+
+    def _check_filter(self) -> None:
+        arn = self.properties.get("FilterArn")
+        if arn is not None:
+            answer = call(personalize().describe_filter, self.patience, filterArn=arn)
+            _refuse_failed("filter_arn", arn, answer["filter"])
+
+    def _update_tags(self, name: str, old_tags: Mapping[str, str]) -> None:
+        new = {key: value for key, value in self.tags.items() if old_tags.get(key) != value}
+        gone = sorted(old_tags.keys() - self.tags.keys())
+        arn = self.arn(name)
+        # Off before on: the other way round there might be 50 too many in between.
+        if gone:
+            call(personalize().untag_resource, self.patience, resourceArn=arn, tagKeys=gone)
+        if new:
+            tags = [{"tagKey": key, "tagValue": value} for key, value in new.items()]
+            call(personalize().tag_resource, self.patience, resourceArn=arn, tags=tags)
+        if gone or new:
+            log("tagged", job=name, set=sorted(new), removed=gone)
+
+    def _answer(self, name: str, status: str, solution_version_arn: str) -> dict[str, Any]:
+        return {
+            "PhysicalResourceId": self.arn(name),
+            "Data": {
+                "JobName": name,
+                "OutputUri": self._output_uri(name),
+                "Status": status,
+                "SolutionVersionArn": solution_version_arn,
+            },
+        }
+
+    def _location(self, path: str, key_property: str) -> dict[str, str]:
+        location = {"path": path}
+        if key_property in self.properties:
+            location["kmsKeyArn"] = self.properties[key_property]
+        return location
+
+    def _input_path(self, name: str) -> str:
+        if "InputPath" in self.properties:
+            return str(self.properties["InputPath"])
+        # The content is part of the path, so that the job's description says which queries it was given.
+        content = self.properties["AssetHash"][:12]
+        return f"s3://{self.properties['InputBucket']}/{self.properties['InputPrefix']}{name}/{content}/"
+
+    def _output_uri(self, name: str) -> str:
+        return f"{self.properties['OutputPath']}{name}/"
+
+    @property
+    def _num_results(self) -> int | None:
+        # CloudFormation hands numbers over as strings.
+        number = self.properties.get("NumResults")
+        if number is None:
+            return None
+        try:
+            value = int(number)
+        except ValueError:
+            value = 0
+        if not 1 <= value <= limits.MAX_RESULTS:
+            raise JobError(f"num_results: got {number!r}, wanted a whole number from 1 to {limits.MAX_RESULTS:,}")
+        return value
+
+
+def tags_of(properties: Mapping[str, Any]) -> dict[str, str]:
+    """The tags in a resource's properties."""
+    return {tag["key"]: tag["value"] for tag in properties.get("Tags") or []}
+
+
+def _refuse_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:
+    # One that is still being made is left to CreateBatchSegmentJob, whose ResourceInUseException is waited for.
+    if has_failed(description["status"]):
+        raise JobError(
+            f"{prop}: {arn} has the status {description['status']} ({failure_reason(description)}), wanted {ACTIVE}"
+        )
+
+
+def failure_reason(description: Mapping[str, Any]) -> str:
+    """The service's words for why it failed."""
+    return description.get("failureReason") or "no reason given"

@@ -1,0 +1,596 @@
+"""The query file: checks it, splits it, writes its lines.
+
+A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` and, where the filter has
+placeholders, ``filterValues``. What a query may be is said once, by `_Query`, which reads a line token by token. Lines
+of a file are alike, so each that it accepts becomes a pattern, its own text with the values left open; the lines that
+match one are taken a block at a time.
+
+Sources:
+    INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
+    FILTER: https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
+"""
+
+import codecs
+import itertools
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal, NoReturn, get_args
+
+from . import limits
+from .expressions import (
+    Expression,
+    ExpressionError,
+    attribute_expression,
+    excerpt,
+    filter_placeholders,
+    parse_expression,
+    quoted,
+)
+
+__all__ = [
+    "Expression",
+    "ExpressionError",
+    "Fault",
+    "QueryFileError",
+    "QueryKind",
+    "QueryReport",
+    "attribute_expression",
+    "check_queries",
+    "filter_placeholders",
+    "parse_expression",
+    "query_line",
+    "quoted",
+    "split_queries",
+]
+
+QueryKind = Literal["itemId", "itemAttributes"]
+
+_KINDS: tuple[QueryKind, ...] = get_args(QueryKind)
+_KEYS = (*_KINDS, "filterValues")
+#: After this many faults a file is not read on: they have one cause, and the first few show it.
+_MOST_FAULTS = 10_000
+#: The longest line and its newline, so a block without a newline is a line that is too long.
+_BLOCK = limits.MAX_QUERY_BYTES + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a file, or doubtful in it.
+
+    Attributes:
+        file: The file's name.
+        line: Counted from 1; 0 for the file as a whole.
+        column: Counted from 1, in characters; None for the line as a whole.
+        reason: What is wrong and what to write instead.
+    """
+
+    file: str
+    line: int
+    column: int | None
+    reason: str
+
+    def __str__(self) -> str:
+        line = f", line {self.line}" if self.line else ""
+        column = f", column {self.column}" if self.column else ""
+        return f"{self.file}{line}{column}: {self.reason}"
+
+
+class QueryFileError(ValueError):
+    """The queries have faults; the message lists the first of them."""
+
+
+@dataclass(slots=True)
+class QueryReport:
+    """What one pass over the files found.
+
+    Attributes:
+        kind: The key that the queries have; None if there is no query.
+        queries: How many there are, faulty ones included.
+        queries_by_file: How many there are in each file, by its name.
+        files: How many files there are.
+        bytes: How many bytes they have.
+        faults: The first faults.
+        fault_count: How many faults there are.
+        warnings: The first things that the service is not documented to take.
+        warning_count: How many of them there are.
+        complete: Whether all was read. It was not if a limit was passed, or after 10,000 faults.
+    """
+
+    kind: QueryKind | None = None
+    queries: int = 0
+    queries_by_file: dict[str, int] = field(default_factory=dict)
+    files: int = 0
+    bytes: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    fault_count: int = 0
+    warnings: list[Fault] = field(default_factory=list)
+    warning_count: int = 0
+    complete: bool = True
+
+    def raise_if_faulty(self) -> None:
+        """Raises the faults as one error.
+
+        Raises:
+            QueryFileError: There is a fault.
+        """
+        if not self.fault_count:
+            return
+        lines = [f"{self.fault_count} {'fault' if self.fault_count == 1 else 'faults'} in the queries:", *self.faults]
+        if more := self.fault_count - len(self.faults):
+            lines.append(f"and {more} more")
+        if not self.complete:
+            lines.append("the rest was not read")
+        raise QueryFileError("\n  ".join(map(str, lines)))
+
+
+def check_queries(
+    files: Iterable[tuple[str, BinaryIO]],
+    *,
+    kind: QueryKind | None = None,
+    required_values: Collection[str] = (),
+    max_faults: int = 10,
+) -> QueryReport:
+    """Checks query files in one pass, in memory that does not grow with their size.
+
+    Args:
+        files: Name and content of each file; of the content, only ``read(n)`` is used.
+        kind: The key that the solution's recipe takes; None takes either, but one for all files.
+        required_values: The filter's placeholders that each query has to give a value for.
+        max_faults: How many faults, and how many warnings, to keep; all are counted.
+
+    Returns:
+        What was found. Nothing is raised for what is wrong with the files.
+    """
+    check = _Check(kind, frozenset(required_values), max_faults)
+    try:
+        for name, file in files:
+            check.read(name, file)
+        if not check.report.queries:
+            check.fault(0, None, "no query: a job needs at least one")
+    except _Enough:
+        check.report.complete = False
+    return check.report
+
+
+class _Enough(Exception):  # noqa: N818 - no error, but a reason to stop
+    """There is no need to read on."""
+
+
+class _Check:
+    """A pass over files, and what it has found so far."""
+
+    def __init__(self, kind: QueryKind | None, required_values: frozenset[str], max_faults: int) -> None:
+        self.report = QueryReport(kind=kind)
+        self._recipe_takes = kind
+        self._required_values = required_values
+        self._max_faults = max_faults
+        self._alike = _Alike()
+        self._file, self._line = "the input", 0
+        self._blank = 0  # the first of the blank lines just read, if any
+
+    def read(self, name: str, file: BinaryIO) -> None:
+        report = self.report
+        self._file, self._line, self._blank = name, 0, 0
+        if report.files == limits.MAX_INPUT_FILES:
+            self._stop(0, f"one file too many: a job reads at most {limits.MAX_INPUT_FILES}")
+        report.files += 1
+        report.queries_by_file[name] = 0
+        bytes_before = report.bytes
+        blocks = _Blocks(file)
+        for block in blocks:
+            report.bytes = bytes_before + blocks.bytes
+            if report.bytes > limits.MAX_INPUT_BYTES:
+                self._stop(0, f"too much: a job reads at most {limits.MAX_INPUT_BYTES} bytes, all files together")
+            self._read_block(block)
+        report.bytes = bytes_before + blocks.bytes
+        if blocks.bom:
+            self._warn(1, 1, "a byte order mark, which the service may not take: save the file as UTF-8 without it")
+        if not report.queries_by_file[name]:
+            self._warn(0, None, "no query in this file")
+
+    def _read_block(self, block: bytes) -> None:
+        if not block:
+            self._count(1)
+            self.fault(self._line, None, f"longer than {limits.MAX_QUERY_BYTES} bytes: write one query on each line")
+            return
+        is_utf8 = _is_utf8(block)
+        at = 0
+        while at < len(block):
+            end = self._alike.end(block, at) if is_utf8 else at
+            if end > at:
+                self._count(block.count(b"\n", at, end))
+            else:
+                end = block.index(b"\n", at) + 1
+                self._read_line(block[at : end - 1])
+            at = end
+
+    def _read_line(self, line: bytes) -> None:
+        if not line.strip(b" \t\r"):
+            self._line += 1
+            self._blank = self._blank or self._line
+            return
+        self._count(1)
+        query = _Query()
+        try:
+            query.read(line, self._required_values)
+            self._check_kind(query)
+        except _Bad as bad:
+            self.fault(self._line, bad.at + 1, bad.reason)
+            return
+        for at, reason in query.warnings:
+            self._warn(self._line, at + 1, reason)
+        if not query.warnings:
+            self._alike.learn(query)
+
+    def _check_kind(self, query: "_Query") -> None:
+        self.report.kind = self.report.kind or query.kind
+        if query.kind != self.report.kind:
+            source = "the solution's recipe takes" if self._recipe_takes else "the queries before have"
+            reason = f'wanted "{self.report.kind}", which {source}, got "{query.kind}": a job takes one kind of query'
+            raise _Bad(query.kind_at, reason)
+
+    def _count(self, queries: int) -> None:
+        """Counts lines that are no blank ones."""
+        if self._blank:
+            self.fault(self._blank, None, "a blank line before a query: remove it")
+            self._blank = 0
+        room = limits.MAX_RECORDS - self.report.queries
+        if queries > room:
+            self._stop(self._line + room + 1, f"one query too many: a job takes at most {limits.MAX_RECORDS}")
+        self.report.queries += queries
+        self.report.queries_by_file[self._file] += queries
+        self._line += queries
+
+    def fault(self, line: int, column: int | None, reason: str) -> None:
+        self.report.fault_count += 1
+        if len(self.report.faults) < self._max_faults:
+            self.report.faults.append(Fault(self._file, line, column, reason))
+        if self.report.fault_count == _MOST_FAULTS:
+            raise _Enough
+
+    def _warn(self, line: int, column: int | None, reason: str) -> None:
+        self.report.warning_count += 1
+        if len(self.report.warnings) < self._max_faults:
+            self.report.warnings.append(Fault(self._file, line, column, reason))
+
+    def _stop(self, line: int, reason: str) -> NoReturn:
+        self.fault(line, None, reason)
+        raise _Enough
+
+
+def _is_utf8(block: bytes) -> bool:
+    try:
+        return block.isascii() or bool(block.decode())
+    except UnicodeDecodeError:
+        return False
+
+
+class _Blocks:
+    """A file as blocks of whole lines; an empty block stands for a line that is too long.
+
+    A byte order mark is left out, and a newline that is missing at the end is added.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.bytes = 0
+        self.bom = False
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b""
+        while len(rest) < len(codecs.BOM_UTF8) and (data := self._file.read(len(codecs.BOM_UTF8) - len(rest))):
+            rest += data
+        self.bytes = len(rest)
+        self.bom = rest == codecs.BOM_UTF8
+        rest = rest.removeprefix(codecs.BOM_UTF8)
+        too_long = False
+        while data := self._file.read(_BLOCK - len(rest)):
+            self.bytes += len(data)
+            block = rest + data
+            if too_long:
+                _, newline, block = block.partition(b"\n")
+                too_long = not newline
+            end = block.rfind(b"\n") + 1
+            if end:
+                yield block[:end]
+            rest = block[end:]
+            if len(rest) == _BLOCK:
+                yield b""
+                rest, too_long = b"", True
+        if rest:
+            yield rest + b"\n"
+
+
+# -- lines that are like one that was accepted
+
+_PLAIN = rb'[^"\\\x00-\x1f]'
+_CONDITION = rb"ITEMS\.[A-Za-z_][A-Za-z0-9_]*+ *+= *+\\\"[^\"'\\\x00-\x1f]++\\\""
+#: Values, as they are in the file, that `_Query` takes without fault or warning.
+_OPEN_VALUES = {
+    "itemId": b'"' + _PLAIN + b'++"',
+    "itemAttributes": b'"' + _CONDITION + b"(?: ++AND ++" + _CONDITION + b')*+"',
+    "filterValues": rb'"\\"' + _PLAIN + rb'*+\\"(?:,\\"' + _PLAIN + rb'*+\\")*+"',
+}
+
+
+class _Alike:
+    """The lines that differ from one that `_Query` has accepted in nothing but plain values."""
+
+    _MOST = 8
+    _LONGEST = 4096
+
+    def __init__(self) -> None:
+        self._known: list[bytes] = []
+        self._lines: re.Pattern[bytes] | None = None
+
+    def learn(self, query: "_Query") -> None:
+        if len(self._known) == self._MOST or len(query.text) > self._LONGEST:
+            return
+        pattern, at = b"", 0
+        for start, end, key in query.values:
+            pattern += re.escape(query.text[at:start].encode()) + _OPEN_VALUES[key]
+            at = end
+        pattern += re.escape(query.text[at:].encode())
+        if pattern not in self._known:
+            self._known.append(pattern)
+            self._lines = re.compile(b"(?:(?:" + b"|".join(self._known) + rb")\n)*+")
+
+    def end(self, block: bytes, at: int) -> int:
+        """Where such lines end that begin at ``at``, in a block that is UTF-8."""
+        match = self._lines and self._lines.match(block, at)
+        return match.end() if match else at
+
+
+# -- one query, exactly
+
+_SPACE = re.compile(r"[ \t\r]*+")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+#: A character of a JSON text as it is written; an escaped pair of surrogates is one.
+_WRITTEN = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.S)
+_FILTER_VALUE = re.compile(r'\s*+"(?:[^"\\]|\\.)*+"(?:\s*+,\s*+"(?:[^"\\]|\\.)*+")*+\s*+|[-+.\d]++', re.S)
+_GOT = {"{": "an object", "[": "an array", '"': "text", "'": "a single quote"}
+_JSON = json.JSONDecoder()
+
+
+class _Bad(Exception):  # noqa: N818 - it becomes a Fault
+    def __init__(self, at: int, reason: str) -> None:
+        super().__init__(reason)
+        self.at = at
+        self.reason = reason
+
+
+class _Query:
+    """One line, read up to its first fault.
+
+    Attributes:
+        text: The line.
+        kind: The key that says what it asks for, which is at ``kind_at``.
+        values: Start, end and top-level key of each value.
+        warnings: Offset and reason of each.
+    """
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.kind: QueryKind | None = None
+        self.kind_at = 0
+        self.values: list[tuple[int, int, str]] = []
+        self.warnings: list[tuple[int, str]] = []
+        self._at = 0
+        self._expression: tuple[int, str] | None = None
+        self._filter_values: set[str] = set()
+
+    def read(self, line: bytes, required_values: frozenset[str]) -> None:
+        """Reads the line, without its newline.
+
+        Raises:
+            _Bad: It is no query, or ``filterValues`` lacks one of ``required_values``.
+        """
+        self.text = _decoded(line)
+        if self._next() in "[],":
+            reason = "a JSON array: write one object per line, without brackets around them or commas between them"
+            raise _Bad(self._at, reason)
+        start = self._at
+        self._read_object(self._read_member, 'a query, {"itemId": "…"} or {"itemAttributes": "…"}')
+        if following := self._next():
+            if following == ",":
+                raise _Bad(self._at, "a comma after the query: end the line with the closing brace")
+            if following == "{":
+                raise _Bad(self._at, "a second query on the line: write each on a line of its own")
+            self._refuse("the end of the line after the query")
+        if self.kind is None:
+            raise _Bad(start, 'no "itemId" and no "itemAttributes": a query has one of them')
+        if self._expression:
+            self._check_expression(*self._expression)
+        if missing := sorted(required_values - self._filter_values):
+            raise _Bad(start, f'no value for the filter\'s placeholder ${missing[0]}: give it in "filterValues"')
+
+    def _read_object(self, read_value: Callable[[str, int], None], wanted: str) -> None:
+        if self._next() != "{":
+            self._refuse(wanted)
+        self._at += 1
+        keys: set[str] = set()
+        while self._next() != "}" or keys:
+            key_at = self._at
+            key = self._read_text("a key in double quotes")
+            if key in keys:
+                raise _Bad(key_at, f"the key {excerpt(key)} is there twice: keep one")
+            keys.add(key)
+            if self._next() != ":":
+                self._refuse("a colon after the key")
+            self._at += 1
+            read_value(key, key_at)
+            if self._next() == "}":
+                break
+            if self._next() != ",":
+                self._refuse("a comma or a closing brace after the value", r"; a quote inside text is written \"")
+            self._at += 1
+        self._at += 1
+
+    def _read_member(self, key: str, key_at: int) -> None:
+        if key == "filterValues":
+            self._read_object(self._read_filter_value, r'"filterValues" to be an object, {"GENRE": "\"Comedy\""}')
+        elif key not in _KINDS:
+            likely = next((known for known in _KEYS if known.lower() == re.sub("[_-]", "", key).lower()), None)
+            known = (
+                f'write "{likely}"'
+                if likely
+                else 'a query has "itemId" or "itemAttributes", and may have "filterValues"'
+            )
+            raise _Bad(key_at, f"unknown key {excerpt(key)}: {known}")
+        elif self.kind is not None:
+            raise _Bad(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
+        else:
+            self.kind, self.kind_at = key, key_at
+            value_at, value = self._read_value(key, f'"{key}" to be text in double quotes')
+            if not value:
+                raise _Bad(value_at, f'"{key}" is empty')
+            if key == "itemAttributes":
+                self._expression = value_at, value
+
+    def _read_filter_value(self, key: str, _: int) -> None:
+        self._filter_values.add(key)
+        value_at, value = self._read_value("filterValues", "a filter value to be text in double quotes")
+        if not _FILTER_VALUE.fullmatch(value):
+            reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'
+            self.warnings.append((value_at, reason))
+
+    def _read_value(self, key: str, wanted: str) -> tuple[int, str]:
+        self._next()
+        value_at = self._at
+        value = self._read_text(wanted)
+        self.values.append((value_at, self._at, key))
+        return value_at, value
+
+    def _check_expression(self, value_at: int, value: str) -> None:
+        # Last, as it says little of a text that ends too early for a quote that lacks its backslash.
+        try:
+            warnings = parse_expression(value).warnings
+        except ExpressionError as error:
+            raise _Bad(_where(self.text, value_at, error.at), error.reason) from None
+        self.warnings += [(_where(self.text, value_at, at), reason) for at, reason in warnings]
+
+    def _read_text(self, wanted: str) -> str:
+        if self._next() != '"':
+            self._refuse(wanted)
+        start = self._at
+        try:
+            value, self._at = _JSON.raw_decode(self.text, start)
+        except json.JSONDecodeError as error:
+            raise _Bad(error.pos, _text_fault(error)) from None
+        assert isinstance(value, str)
+        if half := _SURROGATE.search(value):
+            raise _Bad(_where(self.text, start, half.start()), "half of a surrogate pair: write both, or the character")
+        return value
+
+    def _next(self) -> str:
+        """The next character that is no space; empty at the end."""
+        space = _SPACE.match(self.text, self._at)
+        self._at = space.end() if space else self._at
+        return self.text[self._at : self._at + 1]
+
+    def _refuse(self, wanted: str, hint: str = "") -> NoReturn:
+        char = self._next()
+        if not char:
+            raise _Bad(self._at, "the line ends inside the query: write each query on one line")
+        word = re.compile(r"[\w.-]+|.").match(self.text, self._at)
+        number = char.isdigit() or char == "-"
+        got = "a number" if number else _GOT.get(char) or excerpt(word[0] if word else char)
+        raise _Bad(self._at, f"wanted {wanted}, got {got}{hint}")
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        reason = f"byte 0x{line[error.start]:02x} is not UTF-8: save the file as UTF-8"
+        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            reason = "the file is UTF-16: save it as UTF-8"
+        elif line.startswith(b"\x1f\x8b"):
+            reason = "the file is compressed: unpack it"
+        raise _Bad(len(line[: error.start].decode()), reason) from None
+
+
+def _text_fault(error: json.JSONDecodeError) -> str:
+    if error.msg.startswith("Unterminated"):
+        return "text without a closing quote: write each query on one line"
+    if error.msg.startswith("Invalid control"):
+        code = ord(error.doc[error.pos])
+        return f"a control character in text: write it as \\u{code:04x}"
+    return r"a backslash that escapes nothing: a backslash in text is written \\, a quote \""
+
+
+def _where(text: str, value_at: int, index: int) -> int:
+    """Where a character of a JSON text is written, the text's opening quote being at ``value_at``."""
+    written = itertools.islice(_WRITTEN.finditer(text, value_at + 1), index, None)
+    return next(written).start()
+
+
+# -- writing
+
+
+def query_line(query: Mapping[str, Any]) -> bytes:
+    """Writes a query as a line of a query file, in UTF-8, its newline included.
+
+    Raises:
+        ValueError: It holds something that JSON or UTF-8 has no way to say.
+    """
+    return f"{json.dumps(dict(query), ensure_ascii=False, allow_nan=False)}\n".encode()
+
+
+def split_queries(file: BinaryIO, queries_per_file: int) -> Iterator[Iterator[bytes]]:
+    r"""Splits a checked query file into smaller ones.
+
+    Lines end in ``\n``, and a byte order mark and blank lines are left out; the queries' bytes stay as they are. Memory
+    grows neither with the file nor with ``queries_per_file``.
+
+    Args:
+        file: The file; only ``read(n)`` is used.
+        queries_per_file: How many queries each part has, but for the last.
+
+    Returns:
+        The parts in order, none of them empty: each as chunks of bytes, of which those that were not taken are passed
+        over when the next part is asked for.
+
+    Raises:
+        ValueError: ``queries_per_file`` is not positive; or, while reading, a line is longer than a query can be.
+    """
+    if queries_per_file < 1:
+        raise ValueError(f"queries_per_file: wanted at least 1, got {queries_per_file}")
+    chunks = _cut(_tidy_blocks(file), queries_per_file)
+    return ((chunk for _, chunk in part) for _, part in itertools.groupby(chunks, key=lambda numbered: numbered[0]))
+
+
+def _cut(blocks: Iterator[bytes], size: int) -> Iterator[tuple[int, bytes]]:
+    """Cuts blocks where a part ends; each chunk comes with the number of its part."""
+    part, room = 0, size
+    for block in blocks:
+        start, lines = 0, block.count(b"\n")
+        while lines:
+            end = len(block)
+            if lines > room:
+                end = start
+                for _ in range(room):
+                    end = block.index(b"\n", end) + 1
+            yield part, block[start:end]
+            taken = min(lines, room)
+            start, lines, room = end, lines - taken, room - taken
+            if not room:
+                part, room = part + 1, size
+
+
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*+(?=\n)")
+_BLANK_LINE_BEGINS = (b"\n\n", b"\n ", b"\n\t", b"\n\r")
+
+
+def _tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
+    for block in _Blocks(file):
+        if not block:
+            raise ValueError(f"wanted lines of at most {limits.MAX_QUERY_BYTES} bytes, got a longer one")
+        # With a newline before it, the first line is like the others.
+        tidy = b"\n" + block.replace(b"\r\n", b"\n")
+        if any(begins in tidy for begins in _BLANK_LINE_BEGINS):
+            tidy = _BLANK_LINE.sub(b"", tidy)
+        if len(tidy) > 1:
+            yield tidy[1:]

@@ -1,0 +1,86 @@
+"""The job's output: who is in each segment.
+
+Sources:
+    OUTPUT: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
+    OBSERVED: https://github.com/aws-samples/amazon-personalize-samples,
+        next_steps/core_use_cases/user_segmentation/user_segmentation_example.ipynb
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from .expressions import excerpt
+
+#: OBSERVED and OUTPUT, in this order: the key that holds the users.
+_USERS = ("usersList", "recommendedUsers")
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """The answer to one query.
+
+    Attributes:
+        query: The query, as it was asked.
+        user_ids: The users, likeliest first; none if there was an error.
+        error: Why the service could not answer, in its words; None if it could.
+    """
+
+    query: dict[str, Any]
+    user_ids: list[str]
+    error: str | None
+
+
+def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
+    r"""Reads the records of an output object, ``<input name>.out``.
+
+    The records are taken as they are documented (``recommendedUsers``, the query of ``itemAttributes`` not under
+    ``input``; OUTPUT) and as they were seen (``usersList``, and an ``error``; OBSERVED). A job can be ACTIVE and yet
+    have queries that ended with an error: that is no failure here but the segment's ``error``.
+
+    Args:
+        lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are passed
+            over.
+
+    Yields:
+        The segments, in the order of the lines, each as soon as its line is read.
+
+    Raises:
+        ValueError: A line is no such record; the message names the line.
+    """
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            try:
+                yield _segment(line)
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+
+
+def _segment(line: bytes | str) -> Segment:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError(f"wanted a JSON object, got {_shown(line)}") from None
+    if not isinstance(record, dict):
+        raise ValueError(f"wanted a JSON object, got {_shown(line)}")
+    error = record.pop("error", None)
+    output = record.pop("output", None)
+    query = record.pop("input", record)
+    if not isinstance(query, dict) or not query:
+        raise ValueError('wanted the query, in "input" or beside "output", got none')
+    if error is not None and not isinstance(error, str):
+        error = json.dumps(error, ensure_ascii=False)
+    users = next((output[key] for key in _USERS if key in output), None) if isinstance(output, dict) else None
+    if users is None and error is not None:
+        users = []
+    if not isinstance(users, list):
+        raise ValueError('wanted a list of users, "usersList" or "recommendedUsers", in "output", got none')
+    for user in users:
+        if not isinstance(user, str):
+            raise ValueError(f"wanted user IDs that are texts, got {excerpt(json.dumps(user))}")
+    return Segment(query=query, user_ids=users, error=error)
+
+
+def _shown(line: bytes | str) -> str:
+    return excerpt(line.decode(errors="replace") if isinstance(line, bytes) else line)

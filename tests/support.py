@@ -1,0 +1,51 @@
+"""What tests of several folders share."""
+
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk.assertions import Template
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
+SOLUTION = f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/films"
+VERSION = f"{SOLUTION}/0123abcd"
+FILTER = f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/adults"
+
+
+def readable(value: Any) -> Any:
+    """A template's value with its intrinsic functions written as ``<LogicalId.Attribute>``."""
+    match value:
+        case {"Ref": name} if len(value) == 1:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": ["", parts]}:
+            return "".join(readable(part) for part in parts)
+        case {"Fn::Sub": text}:
+            return text.replace("${", "<").replace("}", ">")
+        case {"Fn::ImportValue": name}:
+            return f"<import {readable(name)}>"
+        case dict():
+            return {key: readable(part) for key, part in value.items()}
+        case list():
+            return [readable(part) for part in value]
+        case _:
+            return value
+
+
+def resources(stack: cdk.Stack, of_type: str) -> dict[str, dict[str, Any]]:
+    """The resources of a type by logical id, in readable form."""
+    found = Template.from_stack(stack).find_resources(of_type)
+    return {logical_id: readable(resource) for logical_id, resource in found.items()}
+
+
+def one(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[str, Any]:
+    """The properties of the one resource of a type whose logical id contains a text."""
+    (found,) = [resource for logical_id, resource in resources(stack, of_type).items() if containing in logical_id]
+    return found["Properties"]
+
+
+def count_resources(stack: cdk.Stack) -> int:
+    """How many resources a stack has."""
+    return len(Template.from_stack(stack).to_json()["Resources"])

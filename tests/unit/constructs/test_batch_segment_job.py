@@ -1,0 +1,430 @@
+import aws_cdk as cdk
+import aws_cdk.aws_s3 as s3
+import pytest
+from aws_cdk.assertions import Template
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from support import ACCOUNT, ENVIRONMENT, FILTER, REGION, SOLUTION, VERSION, count_resources, one, resources
+
+JOB = "Custom::PersonalizeBatchSegmentJob"
+ITEMS_LIKE_105 = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+JOBS = "arn:<AWS::Partition>:personalize:eu-west-1:123456789012:batch-segment-job"
+BUCKET = "ComedyFansStorageInputBucket1B8156CD"
+
+
+def job(stack: cdk.Stack, id: str = "ComedyFans", **props) -> BatchSegmentJob:
+    if "solution_arn" not in props:
+        props.setdefault("solution_version_arn", VERSION)
+    return BatchSegmentJob(stack, id, **{"job_input": ITEMS_LIKE_105, **props})
+
+
+def handler_statements(stack: cdk.Stack) -> list[dict]:
+    return one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]["Statement"]
+
+
+@pytest.mark.parametrize(("jobs", "expected"), [(1, 14), (2, 15), (5, 18)])
+def test_the_first_job_makes_fourteen_resources_and_each_further_one_on_its_storage_one(stack, jobs, expected):
+    storage = job(stack).storage
+    for number in range(1, jobs):
+        job(stack, f"More{number}", storage=storage)
+    assert count_resources(stack) == expected
+
+
+@pytest.mark.parametrize(("waiting", "expected"), [(0, 14), (1, 14 + 13), (3, 14 + 13 + 2)])
+def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(stack, waiting, expected):
+    storage = job(stack).storage
+    for number in range(waiting):
+        job(stack, f"Waits{number}", storage=storage, wait_for_completion=cdk.Duration.minutes(60))
+    assert count_resources(stack) == expected
+    assert len(resources(stack, "AWS::StepFunctions::StateMachine")) == min(waiting, 1)
+
+
+def test_every_parameter_reaches_the_resource(stack):
+    bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    job(
+        stack,
+        job_input=BatchSegmentInput.from_bucket(bucket, "audiences/today.jsonl"),
+        storage=BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket),
+        output_prefix="out/",
+        filter_arn=FILTER,
+        num_results=5_000_000,
+        tags={"team": "growth"},
+        job_name="spring-sale",
+        wait_for_completion=cdk.Duration.minutes(45),
+    )
+    properties = one(stack, JOB)
+    token = properties.pop("ServiceToken")
+    assert "WaitingFramework" in token
+    assert properties == {
+        "JobName": "spring-sale",
+        "SolutionVersionArn": VERSION,
+        "FilterArn": FILTER,
+        "NumResults": 5_000_000,
+        "InputPath": "s3://theirs/audiences/today.jsonl",
+        "OutputPath": "s3://theirs/out/",
+        "RoleArn": properties["RoleArn"],
+        "Tags": [{"key": "team", "value": "growth"}],
+        "WaitSeconds": 2700,
+    }
+    assert properties["RoleArn"].startswith("<StorageRole")
+
+
+def test_what_is_not_given_is_not_sent(stack):
+    job(stack)
+    assert set(one(stack, JOB)) == {
+        "ServiceToken",
+        "JobNamePrefix",
+        "SolutionVersionArn",
+        "AssetBucket",
+        "AssetKey",
+        "AssetHash",
+        "InputBucket",
+        "InputPrefix",
+        "OutputPath",
+        "RoleArn",
+    }
+
+
+def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack):
+    made = job(stack)
+    properties = one(stack, JOB)
+    assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
+    assert properties["AssetKey"] == f"{properties['AssetHash']}.jsonl"
+    assert properties["InputBucket"] == f"<{BUCKET}>"
+    assert properties["InputPrefix"] == "queries/"
+    assert stack.resolve(made.input_bucket.bucket_name) == {"Ref": BUCKET}
+
+
+def test_the_same_queries_make_the_same_asset_and_other_queries_another(app, stack):
+    job(stack)
+    same, other = cdk.Stack(app, "Same", env=ENVIRONMENT), cdk.Stack(app, "Other", env=ENVIRONMENT)
+    job(same, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]))
+    job(other, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("106")]))
+    assert one(stack, JOB)["AssetHash"] == one(same, JOB)["AssetHash"] != one(other, JOB)["AssetHash"]
+
+
+def test_a_derived_name_has_a_prefix_of_its_own_that_leaves_room_for_hash_and_attempt(app):
+    stack = cdk.Stack(app, "A" * 100, env=ENVIRONMENT)
+    job(stack, "B" * 100)
+    assert len(one(stack, JOB)["JobNamePrefix"]) <= 63 - len("-0123456789ab-99")
+
+
+def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
+    made = job(stack)
+    jobs = f"{JOBS}/Demo-ComedyFans-FCBE5434-*"
+    asset_key = one(stack, JOB)["AssetKey"]
+    role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
+    assert handler_statements(stack) == [
+        {
+            "Action": ["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"],
+            "Effect": "Allow",
+            "Resource": jobs,
+        },
+        {"Action": "personalize:CreateBatchSegmentJob", "Effect": "Allow", "Resource": [jobs, VERSION]},
+        {"Action": "personalize:DescribeSolutionVersion", "Effect": "Allow", "Resource": VERSION},
+        {
+            "Action": "iam:PassRole",
+            "Condition": {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}},
+            "Effect": "Allow",
+            "Resource": f"<{role}.Arn>",
+        },
+        {
+            "Action": "s3:GetObject",
+            "Effect": "Allow",
+            "Resource": f"arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/{asset_key}",
+        },
+        {"Action": "s3:PutObject", "Effect": "Allow", "Resource": f"<{BUCKET}.Arn>/queries/*"},
+    ]
+
+
+def test_input_in_s3_gives_the_handler_no_permission_on_any_bucket(stack):
+    job(stack, job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "audiences/"))
+    actions = str([statement["Action"] for statement in handler_statements(stack)])
+    assert "s3:" not in actions
+
+
+@pytest.mark.parametrize(
+    ("props", "action", "resource"),
+    [
+        ({"filter_arn": FILTER}, "personalize:DescribeFilter", FILTER),
+        ({"tags": {"a": "b"}}, "personalize:TagResource", f"{JOBS}/Demo-ComedyFans-FCBE5434-*"),
+        ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", SOLUTION),
+    ],
+)
+def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action, resource):
+    bare = cdk.Stack(cdk.App(), "Bare", env=ENVIRONMENT)
+    job(bare)
+    assert action not in str(handler_statements(bare))
+    job(stack, **props)
+    assert {"Action": action, "Effect": "Allow", "Resource": resource} in handler_statements(stack)
+
+
+def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack):
+    job(stack, solution_arn=SOLUTION)
+    assert one(stack, JOB)["SolutionArn"] == SOLUTION
+    jobs = f"{JOBS}/Demo-ComedyFans-FCBE5434-*"
+    statements = handler_statements(stack)
+    assert {
+        "Action": "personalize:DescribeSolutionVersion",
+        "Effect": "Allow",
+        "Resource": f"{SOLUTION}/*",
+    } in statements
+    assert {
+        "Action": "personalize:CreateBatchSegmentJob",
+        "Effect": "Allow",
+        "Resource": [jobs, f"{SOLUTION}/*"],
+    } in statements
+
+
+def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack):
+    job(stack, tags={"team": "growth"})
+    cdk.Tags.of(app).add("stage", "prod")
+    assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
+    assert {
+        "Action": "personalize:TagResource",
+        "Effect": "Allow",
+        "Resource": f"{JOBS}/Demo-ComedyFans-FCBE5434-*",
+    } in handler_statements(stack)
+
+
+def test_an_explicit_name_is_all_that_the_handler_may_create(stack):
+    job(stack, job_name="spring-sale")
+    creating = next(s for s in handler_statements(stack) if s["Action"] == "personalize:CreateBatchSegmentJob")
+    assert creating["Resource"] == [f"{JOBS}/spring-sale", VERSION]
+
+
+def test_the_framework_may_call_the_handler_and_write_its_log(stack):
+    job(stack)
+    (handler,) = [name for name in resources(stack, "AWS::Lambda::Function") if "ProviderHandler" in name]
+    (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "FrameworkLogs" in name]
+    role = one(stack, "AWS::IAM::Role", "FrameworkRole")
+    assert "ManagedPolicyArns" not in role
+    assert [policy["PolicyDocument"]["Statement"] for policy in role["Policies"]] == [
+        [
+            {
+                "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+                "Effect": "Allow",
+                "Resource": f"<{logs}.Arn>",
+            },
+            {
+                "Action": ["lambda:InvokeFunction", "lambda:GetFunction"],
+                "Effect": "Allow",
+                "Resource": f"<{handler}.Arn>",
+            },
+        ]
+    ]
+
+
+def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
+    job(stack, wait_for_completion=cdk.Duration.minutes(30))
+    assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
+        {
+            "Action": "personalize:DescribeBatchSegmentJob",
+            "Effect": "Allow",
+            "Resource": f"{JOBS}/Demo-ComedyFans-FCBE5434-*",
+        }
+    ]
+
+
+def test_the_job_is_created_after_the_policies_that_it_needs(stack):
+    job(stack)
+    (made,) = resources(stack, JOB).values()
+    assert {name.rstrip("0123456789ABCDEF") for name in made["DependsOn"]} == {
+        "ComedyFansStorageInputBucketPolicy",
+        "ComedyFansStorageOutputBucketPolicy",
+        "ComedyFansStorageRoleDefaultPolicy",
+    }
+    (handler,) = [
+        function for name, function in resources(stack, "AWS::Lambda::Function").items() if "ProviderHandler" in name
+    ]
+    assert any("HandlerPolicy" in name for name in handler["DependsOn"])
+
+
+def test_the_handler_has_a_log_group_with_retention(stack):
+    job(stack)
+    handler = one(stack, "AWS::Lambda::Function", "ProviderHandler")
+    (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "ProviderLogs" in name]
+    assert handler["LoggingConfig"] == {"LogGroup": f"<{logs}>"}
+    assert resources(stack, "AWS::Logs::LogGroup")[logs]["Properties"] == {"RetentionInDays": 90}
+
+
+def test_attributes_are_what_the_handler_returns(stack):
+    made = job(stack)
+    (logical_id,) = resources(stack, JOB)
+    assert stack.resolve(made.batch_segment_job_arn) == {"Ref": logical_id}
+    for attribute, name in {
+        made.job_name: "JobName",
+        made.output_uri: "OutputUri",
+        made.status: "Status",
+        made.solution_version_arn: "SolutionVersionArn",
+    }.items():
+        assert stack.resolve(attribute) == {"Fn::GetAtt": [logical_id, name]}
+
+
+def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack):
+    nested = cdk.NestedStack(stack, "Nested")
+    job(stack)
+    job(nested)
+    assert len(resources(stack, JOB)) == len(resources(nested, JOB)) == 1
+    assert any("HandlerPolicy" in name for name in resources(nested, "AWS::IAM::Policy"))
+
+
+def test_stages_give_their_jobs_different_names(app):
+    prefixes = set()
+    for name in ("Test", "Prod"):
+        stack = cdk.Stack(cdk.Stage(app, name, env=ENVIRONMENT), "Demo")
+        job(stack)
+        prefixes.add(one(stack, JOB)["JobNamePrefix"])
+    assert len(prefixes) == 2
+
+
+def test_another_stack_can_use_the_output_bucket(app, stack):
+    made = job(stack)
+    consumer = cdk.Stack(app, "Consumer", env=ENVIRONMENT)
+    cdk.CfnOutput(consumer, "Uri", value=made.output_uri)
+    cdk.CfnOutput(consumer, "Bucket", value=made.output_bucket.bucket_arn)
+    outputs = Template.from_stack(consumer).to_json()["Outputs"]
+    assert all("Fn::ImportValue" in outputs[name]["Value"] for name in ("Uri", "Bucket"))
+
+
+def test_jobs_of_another_stack_can_share_a_storage(app, stack):
+    storage = BatchSegmentStorage(stack, "Storage")
+    other = cdk.Stack(app, "Other", env=ENVIRONMENT)
+    job(other, storage=storage)
+    assert "<import " in one(other, JOB)["RoleArn"]
+    assert len(resources(stack, JOB)) == 0
+    statements = one(stack, "AWS::IAM::Policy")["PolicyDocument"]["Statement"]
+    assert [statement["Action"] for statement in statements] == [
+        "s3:ListBucket",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    ]
+
+
+def test_a_stack_without_environment_takes_any_region_and_account(app):
+    stack = cdk.Stack(app, "Agnostic")
+    job(stack)
+    creating = next(s for s in handler_statements(stack) if s["Action"] == "personalize:CreateBatchSegmentJob")
+    assert creating["Resource"][0].startswith(
+        "arn:<AWS::Partition>:personalize:<AWS::Region>:<AWS::AccountId>:batch-segment-job/Agnostic-ComedyFans-"
+    )
+
+
+def test_tokens_are_let_through(stack):
+    parameter = cdk.CfnParameter(stack, "Version").value_as_string
+    number = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
+    name = cdk.CfnParameter(stack, "Name").value_as_string
+    job(stack, solution_version_arn=parameter, filter_arn=parameter, num_results=number, job_name=name)
+    properties = one(stack, JOB)
+    assert properties["SolutionVersionArn"] == properties["FilterArn"] == "<Version>"
+    assert properties["NumResults"] == "<Number>"
+    assert properties["JobName"] == "<Name>"
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, wanted one of the two"),
+        (
+            {"solution_version_arn": VERSION, "solution_arn": SOLUTION},
+            "solution_version_arn, solution_arn: got both, wanted one of the two",
+        ),
+        (
+            {"solution_version_arn": SOLUTION},
+            f"solution_version_arn: got a solution ARN, '{SOLUTION}'; wanted a solution version ARN, "
+            "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id> (or pass it as solution_arn: "
+            "the latest ACTIVE version is taken)",
+        ),
+        (
+            {"solution_version_arn": None, "solution_arn": VERSION},
+            f"solution_arn: got a solution version ARN, '{VERSION}'; wanted a solution ARN, "
+            "arn:<partition>:personalize:<region>:<account>:solution/<name>",
+        ),
+        (
+            {"solution_version_arn": "films"},
+            "solution_version_arn: got 'films', wanted a solution version ARN, "
+            "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id>, at most 256 characters",
+        ),
+        (
+            {"solution_version_arn": VERSION.replace("eu-west-1", "us-east-1")},
+            "solution_version_arn: got region 'us-east-1' in "
+            "'arn:aws:personalize:us-east-1:123456789012:solution/films/0123abcd', wanted 'eu-west-1', the region of "
+            "the stack 'Demo': Personalize takes only what is in the job's own region and account",
+        ),
+        (
+            {"filter_arn": FILTER.replace(ACCOUNT, "210987654321")},
+            "filter_arn: got account '210987654321' in 'arn:aws:personalize:eu-west-1:210987654321:filter/adults', "
+            "wanted '123456789012', the account of the stack 'Demo': Personalize takes only what is in the job's own "
+            "region and account",
+        ),
+        (
+            {"filter_arn": VERSION},
+            f"filter_arn: got a solution version ARN, '{VERSION}'; wanted a filter ARN, "
+            "arn:<partition>:personalize:<region>:<account>:filter/<name>",
+        ),
+        ({"num_results": 0}, "num_results: got 0, wanted a whole number from 1 to 5,000,000"),
+        ({"num_results": 5_000_001}, "num_results: got 5000001, wanted a whole number from 1 to 5,000,000"),
+        (
+            {"job_name": "spring sale"},
+            "job_name: got 'spring sale' (11 characters), wanted 1 to 63 letters, digits, hyphens or underscores, "
+            "the first one a letter or a digit",
+        ),
+        (
+            {"job_name": "a" * 64},
+            f"job_name: got '{'a' * 64}' (64 characters), wanted 1 to 63 letters, digits, hyphens or underscores, "
+            "the first one a letter or a digit",
+        ),
+        (
+            {"job_name": "a\n"},
+            "job_name: got 'a\\n' (2 characters), wanted 1 to 63 letters, digits, hyphens or underscores, "
+            "the first one a letter or a digit",
+        ),
+        (
+            {"job_name": "a", "trigger": "2"},
+            "trigger: got '2' with job_name 'a', wanted one of the two: names are never freed, so a new job under the "
+            "same name cannot be had",
+        ),
+        (
+            {"output_prefix": "out"},
+            "output_prefix: got 'out', wanted a prefix that ends in '/': without it, 'out_test/' would match as well",
+        ),
+        (
+            {"wait_for_completion": cdk.Duration.minutes(61)},
+            "wait_for_completion: got 1 hour 1 minute, wanted more than nothing and at most 1 hour, which is how long "
+            "CloudFormation waits for a custom resource",
+        ),
+    ],
+)
+def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(stack, props, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        job(stack, **{"solution_arn": None, "solution_version_arn": VERSION, **props})
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize(
+    ("tags", "message"),
+    [
+        ({str(number): "" for number in range(51)}, "tags: got 51, wanted at most 50 on one job"),
+        (
+            {"a*": "b"},
+            "tags: got the key 'a*', wanted 1 to 128 letters, digits, spaces or _ . : / = + - @",
+        ),
+        (
+            {"a": "ü" * 257},
+            "tags: got '" + "ü" * 198 + "… for the key 'a', wanted at most 256 letters, digits, spaces or "
+            "_ . : / = + - @",
+        ),
+    ],
+)
+def test_bad_tags_are_refused_when_all_are_known(app, stack, tags, message):
+    job(stack, tags=tags)
+    with pytest.raises(RuntimeError, match="Validation failed") as refused:
+        app.synth()
+    assert message in str(refused.value)
+
+
+def test_output_inside_the_input_is_refused(stack):
+    bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    storage = BatchSegmentStorage(stack, "Storage", output_bucket=s3.Bucket.from_bucket_name(stack, "Same", "theirs"))
+    with pytest.raises(ValueError, match="would read its own output as input"):
+        job(stack, job_input=BatchSegmentInput.from_bucket(bucket, "a/"), storage=storage, output_prefix="a/b/")

@@ -1,0 +1,249 @@
+import json
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_s3 as s3
+import pytest
+from aws_cdk.assertions import Annotations, Match
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from support import ACCOUNT, REGION, VERSION, one, resources
+
+INPUT = "<StorageInputBucket0767FBBB.Arn>"
+OUTPUT = "<StorageOutputBucketCD2EEB3A.Arn>"
+SERVICE = {"Service": "personalize.amazonaws.com"}
+
+
+def use(storage: BatchSegmentStorage, id: str = "Job", **props) -> BatchSegmentJob:
+    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    return BatchSegmentJob(
+        cdk.Stack.of(storage), id, storage=storage, solution_version_arn=VERSION, **{"job_input": queries, **props}
+    )
+
+
+def policy_of(stack: cdk.Stack, bucket: str) -> list[dict]:
+    return one(stack, "AWS::S3::BucketPolicy", bucket)["PolicyDocument"]["Statement"]
+
+
+def warnings(stack: cdk.Stack) -> list[str]:
+    return [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
+
+
+def allowed(action: str, resource: str) -> dict:
+    return {"Action": action, "Effect": "Allow", "Resource": resource}
+
+
+def allowed_to_service(action: str, resource: str) -> dict:
+    return {"Action": action, "Effect": "Allow", "Principal": SERVICE, "Resource": resource}
+
+
+def only_over_tls(bucket: str) -> dict:
+    return {
+        "Action": "s3:*",
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+        "Effect": "Deny",
+        "Principal": {"AWS": "*"},
+        "Resource": [bucket, f"{bucket}/*"],
+    }
+
+
+def test_new_buckets_are_encrypted_private_and_stay(stack):
+    BatchSegmentStorage(stack, "Storage")
+    buckets = resources(stack, "AWS::S3::Bucket")
+    assert len(buckets) == 2
+    for bucket in buckets.values():
+        assert bucket["DeletionPolicy"] == bucket["UpdateReplacePolicy"] == "Retain"
+        assert bucket["Properties"] == {
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [{"ServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+            },
+            "LifecycleConfiguration": {
+                "Rules": [{"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 7}, "Status": "Enabled"}]
+            },
+            "OwnershipControls": {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
+            "PublicAccessBlockConfiguration": {
+                "BlockPublicAcls": True,
+                "BlockPublicPolicy": True,
+                "IgnorePublicAcls": True,
+                "RestrictPublicBuckets": True,
+            },
+        }
+
+
+def test_new_buckets_go_with_the_stack_if_that_is_asked_for(stack):
+    BatchSegmentStorage(stack, "Storage", removal_policy=cdk.RemovalPolicy.DESTROY)
+    assert {bucket["DeletionPolicy"] for bucket in resources(stack, "AWS::S3::Bucket").values()} == {"Delete"}
+
+
+def test_the_role_trusts_personalize_for_this_account_and_region_only(stack):
+    BatchSegmentStorage(stack, "Storage")
+    assert one(stack, "AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"] == [
+        {
+            "Action": "sts:AssumeRole",
+            "Condition": {
+                "StringEquals": {"aws:SourceAccount": ACCOUNT},
+                "ArnLike": {"aws:SourceArn": f"arn:<AWS::Partition>:personalize:{REGION}:{ACCOUNT}:*"},
+            },
+            "Effect": "Allow",
+            "Principal": SERVICE,
+        }
+    ]
+
+
+def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack):
+    storage = BatchSegmentStorage(stack, "Storage")
+    use(storage)
+    use(storage, "Again")
+    role = one(stack, "AWS::IAM::Role", "StorageRole")
+    assert set(role) == {"AssumeRolePolicyDocument", "Description"}
+    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
+        allowed("s3:ListBucket", INPUT),
+        allowed("s3:GetObject", f"{INPUT}/queries/*"),
+        allowed("s3:ListBucket", OUTPUT),
+        allowed("s3:PutObject", f"{OUTPUT}/segments/*"),
+    ]
+    assert policy_of(stack, "InputBucket") == [
+        only_over_tls(INPUT),
+        allowed_to_service("s3:ListBucket", INPUT),
+        allowed_to_service("s3:GetObject", f"{INPUT}/queries/*"),
+    ]
+    assert policy_of(stack, "OutputBucket") == [
+        only_over_tls(OUTPUT),
+        allowed_to_service("s3:ListBucket", OUTPUT),
+        allowed_to_service("s3:PutObject", f"{OUTPUT}/segments/*"),
+    ]
+
+
+def test_a_storage_without_jobs_grants_nothing(stack):
+    BatchSegmentStorage(stack, "Storage")
+    assert policy_of(stack, "InputBucket") == [only_over_tls(INPUT)]
+    assert policy_of(stack, "OutputBucket") == [only_over_tls(OUTPUT)]
+
+
+@pytest.mark.parametrize(("key_or_prefix", "pattern"), [("a/today.jsonl", "a/today.jsonl"), ("a/today/", "a/today/*")])
+def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(stack, key_or_prefix, pattern):
+    bucket = s3.Bucket(stack, "Mine")
+    storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
+    use(storage, job_input=BatchSegmentInput.from_bucket(bucket, key_or_prefix))
+    (mine,) = [name for name in resources(stack, "AWS::S3::Bucket") if name.startswith("Mine")]
+    assert policy_of(stack, "MinePolicy") == [
+        allowed_to_service("s3:ListBucket", f"<{mine}.Arn>"),
+        allowed_to_service("s3:GetObject", f"<{mine}.Arn>/{pattern}"),
+    ]
+
+
+def test_one_bucket_for_both_is_listed_once(stack):
+    bucket = s3.Bucket(stack, "Both")
+    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
+    assert [statement["Action"] for statement in policy_of(stack, "BothPolicy")] == [
+        "s3:ListBucket",
+        "s3:GetObject",
+        "s3:PutObject",
+    ]
+
+
+def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(stack):
+    role = iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
+    use(BatchSegmentStorage(stack, "Storage", role=role))
+    (policy,) = [name for name in resources(stack, "AWS::IAM::Policy") if name.startswith("Mine")]
+    statements = one(stack, "AWS::IAM::Policy", "Mine")["PolicyDocument"]["Statement"]
+    assert [statement["Action"] for statement in statements] == [
+        "s3:ListBucket",
+        "s3:GetObject",
+        "s3:ListBucket",
+        "s3:PutObject",
+    ]
+    (job,) = resources(stack, "Custom::PersonalizeBatchSegmentJob").values()
+    assert policy in job["DependsOn"]
+
+
+def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
+    bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    role = iam.Role.from_role_arn(stack, "TheirRole", f"arn:aws:iam::{ACCOUNT}:role/theirs", mutable=False)
+    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, role=role))
+    statement = json.dumps(
+        {
+            "Action": "s3:GetObject",
+            "Effect": "Allow",
+            "Principal": SERVICE,
+            "Resource": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::theirs/queries/*"]]},
+        }
+    )
+    assert any(
+        text.startswith("the policy of the bucket theirs is not ours to change; Personalize needs this statement")
+        and statement in text
+        and text.endswith("[ack: cdk-personalize-segments:bucketPolicy]")
+        for text in warnings(stack)
+    ), warnings(stack)
+
+
+def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
+    key = kms.Key(stack, "Key")
+    use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
+    (logical_id,) = resources(stack, "AWS::KMS::Key")
+    for bucket in resources(stack, "AWS::S3::Bucket").values():
+        assert bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"] == [
+            {
+                "BucketKeyEnabled": True,
+                "ServerSideEncryptionByDefault": {
+                    "KMSMasterKeyID": f"<{logical_id}.Arn>",
+                    "SSEAlgorithm": "aws:kms",
+                },
+            }
+        ]
+    job = one(stack, "Custom::PersonalizeBatchSegmentJob")
+    assert job["InputKmsKeyArn"] == job["OutputKmsKeyArn"] == f"<{logical_id}.Arn>"
+    (role,) = [name for name in resources(stack, "AWS::IAM::Role") if "StorageRole" in name]
+    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"][2] == {
+        "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"],
+        "Effect": "Allow",
+        "Resource": f"<{logical_id}.Arn>",
+    }
+    assert one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][1:] == [
+        {
+            "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants", "kms:CreateGrant"],
+            "Effect": "Allow",
+            "Principal": {"Service": "personalize.amazonaws.com", "AWS": f"<{role}.Arn>"},
+            "Resource": "*",
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        (
+            {"input_prefix": "queries"},
+            "input_prefix: got 'queries', wanted a prefix that ends in '/': without it, 'queries_test/' would match "
+            "as well",
+        ),
+        (
+            {"output_prefix": "/"},
+            "output_prefix: got '/', wanted a key without a leading '/', without control characters, and without '*', "
+            "'?' and '${', which mean something else in the policies that name it",
+        ),
+        (
+            {"input_prefix": "a" * 110 + "/"},
+            "input_prefix: got 111 characters, wanted at most 110: the path of a job's input may have 256",
+        ),
+    ],
+)
+def test_a_bad_prefix_is_refused(stack, props, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011
+        BatchSegmentStorage(stack, "Storage", **props)
+    assert str(refused.value) == message
+
+
+def test_overlapping_prefixes_in_one_bucket_are_refused(stack):
+    bucket = s3.Bucket(stack, "Both")
+    with pytest.raises(ValueError, match="output_prefix: got 'a/b/', wanted a prefix outside of input_prefix, 'a/'"):
+        BatchSegmentStorage(
+            stack, "Storage", input_bucket=bucket, output_bucket=bucket, input_prefix="a/", output_prefix="a/b/"
+        )
+
+
+def test_an_alias_is_no_key(stack):
+    alias = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123")
+    BatchSegmentStorage(stack, "Fine", encryption_key=alias)
+    with pytest.raises(ValueError, match=r"encryption_key: got 'Demo/Alias', wanted a key, .* not an alias"):
+        BatchSegmentStorage(stack, "Storage", encryption_key=kms.Alias.from_alias_name(stack, "Alias", "alias/mine"))

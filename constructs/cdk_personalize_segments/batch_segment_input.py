@@ -63,10 +63,11 @@ class SegmentQuery:
         """
         rendered = {}
         for name, value in values.items():
-            listed = value if isinstance(value, list | tuple) else [value]
-            if not listed or not all(isinstance(one, str) for one in listed):
+            listed: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+            texts = [one for one in listed if isinstance(one, str)]
+            if not texts or len(texts) < len(listed):
                 raise ValueError(f"filter value {name}: got {value!r}, wanted a string or a list of strings")
-            rendered[name] = ",".join(queries.quoted(one) for one in listed)
+            rendered[name] = ",".join(queries.quoted(text) for text in texts)
         return replace(self, content={**self.content, "filterValues": rendered})
 
 

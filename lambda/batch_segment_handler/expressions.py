@@ -16,8 +16,9 @@ _GRAMMAR = 'ITEMS.<column> = "<value>", joined by AND'
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'"
+_SPACE = re.compile(r"[ \t\r\n]*+")
 _STEPS = (
-    ("ITEMS.<column>", re.compile(rf"(ITEMS)\s*+\.\s*+({_NAME.pattern})", re.I | re.A)),
+    ("ITEMS.<column>", re.compile(rf"ITEMS{_SPACE.pattern}\.{_SPACE.pattern}({_NAME.pattern})", re.I)),
     ("=", re.compile(r"=(?!=)")),
     ("a value in double quotes", re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|[-+]?+\.?+\d[\d.eE+-]*+", re.S)),
     ("AND", re.compile(r"AND\b", re.I)),
@@ -25,7 +26,6 @@ _STEPS = (
 #: What filters know, and segments are not said to.
 _UNDOCUMENTED = re.compile(r"(?:OR|NOT|IN|LIKE|BETWEEN|IS|CONTAINS)\b|[<>]=?|!=|\(|\|\|?|&&", re.I)
 _WORD = re.compile(r"[\w.$-]++|.", re.S)
-_SPACE = re.compile(r"\s*+")
 
 
 class ExpressionError(ValueError):
@@ -81,7 +81,7 @@ def parse_expression(expression: str) -> Expression:
             got = "the end" if word is None else "a quote that is not closed" if word[0] in "\"'" else excerpt(word[0])
             raise ExpressionError(at, f"wanted {wanted}, got {got}: an expression is {_GRAMMAR}")
         if wanted == "ITEMS.<column>":
-            column = match[2]
+            column = match[1]
         elif wanted == "a value in double quotes":
             value = re.sub(r"\\(.)", r"\1", match[0][1:-1], flags=re.S) if match[0][0] in "\"'" else match[0]
             read.conditions.append((column, value))
@@ -97,8 +97,8 @@ def _past_space(text: str, at: int) -> int:
 
 def _doubts(match: re.Match[str], wanted: str) -> Iterable[tuple[int, str]]:
     text = match[0]
-    if wanted == "ITEMS.<column>" and match[1] != "ITEMS":
-        yield 0, f"{excerpt(match[1])}: the documentation writes ITEMS"
+    if wanted == "ITEMS.<column>" and text != f"ITEMS.{match[1]}":
+        yield 0, f"{excerpt(text)}: the documentation writes ITEMS.<column>"
     elif wanted == "AND" and text != "AND":
         yield 0, f"{excerpt(text)}: the documentation writes AND"
     elif wanted == "a value in double quotes":

@@ -150,7 +150,7 @@ class BatchSegmentJob:
     def is_named(self, name: str) -> bool:
         """Whether a job of that name is this job, in whichever attempt."""
         if "JobName" in self.properties:
-            return name == self.properties["JobName"]
+            return bool(name == self.properties["JobName"])
         return re.fullmatch(rf"{re.escape(self._base_name)}(-\d+)?", name) is not None
 
     def arn(self, name: str) -> str:

@@ -86,7 +86,7 @@ class QueryReport:
     """What one pass over the files found.
 
     Attributes:
-        kind: The key that the queries have; None if there is no query.
+        kind: The key that the queries have, or should have; None if there is no query and nobody said.
         queries: How many there are, faulty ones included.
         queries_by_file: How many there are in each file, by its name.
         files: How many files there are.
@@ -305,13 +305,25 @@ class _Blocks:
 
 # -- lines that are like one that was accepted
 
+
+def _text_of(*characters: bytes, until: bytes) -> bytes:
+    """A pattern for some text: at best, all of it is of the first kind of characters."""
+    return rb"(?:%b++%b|(?:%b)++%b)" % (characters[0], until, b"++|".join(characters), until)
+
+
+# Values, as they are in the file, that `_Query` takes without fault or warning: any item ID without half of a surrogate
+# pair; documented expressions; filter values of the documented form, without escapes.
 _PLAIN = rb'[^"\\\x00-\x1f]'
-_CONDITION = rb"ITEMS\.[A-Za-z_][A-Za-z0-9_]*+ *+= *+\\\"[^\"'\\\x00-\x1f]++\\\""
-#: Values, as they are in the file, that `_Query` takes without fault or warning.
+_ITEM_ID = _text_of(_PLAIN, rb'\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})', until=b'"')
+_CONDITION = rb"ITEMS\.[A-Za-z_][A-Za-z0-9_]*+ *+= *+\\\"" + _text_of(
+    rb"[^\"'\\\x00-\x1f]",
+    rb"\\\\(?:'|\\[\"\\])|\\u(?!00[0-7]|[dD][89a-fA-F])[0-9a-fA-F]{4}",
+    until=rb"\\\"",
+)
 _OPEN_VALUES = {
-    "itemId": b'"' + _PLAIN + b'++"',
-    "itemAttributes": b'"' + _CONDITION + b"(?: ++AND ++" + _CONDITION + b')*+"',
-    "filterValues": rb'"\\"' + _PLAIN + rb'*+\\"(?:,\\"' + _PLAIN + rb'*+\\")*+"',
+    "itemId": rb'"%b' % _ITEM_ID,
+    "itemAttributes": rb'"%b(?: ++AND ++%b)*+"' % (_CONDITION, _CONDITION),
+    "filterValues": rb'"\\"%b*+\\"(?:,\\"%b*+\\")*+"' % (_PLAIN, _PLAIN),
 }
 
 
@@ -580,17 +592,15 @@ def _cut(blocks: Iterator[bytes], size: int) -> Iterator[tuple[int, bytes]]:
                 part, room = part + 1, size
 
 
-_BLANK_LINE = re.compile(rb"\n[ \t\r]*+(?=\n)")
-_BLANK_LINE_BEGINS = (b"\n\n", b"\n ", b"\n\t", b"\n\r")
+_BLANK_LINE = re.compile(rb"\n[ \t]*+(?=\n)")
 
 
 def _tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
     for block in _Blocks(file):
         if not block:
             raise ValueError(f"wanted lines of at most {limits.MAX_QUERY_BYTES} bytes, got a longer one")
+        if b"\r" in block:
+            block = block.replace(b"\r\n", b"\n")
         # With a newline before it, the first line is like the others.
-        tidy = b"\n" + block.replace(b"\r\n", b"\n")
-        if any(begins in tidy for begins in _BLANK_LINE_BEGINS):
-            tidy = _BLANK_LINE.sub(b"", tidy)
-        if len(tidy) > 1:
-            yield tidy[1:]
+        if tidy := _BLANK_LINE.sub(b"", b"\n" + block)[1:]:
+            yield tidy

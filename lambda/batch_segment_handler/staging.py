@@ -1,6 +1,7 @@
 """Moves query files from the asset bucket to the input bucket, in files as small as the service wants them."""
 
 import functools
+import io
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -51,7 +52,8 @@ def stage(properties: Mapping[str, Any], input_path: str, recipe_arn: str) -> No
     bucket, _, prefix = input_path.removeprefix("s3://").partition("/")
     files = 0
     for files, part in enumerate(queries.split_queries(_open(properties), per_file), 1):
-        s3().upload_fileobj(_Readable(part), bucket, f"{prefix}part-{files - 1:05d}.jsonl")
+        file = io.BufferedReader(_Chunks(part))
+        s3().upload_fileobj(file, bucket, f"{prefix}part-{files - 1:05d}.jsonl")
     log("staged", asset=name, path=input_path, queries=report.queries, files=files)
 
 
@@ -60,20 +62,19 @@ def _open(properties: Mapping[str, Any]) -> BinaryIO:
     return cast(BinaryIO, body)
 
 
-class _Readable:
-    """A part's chunks as the file that boto3 uploads."""
+class _Chunks(io.RawIOBase):
+    """A part's chunks as a file, which is what boto3 uploads."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
         self._rest = b""
 
-    def read(self, size: int = -1) -> bytes:
-        while size < 0 or len(self._rest) < size:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                break
-            self._rest += chunk
-        if size < 0:
-            size = len(self._rest)
-        data, self._rest = self._rest[:size], self._rest[size:]
-        return data
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._rest:
+            self._rest = next(self._chunks, b"")
+        data, self._rest = self._rest[: len(buffer)], self._rest[len(buffer) :]
+        buffer[: len(data)] = data
+        return len(data)

@@ -1,0 +1,591 @@
+import datetime
+import json
+import re
+from typing import Any
+
+import batch_segment_handler.job
+import pytest
+from batch_segment_handler.failures import JobError
+from batch_segment_handler.handler import is_complete, on_event
+from support import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
+
+STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/service"
+NAME = "Demo-ComedyFans-1A2B3C4D-7dd604f3087f"
+PROPERTIES = {
+    "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:framework",
+    "JobNamePrefix": "Demo-ComedyFans-1A2B3C4D",
+    "SolutionVersionArn": VERSION,
+    "InputPath": "s3://in/queries.jsonl",
+    "OutputPath": "s3://out/segments/",
+    "RoleArn": ROLE,
+}
+RESPONSE_URL = "https://cloudformation.example/signed?Signature=secret"
+
+
+class Context:
+    def __init__(self, seconds: float = 840) -> None:
+        self._seconds = seconds
+
+    def get_remaining_time_in_millis(self) -> int:
+        return int(self._seconds * 1000)
+
+
+def arn(name: str = NAME) -> str:
+    return f"arn:aws:personalize:{REGION}:{ACCOUNT}:batch-segment-job/{name}"
+
+
+def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
+    """A request as the framework hands it on: every value a string."""
+    properties = {**PROPERTIES, **changes.pop("properties", {})}
+    return {
+        "RequestType": request,
+        "RequestId": "b6f0",
+        "ResponseURL": RESPONSE_URL,
+        "ResourceType": "Custom::PersonalizeBatchSegmentJob",
+        "LogicalResourceId": "ComedyFansAF41374F",
+        "StackId": STACK,
+        "ResourceProperties": {key: value for key, value in properties.items() if value is not None},
+        **({} if request == "Create" else {"PhysicalResourceId": arn()}),
+        **changes,
+    }
+
+
+def description(name: str = NAME, status: str = "ACTIVE", **changes: Any) -> dict[str, Any]:
+    return {
+        "batchSegmentJob": {
+            "jobName": name,
+            "batchSegmentJobArn": arn(name),
+            "solutionVersionArn": VERSION,
+            "numResults": 25,
+            "jobInput": {"s3DataSource": {"path": "s3://in/queries.jsonl"}},
+            "jobOutput": {"s3DataDestination": {"path": f"s3://out/segments/{name}/"}},
+            "roleArn": ROLE,
+            "status": status,
+            **changes,
+        }
+    }
+
+
+def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERSION) -> dict[str, Any]:
+    return {
+        "PhysicalResourceId": arn(name),
+        "Data": {
+            "JobName": name,
+            "OutputUri": f"s3://out/segments/{name}/",
+            "Status": status,
+            "SolutionVersionArn": version,
+        },
+    }
+
+
+def there_is(personalize, name: str = NAME, **details: Any) -> None:
+    personalize.add_response(
+        "describe_batch_segment_job", description(name, **details), {"batchSegmentJobArn": arn(name)}
+    )
+
+
+def there_is_no(personalize, name: str = NAME) -> None:
+    personalize.add_client_error(
+        "describe_batch_segment_job",
+        "ResourceNotFoundException",
+        "no such job",
+        expected_params={"batchSegmentJobArn": arn(name)},
+    )
+
+
+def version_is(personalize, status: str = "ACTIVE", **details: Any) -> None:
+    personalize.add_response(
+        "describe_solution_version",
+        {"solutionVersion": {"solutionVersionArn": VERSION, "status": status, **details}},
+        {"solutionVersionArn": VERSION},
+    )
+
+
+def request(name: str = NAME, **more: Any) -> dict[str, Any]:
+    return {
+        "jobName": name,
+        "solutionVersionArn": VERSION,
+        "roleArn": ROLE,
+        "jobInput": {"s3DataSource": {"path": "s3://in/queries.jsonl"}},
+        "jobOutput": {"s3DataDestination": {"path": f"s3://out/segments/{name}/"}},
+        **more,
+    }
+
+
+def create_works(personalize, name: str = NAME, **more: Any) -> None:
+    personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, request(name, **more))
+
+
+def create_fails(personalize, code: str, message: str = "no", **more: Any) -> None:
+    personalize.add_client_error("create_batch_segment_job", code, message, expected_params=request(**more))
+
+
+# -- create
+
+
+def test_a_new_resource_is_a_new_job(personalize, log):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_works(personalize)
+    assert on_event(event(), Context()) == answer()
+    assert [line["decision"] for line in log()] == ["received", "created"]
+
+
+def test_everything_is_sent_that_the_template_says_and_numbers_as_numbers(personalize):
+    properties = {
+        "JobNamePrefix": None,
+        "JobName": "mine",
+        "FilterArn": FILTER,
+        "NumResults": "1000",
+        "InputKmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/in",
+        "OutputKmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/out",
+        "Tags": [{"key": "team", "value": "growth"}],
+    }
+    there_is_no(personalize, "mine")
+    version_is(personalize)
+    personalize.add_response(
+        "describe_filter", {"filter": {"filterArn": FILTER, "status": "ACTIVE"}}, {"filterArn": FILTER}
+    )
+    create_works(
+        personalize,
+        "mine",
+        filterArn=FILTER,
+        numResults=1000,
+        jobInput={
+            "s3DataSource": {"path": "s3://in/queries.jsonl", "kmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/in"}
+        },
+        jobOutput={
+            "s3DataDestination": {
+                "path": "s3://out/segments/mine/",
+                "kmsKeyArn": f"arn:aws:kms:{REGION}:{ACCOUNT}:key/out",
+            }
+        },
+        tags=[{"tagKey": "team", "tagValue": "growth"}],
+    )
+    assert on_event(event(properties=properties), Context()) == answer("mine")
+
+
+def test_the_same_event_again_adopts_the_job(personalize, log):
+    there_is(personalize, status="CREATE IN_PROGRESS")
+    assert on_event(event(), Context()) == answer(status="CREATE IN_PROGRESS")
+    assert log()[-1] == {"decision": "adopted", "job": NAME, "status": "CREATE IN_PROGRESS"}
+
+
+def test_the_same_event_at_the_same_time_adopts_the_job(personalize):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_fails(personalize, "ResourceAlreadyExistsException", "Another resource with that Arn already exists.")
+    there_is(personalize, status="CREATE PENDING")
+    assert on_event(event(), Context()) == answer()
+
+
+def test_a_job_that_failed_gives_way_to_the_next_attempt(personalize):
+    there_is(personalize, status="CREATE FAILED", failureReason="no")
+    there_is(personalize, f"{NAME}-2", status="CREATE FAILED")
+    there_is_no(personalize, f"{NAME}-3")
+    version_is(personalize)
+    create_works(personalize, f"{NAME}-3")
+    assert on_event(event(), Context()) == answer(f"{NAME}-3")
+
+
+def test_the_latest_active_version_of_a_solution_is_taken(personalize):
+    def version(id: str, day: int, status: str = "ACTIVE") -> dict[str, Any]:
+        when = datetime.datetime(2026, 1, day, tzinfo=datetime.UTC)
+        return {"solutionVersionArn": f"{SOLUTION}/{id}", "status": status, "creationDateTime": when}
+
+    (name,) = names_of(SolutionVersionArn=None, SolutionArn=SOLUTION)
+    there_is_no(personalize, name)
+    personalize.add_response(
+        "list_solution_versions",
+        {"solutionVersions": [version("old", 1), version("0123abcd", 3)], "nextToken": "more"},
+        {"solutionArn": SOLUTION},
+    )
+    personalize.add_response(
+        "list_solution_versions",
+        {"solutionVersions": [version("unfinished", 4, "CREATE IN_PROGRESS"), version("older", 2)]},
+        {"solutionArn": SOLUTION, "nextToken": "more"},
+    )
+    version_is(personalize)
+    create_works(personalize, name)
+    got = on_event(event(properties={"SolutionVersionArn": None, "SolutionArn": SOLUTION}), Context())
+    assert got == answer(name)
+
+
+def test_a_solution_without_an_active_version_is_refused(personalize):
+    (name,) = names_of(SolutionVersionArn=None, SolutionArn=SOLUTION)
+    there_is_no(personalize, name)
+    personalize.add_response("list_solution_versions", {"solutionVersions": []}, {"solutionArn": SOLUTION})
+    with pytest.raises(JobError, match=f"^solution_arn: {SOLUTION} has no ACTIVE version; train one first$"):
+        on_event(event(properties={"SolutionVersionArn": None, "SolutionArn": SOLUTION}), Context())
+
+
+def test_a_solution_version_that_failed_is_refused(personalize):
+    there_is_no(personalize)
+    version_is(personalize, "CREATE FAILED", failureReason="too little data")
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context())
+    assert str(failed.value) == (
+        f"solution_version_arn: {VERSION} has the status CREATE FAILED (too little data), wanted ACTIVE"
+    )
+
+
+# -- names
+
+
+def names_of(stack: str = STACK, logical_id: str = "ComedyFansAF41374F", **changes: Any) -> list[str]:
+    properties = {**PROPERTIES, **changes}
+    given = {key: value for key, value in properties.items() if value is not None}
+    job = batch_segment_handler.job.BatchSegmentJob(given, stack, logical_id, patience=None)
+    return [name for name, _ in zip(job._names(), range(1), strict=False)]
+
+
+def test_a_name_is_its_prefix_and_twelve_hexadecimal_digits():
+    assert re.fullmatch(r"Demo-ComedyFans-1A2B3C4D-[0-9a-f]{12}", names_of()[0])
+
+
+def test_the_name_of_todays_events_stays_what_it_is():
+    # If this fails, an upgrade of the library would start every user's jobs again.
+    assert names_of() == [NAME]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"RoleArn": "arn:aws:iam::123456789012:role/other"},
+        {"Tags": [{"key": "a", "value": "b"}]},
+        {"ServiceToken": "other"},
+        {"WaitSeconds": "600"},
+        {"ValidateInput": "false"},
+        {"AssetBucket": "other"},
+        {"SomethingOfALaterVersion": "1"},
+    ],
+)
+def test_what_does_not_define_the_job_leaves_its_name(changes):
+    assert names_of(**changes) == [NAME]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"stack": f"{STACK}1"},
+        {"logical_id": "Other"},
+        {"SolutionVersionArn": f"{VERSION}1"},
+        {"FilterArn": FILTER},
+        {"NumResults": "10"},
+        {"InputPath": "s3://in/other.jsonl"},
+        {"AssetHash": "00"},
+        {"InputPrefix": "other/"},
+        {"OutputPath": "s3://out/other/"},
+        {"InputKmsKeyArn": "key"},
+        {"OutputKmsKeyArn": "key"},
+        {"Trigger": "2"},
+    ],
+)
+def test_what_defines_the_job_changes_its_name(changes):
+    assert names_of(**changes) != [NAME]
+
+
+# -- explicit names
+
+EXPLICIT = {"JobNamePrefix": None, "JobName": "mine"}
+
+
+def test_an_explicit_name_of_the_same_job_is_adopted(personalize):
+    there_is(personalize, "mine")
+    assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
+
+
+@pytest.mark.parametrize(
+    ("properties", "details", "difference"),
+    [
+        ({}, {"solutionVersionArn": f"{VERSION}1"}, "solution version"),
+        ({}, {"filterArn": FILTER}, "filter"),
+        ({"NumResults": "10"}, {"numResults": 11}, "num_results"),
+        ({}, {"jobInput": {"s3DataSource": {"path": "s3://in/other.jsonl"}}}, "input"),
+        ({"InputKmsKeyArn": "key"}, {}, "input key"),
+        ({}, {"jobOutput": {"s3DataDestination": {"path": "s3://out/other/"}}}, "output"),
+        ({"OutputKmsKeyArn": "key"}, {}, "output key"),
+    ],
+)
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_an_explicit_name_of_another_job_is_refused(personalize, request_type, properties, details, difference):
+    there_is(personalize, "mine", **details)
+    with pytest.raises(JobError) as failed:
+        on_event(event(request_type, properties={**EXPLICIT, **properties}), Context())
+    assert str(failed.value) == (
+        f"job_name: 'mine' is taken by another job ({arn('mine')}), which differs in {difference}. Names are never "
+        "freed by the service: choose another, or leave job_name out"
+    )
+
+
+def test_an_explicit_name_of_a_failed_job_is_refused_on_create(personalize):
+    there_is(personalize, "mine", status="CREATE FAILED", failureReason="bad input")
+    with pytest.raises(JobError) as failed:
+        on_event(event(properties=EXPLICIT), Context())
+    assert str(failed.value) == (
+        "job_name: 'mine' is taken by a job that ended CREATE FAILED: bad input. Names are never freed by the "
+        "service: choose another, or leave job_name out"
+    )
+
+
+def test_a_rollback_to_an_explicit_name_whose_job_failed_works(personalize):
+    there_is(personalize, "mine", status="CREATE FAILED")
+    rollback = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer("mine", "CREATE FAILED")
+
+
+# -- update
+
+
+def test_an_update_of_nothing_that_defines_the_job_keeps_it(personalize, log):
+    there_is(personalize)
+    old = {**PROPERTIES, "RoleArn": "other"}
+    assert on_event(event("Update", OldResourceProperties=old), Context()) == answer(status="ACTIVE")
+    assert log()[-1] == {"decision": "kept", "job": NAME, "status": "ACTIVE"}
+
+
+def test_tags_are_changed_in_place(personalize):
+    there_is(personalize)
+    personalize.add_response("untag_resource", {}, {"resourceArn": arn(), "tagKeys": ["gone"]})
+    personalize.add_response(
+        "tag_resource",
+        {},
+        {"resourceArn": arn(), "tags": [{"tagKey": "changed", "tagValue": "2"}, {"tagKey": "new", "tagValue": "3"}]},
+    )
+    old = [{"key": "same", "value": "0"}, {"key": "changed", "value": "1"}, {"key": "gone", "value": "1"}]
+    new = [{"key": "same", "value": "0"}, {"key": "changed", "value": "2"}, {"key": "new", "value": "3"}]
+    update = event("Update", properties={"Tags": new}, OldResourceProperties={**PROPERTIES, "Tags": old})
+    assert on_event(update, Context()) == answer(status="ACTIVE")
+
+
+def test_an_update_of_what_defines_the_job_starts_another(personalize):
+    (name,) = names_of(NumResults="10")
+    there_is_no(personalize, name)
+    version_is(personalize)
+    create_works(personalize, name, numResults=10)
+    assert on_event(event("Update", properties={"NumResults": "10"}), Context()) == answer(name)
+
+
+def test_a_rollback_adopts_the_old_job(personalize):
+    there_is(personalize)
+    rollback = event("Update", PhysicalResourceId=arn("Demo-ComedyFans-1A2B3C4D-ffffffffffff"))
+    assert on_event(rollback, Context()) == answer(status="ACTIVE")
+
+
+def test_a_later_attempt_is_kept_too(personalize):
+    there_is(personalize, f"{NAME}-2")
+    update = event("Update", PhysicalResourceId=arn(f"{NAME}-2"))
+    assert on_event(update, Context()) == answer(f"{NAME}-2", "ACTIVE")
+
+
+@pytest.mark.parametrize("status", ["CREATE FAILED", "CREATE IN_PROGRESS", "SOMETHING NEW"])
+def test_a_kept_job_starts_nothing_and_fails_nothing_whatever_became_of_it(personalize, status):
+    there_is(personalize, status=status)
+    assert on_event(event("Update"), Context()) == answer(status=status)
+
+
+def test_a_kept_job_that_the_service_no_longer_knows_fails_nothing(personalize):
+    there_is_no(personalize)
+    assert on_event(event("Update"), Context()) == answer(status="UNKNOWN")
+
+
+# -- delete
+
+
+@pytest.mark.parametrize(
+    "physical_id", [arn(), "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED", "invented", arn("not-ours")]
+)
+def test_delete_calls_nothing(personalize, physical_id):
+    got = on_event(event("Delete", PhysicalResourceId=physical_id), Context())
+    assert got == {"PhysicalResourceId": physical_id}
+
+
+# -- failures
+
+DENIED = "User: arn:aws:sts::123456789012:assumed-role/handler is not authorized to perform: personalize:Create"
+PRIVILEGES = "Insufficient privileges for accessing data in S3. Please look at the guide and fix bucket policy on in"
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("InvalidInputException", PRIVILEGES),
+        ("InvalidInputException", "Role cannot be assumed by Personalize"),
+        ("AccessDeniedException", DENIED),
+        ("LimitExceededException", "5 jobs"),
+        ("ResourceInUseException", "still creating"),
+    ],
+)
+def test_what_may_pass_is_waited_for(personalize, waits, log, code, message):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_fails(personalize, code, message)
+    create_fails(personalize, code, message)
+    create_works(personalize)
+    assert on_event(event(), Context()) == answer()
+    assert len(waits) == 2
+    assert 1 <= waits[0] <= 2 <= waits[1] <= 4
+    assert [line["decision"] for line in log()] == ["received", "waited", "waited", "created"]
+
+
+def fails_for_ever(personalize, code: str, message: str, times: int) -> None:
+    there_is_no(personalize)
+    version_is(personalize)
+    for _ in range(times):
+        create_fails(personalize, code, message)
+
+
+def forget_the_rest(personalize) -> None:
+    """Takes back the answers that were prepared and not needed."""
+    personalize._queue.clear()
+
+
+def test_a_missing_permission_is_waited_for_two_minutes_and_then_reported(personalize, waits):
+    fails_for_ever(personalize, "InvalidInputException", PRIVILEGES, 100)
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context())
+    forget_the_rest(personalize)
+    assert sum(waits) == pytest.approx(120)
+    assert str(failed.value) == (
+        f"CreateBatchSegmentJob was refused for 120 seconds with InvalidInputException: {PRIVILEGES} - check the "
+        "policies of the role and of the buckets"
+    )
+
+
+def test_a_full_service_is_waited_for_until_the_lambda_ends(personalize, waits):
+    fails_for_ever(personalize, "LimitExceededException", "5 jobs", 100)
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context(seconds=840))
+    forget_the_rest(personalize)
+    assert sum(waits) == pytest.approx(840 - 20)
+    assert str(failed.value) == (
+        "CreateBatchSegmentJob was refused for 820 seconds with LimitExceededException: 5 jobs - the service's limit "
+        "was reached (it runs 5 batch segment jobs at once): deploy again when other jobs are complete, or let this "
+        "one depend on another that has wait_for_completion"
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        (
+            "InvalidInputException",
+            "CreateBatchSegmentJob failed with InvalidInputException: no - what was sent: "
+            f"SolutionVersionArn={VERSION}, OutputPath=s3://out/segments/, RoleArn={ROLE}",
+        ),
+        (
+            "ResourceNotFoundException",
+            "CreateBatchSegmentJob failed with ResourceNotFoundException: no - does it exist in this region and "
+            f"account? solution_version_arn {VERSION}",
+        ),
+        (
+            "TooManyTagsException",
+            "CreateBatchSegmentJob failed with TooManyTagsException: no - tags: wanted at most 50",
+        ),
+        ("InternalFailure", "CreateBatchSegmentJob failed with InternalFailure: no"),
+    ],
+)
+def test_what_does_not_pass_is_explained_at_once(personalize, waits, log, code, expected):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_fails(personalize, code)
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context())
+    assert str(failed.value) == expected
+    assert waits == []
+    assert log()[-1]["decision"] == "failed"
+
+
+def test_a_reason_fits_into_what_cloudformation_takes(personalize):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_fails(personalize, "InvalidInputException", "x" * 100_000)
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context())
+    assert len(str(failed.value)) == 2500
+
+
+def test_no_log_line_has_the_signed_url(personalize, capsys):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_fails(personalize, "InvalidInputException")
+    with pytest.raises(JobError):
+        on_event(event(), Context())
+    on_event(event("Delete"), Context())
+    out, err = capsys.readouterr()
+    assert "decision" in out
+    assert "Signature" not in out + err
+
+
+def test_a_number_that_is_none_is_refused_before_anything_is_created(personalize):
+    (name,) = names_of(NumResults="many")
+    there_is_no(personalize, name)
+    version_is(personalize)
+    with pytest.raises(JobError, match=r"^num_results: got 'many', wanted a whole number from 1 to 5,000,000$"):
+        on_event(event(properties={"NumResults": "many"}), Context())
+
+
+# -- waiting
+
+WAIT = {"WaitSeconds": "1800"}
+
+
+def waiting(deadline: float, request_type: str = "Create") -> dict[str, Any]:
+    return event(request_type, properties=WAIT, PhysicalResourceId=arn(), Deadline=deadline)
+
+
+def test_a_deployment_that_waits_is_told_until_when(personalize, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    there_is(personalize, status="CREATE PENDING")
+    assert on_event(event(properties=WAIT), Context())["Deadline"] == 2800
+
+
+def test_the_wait_ends_before_cloudformation_gives_up(personalize, monkeypatch):
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    there_is(personalize, status="CREATE PENDING")
+    assert on_event(event(properties={"WaitSeconds": "3600"}), Context())["Deadline"] == 1000 + 3600 - 120
+
+
+@pytest.mark.parametrize("status", ["ACTIVE", "CREATE FAILED"])
+def test_there_is_nothing_to_wait_for_when_a_kept_job_has_ended(personalize, status):
+    there_is(personalize, status=status)
+    assert "Deadline" not in on_event(event("Update", properties=WAIT), Context())
+    ended = event("Update", properties=WAIT, PhysicalResourceId=arn())
+    assert is_complete(ended, Context()) == {"IsComplete": True}
+
+
+def test_a_job_is_complete_when_it_is_active(personalize):
+    there_is(personalize)
+    assert is_complete(waiting(9e9), Context()) == {"IsComplete": True, "Data": {"Status": "ACTIVE"}}
+
+
+@pytest.mark.parametrize("status", ["CREATE PENDING", "CREATE IN_PROGRESS", "SOMETHING NEW"])
+def test_a_job_is_not_complete_before(personalize, status):
+    there_is(personalize, status=status)
+    assert is_complete(waiting(9e9), Context()) == {"IsComplete": False}
+
+
+def test_a_job_that_failed_fails_the_deployment_with_the_services_words(personalize):
+    there_is(personalize, status="CREATE FAILED", failureReason="No data in s3://in/")
+    with pytest.raises(JobError, match=rf"^the job {NAME} ended CREATE FAILED: No data in s3://in/$"):
+        is_complete(waiting(9e9), Context())
+
+
+def test_a_job_that_takes_too_long_goes_on_and_the_message_says_so(personalize):
+    there_is(personalize, status="CREATE IN_PROGRESS")
+    with pytest.raises(JobError) as failed:
+        is_complete(waiting(0), Context())
+    assert str(failed.value) == (
+        f"wait_for_completion: the job {NAME} is CREATE IN_PROGRESS after 1800 seconds. It goes on and will be "
+        f"billed; look at it with: aws personalize describe-batch-segment-job --batch-segment-job-arn {arn()}"
+    )
+
+
+def test_a_deletion_is_complete_at_once(personalize):
+    assert is_complete(waiting(0, "Delete"), Context()) == {"IsComplete": True}
+
+
+def test_answers_are_small_json(personalize):
+    there_is(personalize)
+    assert len(json.dumps(on_event(event(), Context()))) < 4096

@@ -1,15 +1,15 @@
 """The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
-import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import jsii
 from batch_segment_handler import limits
-from constructs import Construct, IValidation
+from constructs import Construct
 
 from . import validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput
@@ -81,9 +81,13 @@ class BatchSegmentJob(Construct):
         if (solution_version_arn is None) == (solution_arn is None):
             got = "neither" if solution_arn is None else "both"
             raise ValueError(f"solution_version_arn, solution_arn: got {got}, wanted one of the two")
-        validation.personalize_arn(self, "solution_version_arn", solution_version_arn)
-        validation.personalize_arn(self, "solution_arn", solution_arn)
-        validation.personalize_arn(self, "filter_arn", filter_arn)
+        provider = BatchSegmentProvider.of(self)
+        for prop, arn in (
+            ("solution_version_arn", solution_version_arn),
+            ("solution_arn", solution_arn),
+            ("filter_arn", filter_arn),
+        ):
+            validation.personalize_arn(prop, arn, region=provider.region, account=provider.account)
         validation.num_results(num_results)
         if job_name is not None:
             validation.job_name(job_name)
@@ -97,24 +101,15 @@ class BatchSegmentJob(Construct):
         if wait_for_completion is not None:
             self._check_wait(wait_for_completion)
 
-        #: The tags of the job (`aws_cdk.ITaggableV2`).
-        self.tag_manager = cdk.TagManager(
-            cdk.TagType.STANDARD,
-            RESOURCE_TYPE,
-            [cdk.CfnTag(key=key, value=value) for key, value in (tags or {}).items()],
-        )
-        self.node.add_validation(_TagsOf(self.tag_manager))
-
         existing = job_input.existing
         #: The buckets and the service role.
         self.storage = storage or BatchSegmentStorage(
             self, "Storage", input_bucket=None if existing is None else existing.bucket
         )
-        provider = BatchSegmentProvider.of(self)
         properties: dict[str, Any] = self._input_properties(job_input, provider)
 
         output_prefix = output_prefix or self.storage.output_prefix
-        output_path = self.storage.output_bucket.s3_url_for_object(output_prefix)
+        output = self.storage.facts(self.storage.output_bucket)
         self.storage.allow_writing(output_prefix)
         self._check_locations(existing, output_prefix)
 
@@ -125,11 +120,7 @@ class BatchSegmentJob(Construct):
         else:
             names = job_name
             properties["JobName"] = job_name
-        stack = cdk.Stack.of(self)
-        provider.allow_job(
-            stack.format_arn(service="personalize", resource="batch-segment-job", resource_name=names),
-            self.tag_manager,
-        )
+        provider.allow_job(names)
         if solution_version_arn is not None:
             provider.allow_solution_version(solution_version_arn)
             properties["SolutionVersionArn"] = solution_version_arn
@@ -144,14 +135,12 @@ class BatchSegmentJob(Construct):
             properties["NumResults"] = num_results
         if trigger is not None:
             properties["Trigger"] = trigger
-        output_key = self.storage.key_of(self.storage.output_bucket)
-        if output_key is not None:
-            properties["OutputKmsKeyArn"] = output_key.key_arn
-        provider.allow_passing(self.storage.role)
+        if output.key_arn is not None:
+            properties["OutputKmsKeyArn"] = output.key_arn
+        provider.allow_passing(self.storage.role_arn)
         properties |= {
-            "OutputPath": output_path,
-            "RoleArn": self.storage.role.role_arn,
-            "Tags": self.tag_manager.rendered_tags,
+            "OutputPath": f"s3://{output.name}/{output_prefix}",
+            "RoleArn": self.storage.role_arn,
         }
         if wait_for_completion is not None:
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
@@ -163,13 +152,20 @@ class BatchSegmentJob(Construct):
             service_token=provider.service_token if wait_for_completion is None else provider.waiting_service_token,
             properties=properties,
         )
-        self._resource.node.add_dependency(self.storage.policies)
+        self._resource.node.add_dependency(*self.storage.policies)
+        self._tags = tags
+        self._allow_tagging = functools.partial(provider.allow_tagging, names)
+        self._tag_manager: cdk.TagManager | None = None
+        if tags:
+            self._tag_manager = self._new_tag_manager()
 
     @property
     @jsii.member(jsii_name="cdkTagManager")
     def cdk_tag_manager(self) -> cdk.TagManager:
-        """The tag manager that ``Tags.of(scope).add(…)`` looks for."""
-        return self.tag_manager
+        """The tags of the job; what ``Tags.of(scope).add(…)`` adds to."""
+        if self._tag_manager is None:
+            self._tag_manager = self._new_tag_manager()
+        return self._tag_manager
 
     @property
     def batch_segment_job_arn(self) -> str:
@@ -214,33 +210,46 @@ class BatchSegmentJob(Construct):
         """The role that Personalize assumes."""
         return self.storage.role
 
+    def _new_tag_manager(self) -> cdk.TagManager:
+        # Only for a job that is tagged: a third of what a further job costs at synth would be for tags.
+        tag_manager = cdk.TagManager(
+            cdk.TagType.STANDARD,
+            RESOURCE_TYPE,
+            [cdk.CfnTag(key=key, value=value) for key, value in (self._tags or {}).items()],
+        )
+        resource = self._resource.node.default_child
+        assert isinstance(resource, cdk.CfnResource)
+        resource.add_property_override("Tags", tag_manager.rendered_tags)
+        self._allow_tagging(tag_manager.rendered_tags)
+        return tag_manager
+
     def _input_properties(self, job_input: BatchSegmentInput, provider: BatchSegmentProvider) -> dict[str, Any]:
         bound = job_input.bind(self)
         storage = self.storage
         if isinstance(bound, ExistingInput):
-            path = bound.bucket.s3_url_for_object(bound.key_or_prefix)
+            facts = storage.facts(bound.bucket)
+            path = f"s3://{facts.name}/{bound.key_or_prefix}"
             validation.s3_path("job_input", path)
             storage.allow_reading(bound.bucket, bound.key_or_prefix)
-            return {"InputPath": path} | self._key_property(storage.key_of(bound.bucket))
-        bucket = storage.input_bucket
-        key = storage.key_of(bucket)
-        storage.allow_reading(bucket, storage.input_prefix)
-        provider.allow_staging(
-            bound.asset.bucket.arn_for_objects(bound.asset.s3_object_key),
-            bucket.arn_for_objects(f"{storage.input_prefix}*"),
-            None if key is None else key.key_arn,
-        )
-        return {
-            "AssetBucket": bound.asset.s3_bucket_name,
-            "AssetKey": bound.asset.s3_object_key,
-            "AssetHash": bound.asset.asset_hash,
-            "InputBucket": bucket.bucket_name,
-            "InputPrefix": storage.input_prefix,
-        } | self._key_property(key)
-
-    @staticmethod
-    def _key_property(key: kms.IKey | None) -> dict[str, Any]:
-        return {} if key is None else {"InputKmsKeyArn": key.key_arn}
+            properties = {"InputPath": path}
+        else:
+            facts = storage.facts(storage.input_bucket)
+            storage.allow_reading(storage.input_bucket, storage.input_prefix)
+            provider.allow_staging(
+                bound.asset.bucket.arn_for_objects(bound.asset.s3_object_key),
+                f"{facts.arn}/{storage.input_prefix}*",
+                facts.key_arn,
+            )
+            properties = {
+                "AssetBucket": bound.asset.s3_bucket_name,
+                "AssetKey": bound.asset.s3_object_key,
+                "AssetHash": bound.asset.asset_hash,
+                "InputBucket": facts.name,
+                "InputPrefix": storage.input_prefix,
+            }
+        if facts.key_arn is not None:
+            properties["InputKmsKeyArn"] = facts.key_arn
+        return properties
 
     def _check_locations(self, existing: ExistingInput | None, output_prefix: str) -> None:
         if existing is None:
@@ -256,14 +265,3 @@ class BatchSegmentJob(Construct):
                 f"wait_for_completion: got {wait.to_human_string()}, wanted more than nothing and at most "
                 f"{LONGEST_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
             )
-
-
-@jsii.implements(IValidation)
-class _TagsOf:
-    """The rules for tags, checked when all of them are known."""
-
-    def __init__(self, tag_manager: cdk.TagManager) -> None:
-        self._tag_manager = tag_manager
-
-    def validate(self) -> list[str]:
-        return validation.tags(self._tag_manager.tag_values())

@@ -1,14 +1,14 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
 import json
-from collections.abc import Sequence
+from dataclasses import dataclass
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
-from constructs import Construct, DependencyGroup
+from constructs import Construct, IDependable
 
 from . import validation
 
@@ -19,6 +19,16 @@ _KEY_ACTIONS_OF_SERVICE = [*_KEY_ACTIONS_OF_ROLE, "kms:CreateGrant"]
 # What the handler puts between the prefix and the end of an input path: "<job name>/<12 hex of the content>/".
 _LONGEST_STAGED_FOLDER = limits.MAX_JOB_NAME_LENGTH + len("/") + 12 + len("/")
 _LONGEST_BUCKET_NAME = 63
+
+
+@dataclass(frozen=True)
+class BucketFacts:
+    """What jobs need to know of a bucket, asked for once: every question to CDK is a call to another process."""
+
+    name: str
+    arn: str
+    key: kms.IKey | None
+    key_arn: str | None
 
 
 class BatchSegmentStorage(Construct):
@@ -81,12 +91,16 @@ class BatchSegmentStorage(Construct):
         self.input_bucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
         #: The bucket that segments are written to.
         self.output_bucket = output_bucket or self._new_bucket("OutputBucket", removal_policy)
-        self.check_apart(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
 
         #: The role that Personalize assumes.
         self.role = role or self._new_role()
-        self._granted: set[tuple[str, ...]] = set()
-        self._dependencies = DependencyGroup()
+        #: The ARN of that role.
+        self.role_arn = self.role.role_arn
+        self._facts: dict[s3.IBucket, BucketFacts] = {}
+        self._grants: dict[tuple[s3.IBucket, str], _Grant] = {}
+        # By whose policies they are; None where a policy is not ours to change.
+        self._policies: dict[object, IDependable | None] = {}
+        self.check_apart(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
 
     def allow_reading(self, bucket: s3.IBucket, key_or_prefix: str) -> None:
         """Lets Personalize read the input at a key or under a prefix.
@@ -96,7 +110,7 @@ class BatchSegmentStorage(Construct):
             key_or_prefix: An object's key, or a prefix ending in "/".
         """
         pattern = f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
-        self._allow("Read", bucket, "s3:GetObject", pattern)
+        self._allow(bucket, "s3:GetObject", pattern)
 
     def allow_writing(self, output_prefix: str) -> None:
         """Lets Personalize write segments under a prefix of the output bucket.
@@ -104,16 +118,21 @@ class BatchSegmentStorage(Construct):
         Args:
             output_prefix: The prefix, ending in "/".
         """
-        self._allow("Write", self.output_bucket, "s3:PutObject", f"{output_prefix}*")
+        self._allow(self.output_bucket, "s3:PutObject", f"{output_prefix}*")
 
-    def key_of(self, bucket: s3.IBucket) -> kms.IKey | None:
-        """The KMS key that a bucket's objects are encrypted with, if there is one."""
-        return bucket.encryption_key or self._encryption_key
+    def facts(self, bucket: s3.IBucket) -> BucketFacts:
+        """Name, ARN and key of a bucket that a job reads or writes."""
+        if bucket not in self._facts:
+            key = bucket.encryption_key or self._encryption_key
+            self._facts[bucket] = BucketFacts(
+                bucket.bucket_name, bucket.bucket_arn, key, None if key is None else key.key_arn
+            )
+        return self._facts[bucket]
 
     @property
-    def policies(self) -> DependencyGroup:
+    def policies(self) -> list[IDependable]:
         """The policies that must be in place before a job is created."""
-        return self._dependencies
+        return [policy for policy in self._policies.values() if policy is not None]
 
     def check_apart(self, bucket: s3.IBucket, location: str, prop: str, output_prefix: str, output_prop: str) -> None:
         """Checks that the output is not written where the input is read.
@@ -124,63 +143,56 @@ class BatchSegmentStorage(Construct):
         Raises:
             ValueError: The output lies inside the input, or the input inside the output, of one bucket.
         """
-        if bucket.node.path != self.output_bucket.node.path and (
-            validation.is_token(bucket.bucket_name)
-            or validation.is_token(self.output_bucket.bucket_name)
-            or bucket.bucket_name != self.output_bucket.bucket_name
-        ):
+        overlap = output_prefix.startswith(location) or location.startswith(output_prefix)
+        if not overlap or validation.is_token(location) or validation.is_token(output_prefix):
             return
-        if validation.is_token(location) or validation.is_token(output_prefix):
-            return
-        if output_prefix.startswith(location) or location.startswith(output_prefix):
+        if bucket is self.output_bucket or self.facts(bucket).name == self.facts(self.output_bucket).name:
             raise ValueError(
                 f"{output_prop}: got {validation.shown(output_prefix)}, wanted a prefix outside of {prop}, "
                 f"{validation.shown(location)}, in the same bucket: Personalize would read its own output as input"
             )
 
-    def _allow(self, sid: str, bucket: s3.IBucket, action: str, pattern: str) -> None:
-        for key, resource, act in (
-            ("list", bucket.bucket_arn, "s3:ListBucket"),
-            (pattern, bucket.arn_for_objects(pattern), action),
-        ):
-            if (bucket.node.path, key, act) in self._granted:
-                continue
-            self._granted.add((bucket.node.path, key, act))
-            self._add_to_role([act], [resource])
-            statement = iam.PolicyStatement(
-                principals=[iam.ServicePrincipal(_SERVICE)], actions=[act], resources=[resource]
-            )
-            result = bucket.add_to_resource_policy(statement)
-            if result.statement_added:
-                if result.policy_dependable is not None:
-                    self._dependencies.add(result.policy_dependable)
-            else:
-                self._warn("bucketPolicy", f"the policy of the bucket {bucket.bucket_name}", statement)
-        self._allow_key(bucket)
+    def _allow(self, bucket: s3.IBucket, action: str, pattern: str) -> None:
+        facts = self.facts(bucket)
+        if (bucket, "s3:ListBucket") not in self._grants:
+            self._grant(bucket, "s3:ListBucket", facts.arn)
+            self._allow_key(facts)
+        self._grant(bucket, action, f"{facts.arn}/{pattern}")
 
-    def _allow_key(self, bucket: s3.IBucket) -> None:
-        key = self.key_of(bucket)
-        if key is None or (key.node.path, "key") in self._granted:
+    def _grant(self, bucket: s3.IBucket, action: str, resource: str) -> None:
+        grant = self._grants.get((bucket, action))
+        if grant is not None:
+            grant.add(resource)
+            return
+        grant = self._grants[bucket, action] = _Grant(action, resource)
+        self._add_to_role(grant.of_role)
+        result = bucket.add_to_resource_policy(grant.of_bucket)
+        if not self._added(bucket, result.statement_added, result.policy_dependable):
+            self._warn("bucketPolicy", f"the policy of the bucket {self.facts(bucket).name}", grant.of_bucket)
+
+    def _allow_key(self, facts: BucketFacts) -> None:
+        key = facts.key
+        if key is None or facts.key_arn is None or key in self._policies:
             return
         validation.key("encryption_key", key)
-        self._granted.add((key.node.path, "key"))
-        self._add_to_role(_KEY_ACTIONS_OF_ROLE, [key.key_arn])
+        self._add_to_role(iam.PolicyStatement(actions=_KEY_ACTIONS_OF_ROLE, resources=[facts.key_arn]))
         statement = iam.PolicyStatement(
-            principals=[iam.ServicePrincipal(_SERVICE), iam.ArnPrincipal(self.role.role_arn)],
+            principals=[iam.ServicePrincipal(_SERVICE), iam.ArnPrincipal(self.role_arn)],
             actions=_KEY_ACTIONS_OF_SERVICE,
             resources=["*"],
         )
-        if not key.add_to_resource_policy(statement).statement_added:
-            self._warn("keyPolicy", f"the policy of the key {key.key_arn}", statement)
+        # A key's policy is part of the key.
+        if not self._added(key, key.add_to_resource_policy(statement).statement_added, key):
+            self._warn("keyPolicy", f"the policy of the key {facts.key_arn}", statement)
 
-    def _add_to_role(self, actions: Sequence[str], resources: Sequence[str]) -> None:
-        statement = iam.PolicyStatement(actions=actions, resources=resources)
+    def _add_to_role(self, statement: iam.PolicyStatement) -> None:
         result = self.role.add_to_principal_policy(statement)
-        if result.statement_added:
-            if result.policy_dependable is not None:
-                self._dependencies.add(result.policy_dependable)
-        else:
-            self._warn("rolePolicy", f"the policy of the role {self.role.role_arn}", statement)
+        if not self._added(self.role, result.statement_added, result.policy_dependable):
+            self._warn("rolePolicy", f"the policy of the role {self.role_arn}", statement)
+
+    def _added(self, owner: object, added: bool, policy: IDependable | None) -> bool:
+        # What is true of an owner's first statement is true of all of them.
+        return self._policies.setdefault(owner, policy if added else None) is not None
 
     def _warn(self, id: str, what: str, statement: iam.PolicyStatement) -> None:
         statement_json = json.dumps(cdk.Stack.of(self).resolve(statement.to_statement_json()))
@@ -231,3 +243,21 @@ class BatchSegmentStorage(Construct):
                 f"input_prefix: got {len(prefix)} characters, wanted at most {longest}: "
                 f"the path of a job's input may have {limits.MAX_S3_PATH_LENGTH}"
             )
+
+
+class _Grant:
+    """One action on one bucket, in the role's policy and in the bucket's."""
+
+    def __init__(self, action: str, resource: str) -> None:
+        self._resources = {resource}
+        self.of_role = iam.PolicyStatement(actions=[action], resources=[resource])
+        self.of_bucket = iam.PolicyStatement(
+            principals=[iam.ServicePrincipal(_SERVICE)], actions=[action], resources=[resource]
+        )
+
+    def add(self, resource: str) -> None:
+        """Extends the statements to one more resource."""
+        if resource not in self._resources:
+            self._resources.add(resource)
+            self.of_role.add_resources(resource)
+            self.of_bucket.add_resources(resource)

@@ -1,6 +1,7 @@
 """The custom-resource provider: one in a stack, however many jobs the stack has."""
 
-from collections.abc import Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ import aws_cdk.aws_stepfunctions as sfn
 import aws_cdk.custom_resources as cr
 import batch_segment_handler
 import jsii
-from constructs import Construct
+from constructs import Construct, IValidation
 
+from . import validation
+
+Statements = Iterator[dict[str, Any]]
+
+# Every job looks for its stack's provider, and `node.try_find_child` would be two calls to another process.
+_PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakref.WeakKeyDictionary()
 _ID = "PersonalizeBatchSegmentProvider"
 _HANDLER = Path(batch_segment_handler.__file__).parent
 _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
@@ -34,8 +41,16 @@ class BatchSegmentProvider(Construct):
     def __init__(self, scope: Construct, id: str) -> None:
         """Use `of`."""
         super().__init__(scope, id)
-        self._jobs: dict[str, cdk.TagManager] = {}
+        stack = cdk.Stack.of(self)
+        self._stack = stack
+        #: Where the stack's jobs are.
+        self.region = stack.region
+        self.account = stack.account
+        self._arn_of_jobs = stack.format_arn(service="personalize", resource="batch-segment-job", resource_name="")
+        # By ARNs of jobs.
+        self._tags: dict[str, cdk.IResolvable] = {}
         # Ordered sets of ARNs.
+        self._jobs: dict[str, None] = {}
         self._solutions: dict[str, None] = {}
         self._listed_solutions: dict[str, None] = {}
         self._filters: dict[str, None] = {}
@@ -54,14 +69,9 @@ class BatchSegmentProvider(Construct):
             ignore_mode=cdk.IgnoreMode.GIT,
         )
         self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)
-        self._policy = iam.CfnPolicy(
-            self,
-            "HandlerPolicy",
-            policy_name="BatchSegmentJobs",
-            policy_document=cdk.Lazy.uncached_any(_PolicyOf(self)),
-            roles=[self._role.role_name],
-        )
-        self._on_event.node.add_dependency(self._policy)
+        policy = self._new_policy("HandlerPolicy", self._role, cdk.Lazy.uncached_any(_Late(self.handler_policy)))
+        self._on_event.node.add_dependency(policy)
+        self.node.add_validation(_Tags(self))
         framework_logs = self._new_log_group("FrameworkLogs")
         framework_role = self._new_lambda_role(
             "FrameworkRole", "Lets CDK's provider framework call the handler", framework_logs, self._on_event
@@ -81,11 +91,10 @@ class BatchSegmentProvider(Construct):
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
         """The provider of the stack that a construct is in, made on first use."""
         stack = cdk.Stack.of(scope)
-        found = stack.node.try_find_child(_ID)
-        if found is None:
-            return cls(stack, _ID)
-        assert isinstance(found, cls)
-        return found
+        provider = _PROVIDERS.get(stack)
+        if provider is None:
+            provider = _PROVIDERS[stack] = cls(stack, _ID)
+        return provider
 
     @property
     def waiting_service_token(self) -> str:
@@ -94,9 +103,22 @@ class BatchSegmentProvider(Construct):
             self._waiting = self._new_waiting_provider()
         return self._waiting.service_token
 
-    def allow_job(self, arn: str, tags: cdk.TagManager) -> None:
-        """Lets the handler create, describe and tag the jobs whose ARNs match a pattern."""
-        self._jobs[arn] = tags
+    def allow_job(self, names: str) -> None:
+        """Lets the handler create and describe jobs.
+
+        Args:
+            names: The name of the job, or a pattern of its names.
+        """
+        self._jobs[f"{self._arn_of_jobs}{names}"] = None
+
+    def allow_tagging(self, names: str, tags: cdk.IResolvable) -> None:
+        """Lets the handler tag jobs, if there are tags when the template is written.
+
+        Args:
+            names: The name of the job, or a pattern of its names.
+            tags: The job's tags as the template will have them.
+        """
+        self._tags[f"{self._arn_of_jobs}{names}"] = tags
 
     def allow_solution_version(self, *arns: str) -> None:
         """Lets the handler look at a solution version and use it."""
@@ -111,9 +133,9 @@ class BatchSegmentProvider(Construct):
         """Lets the handler look at a filter."""
         self._filters[arn] = None
 
-    def allow_passing(self, role: iam.IRole) -> None:
+    def allow_passing(self, role_arn: str) -> None:
         """Lets the handler hand a role to Personalize."""
-        self._roles[role.role_arn] = None
+        self._roles[role_arn] = None
 
     def allow_staging(self, asset_arn: str, input_arn: str, key_arn: str | None) -> None:
         """Lets the handler read one asset and write it under the input prefix.
@@ -128,7 +150,14 @@ class BatchSegmentProvider(Construct):
         if key_arn is not None:
             self._staging_keys[key_arn] = None
 
-    def statements(self) -> Iterator[iam.PolicyStatement]:
+    def tags(self) -> dict[str, dict[str, str]]:
+        """The tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
+        by_number = {str(number): tags for number, tags in enumerate(self._tags.values())}
+        tags: dict[str, list[dict[str, str]]] = self._stack.resolve(by_number)
+        arns = list(self._tags)
+        return {arns[int(number)]: {tag["key"]: tag["value"] for tag in of_job} for number, of_job in tags.items()}
+
+    def handler_policy(self) -> Statements:
         """What the handler may do, for the jobs that the stack has.
 
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html names the
@@ -140,7 +169,7 @@ class BatchSegmentProvider(Construct):
         # A tag that leaves the template with the last of them still has to be taken off.
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
         yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions])
-        tagged = [arn for arn, tags in self._jobs.items() if tags.has_tags()]
+        tagged = list(self.tags())
         if tagged:
             yield _allow(["personalize:TagResource"], tagged)
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
@@ -148,11 +177,10 @@ class BatchSegmentProvider(Construct):
             yield _allow(["personalize:ListSolutionVersions"], list(self._listed_solutions))
         if self._filters:
             yield _allow(["personalize:DescribeFilter"], list(self._filters))
-        yield _allow(
-            ["iam:PassRole"],
-            list(self._roles),
-            {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}},
-        )
+        yield {
+            **_allow(["iam:PassRole"], list(self._roles)),
+            "Condition": {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}},
+        }
         if self._assets:
             yield _allow(["s3:GetObject"], list(self._assets))
             yield _allow(["s3:PutObject"], list(self._staging))
@@ -161,20 +189,21 @@ class BatchSegmentProvider(Construct):
             # of a multipart upload.
             yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
 
+    def is_complete_policy(self) -> Statements:
+        """What the function that looks at jobs may do."""
+        yield _allow(["personalize:DescribeBatchSegmentJob"], list(self._jobs))
+
     def _new_waiting_provider(self) -> cr.Provider:
         log_group = self._log_group
         is_complete_role = self._new_lambda_role("IsCompleteRole", "Looks whether jobs are complete", log_group)
         is_complete = self._new_function(
             "IsComplete", "is_complete", is_complete_role, log_group, cdk.Duration.minutes(1)
         )
-        describe = iam.CfnPolicy(
-            self,
-            "IsCompletePolicy",
-            policy_name="BatchSegmentJobs",
-            policy_document=cdk.Lazy.uncached_any(_DescribingPolicyOf(self)),
-            roles=[is_complete_role.role_name],
+        is_complete.node.add_dependency(
+            self._new_policy(
+                "IsCompletePolicy", is_complete_role, cdk.Lazy.uncached_any(_Late(self.is_complete_policy))
+            )
         )
-        is_complete.node.add_dependency(describe)
         on_event_role = self._new_lambda_role(
             "WaitingFrameworkRole",
             "Lets CDK's provider framework call the handler and start to wait",
@@ -200,12 +229,10 @@ class BatchSegmentProvider(Construct):
         )
         state_machine = provider.node.find_child("waiter-state-machine").node.default_child
         assert isinstance(state_machine, sfn.CfnStateMachine)
-        start_waiting = iam.CfnPolicy(
-            self,
+        start_waiting = self._new_policy(
             "WaitingFrameworkPolicy",
-            policy_name="Waiter",
-            policy_document=iam.PolicyDocument(statements=[_allow(["states:StartExecution"], [state_machine.ref])]),
-            roles=[on_event_role.role_name],
+            on_event_role,
+            _document([_allow(["states:StartExecution"], [state_machine.ref])]),
         )
         provider.node.find_child("framework-onEvent").node.add_dependency(start_waiting)
         return provider
@@ -227,6 +254,9 @@ class BatchSegmentProvider(Construct):
             memory_size=512,
         )
 
+    def _new_policy(self, id: str, role: iam.IRole, document: Any) -> iam.CfnPolicy:
+        return iam.CfnPolicy(self, id, policy_name=id, policy_document=document, roles=[role.role_name])
+
     def _new_log_group(self, id: str) -> logs.LogGroup:
         return logs.LogGroup(self, id, retention=_LOG_RETENTION, removal_policy=cdk.RemovalPolicy.DESTROY)
 
@@ -235,7 +265,7 @@ class BatchSegmentProvider(Construct):
     ) -> iam.Role:
         # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-loggroups.html: the log group is
         # there already, so the role need not create one.
-        statements = [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group.log_group_arn}"])]
+        statements = [_allow(["logs:CreateLogStream", "logs:PutLogEvents"], [log_group.log_group_arn])]
         if called:
             # GetFunction: the framework waits for a function that Lambda has put to sleep.
             arns = [function.function_arn for function in called]
@@ -245,35 +275,35 @@ class BatchSegmentProvider(Construct):
             id,
             description=description,
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
-            inline_policies={"Lambda": iam.PolicyDocument(statements=statements)},
+            inline_policies={"Lambda": iam.PolicyDocument.from_json(_document(statements))},
         )
 
-    def describing_statements(self) -> Iterator[iam.PolicyStatement]:
-        """What the function that looks at jobs may do."""
-        yield _allow(["personalize:DescribeBatchSegmentJob"], list(self._jobs))
+
+def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": actions, "Resource": resources}
 
 
-def _allow(
-    actions: Sequence[str], resources: Sequence[str], conditions: dict[str, Any] | None = None
-) -> iam.PolicyStatement:
-    return iam.PolicyStatement(actions=actions, resources=resources, conditions=conditions)
+def _document(statements: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
 
 
 @jsii.implements(cdk.IAnyProducer)
-class _PolicyOf:
-    """The handler's policy, as it stands when the template is written."""
+class _Late:
+    """A policy as it stands when the template is written."""
+
+    def __init__(self, statements: Callable[[], Statements]) -> None:
+        self._statements = statements
+
+    def produce(self, _context: cdk.IResolveContext) -> Any:
+        return _document(self._statements())
+
+
+@jsii.implements(IValidation)
+class _Tags:
+    """The service's rules for tags, checked when all of them are known."""
 
     def __init__(self, provider: BatchSegmentProvider) -> None:
         self._provider = provider
 
-    def produce(self, _context: cdk.IResolveContext) -> Any:
-        return iam.PolicyDocument(statements=list(self._provider.statements()))
-
-
-@jsii.implements(cdk.IAnyProducer)
-class _DescribingPolicyOf:
-    def __init__(self, provider: BatchSegmentProvider) -> None:
-        self._provider = provider
-
-    def produce(self, _context: cdk.IResolveContext) -> Any:
-        return iam.PolicyDocument(statements=list(self._provider.describing_statements()))
+    def validate(self) -> list[str]:
+        return [fault for tags in self._provider.tags().values() for fault in validation.tags(tags)]

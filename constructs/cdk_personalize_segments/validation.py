@@ -10,7 +10,6 @@ from collections.abc import Mapping
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
 from batch_segment_handler import limits
-from constructs import Construct
 
 # arn:<partition>:personalize:<region>:<account>:<resource>, as in the service authorization reference.
 _ARN = re.compile(r"arn:[a-z\d-]+:personalize:(?P<region>[a-z\d-]*):(?P<account>\d*):(?P<resource>.+)")
@@ -27,9 +26,15 @@ _KIND_OF_RESOURCE = [
 _KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/.+")
 
 
-def is_token(value: object) -> bool:
-    """Whether the value is known only at deploy."""
-    return cdk.Token.is_unresolved(value)
+def is_token(value: str | float) -> bool:
+    """Whether the value is known only at deploy.
+
+    Asking CDK is a call to another process, and values are asked about often; so texts are looked at for the marker by
+    which they stand for a token: https://docs.aws.amazon.com/cdk/v2/guide/tokens.html
+    """
+    if isinstance(value, str):
+        return "${Token[" in value
+    return value < 0 and cdk.Token.is_unresolved(value)
 
 
 def job_name(name: str) -> None:
@@ -43,21 +48,25 @@ def job_name(name: str) -> None:
         )
 
 
-def num_results(number: int | float | None) -> None:
+def num_results(number: float | None) -> None:
     """Checks the number of users per segment."""
-    if number is None or is_token(number):
+    if number is None:
         return
-    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= limits.MAX_RESULTS:
+    is_number = isinstance(number, int | float) and not isinstance(number, bool)
+    if is_number and is_token(number):
+        return
+    if not is_number or number != int(number) or not 1 <= number <= limits.MAX_RESULTS:
         raise ValueError(f"num_results: got {number!r}, wanted a whole number from 1 to {limits.MAX_RESULTS:,}")
 
 
-def personalize_arn(scope: Construct, prop: str, arn: str | None) -> None:
+def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) -> None:
     """Checks the ARN of a solution, solution version or filter: its kind, and that it is of the stack's own place.
 
     Args:
-        scope: The construct whose stack the job is in.
         prop: ``"solution_arn"``, ``"solution_version_arn"`` or ``"filter_arn"``.
         arn: What was passed for it.
+        region: The stack's region.
+        account: The stack's account.
     """
     if arn is None or is_token(arn):
         return
@@ -72,12 +81,11 @@ def personalize_arn(scope: Construct, prop: str, arn: str | None) -> None:
             raise ValueError(f"{prop}: got {shown(arn)}, {wanted}")
         hint = " (or pass it as solution_arn: the latest ACTIVE version is taken)" if got == "solution_arn" else ""
         raise ValueError(f"{prop}: got {_FORM_OF_RESOURCE[got][0]}, {shown(arn)}; {wanted}{hint}")
-    stack = cdk.Stack.of(scope)
-    for part, of_stack in (("region", stack.region), ("account", stack.account)):
+    for part, of_stack in (("region", region), ("account", account)):
         if not is_token(of_stack) and match[part] != of_stack:
             raise ValueError(
-                f"{prop}: got {part} {match[part]!r} in {shown(arn)}, wanted {of_stack!r}, the {part} of the stack "
-                f"{stack.node.path!r}: Personalize takes only what is in the job's own region and account"
+                f"{prop}: got {part} {match[part]!r} in {shown(arn)}, wanted {of_stack!r}, the stack's {part}: "
+                "Personalize takes only what is in the job's own region and account"
             )
 
 

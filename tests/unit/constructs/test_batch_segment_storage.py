@@ -194,7 +194,7 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
     job = one(stack, "Custom::PersonalizeBatchSegmentJob")
     assert job["InputKmsKeyArn"] == job["OutputKmsKeyArn"] == f"<{logical_id}.Arn>"
     (role,) = [name for name in resources(stack, "AWS::IAM::Role") if "StorageRole" in name]
-    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"][2] == {
+    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"][1] == {
         "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"],
         "Effect": "Allow",
         "Resource": f"<{logical_id}.Arn>",

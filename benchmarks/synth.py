@@ -1,0 +1,229 @@
+"""Speed and size of what the library adds to a stack, against the same thing without it."""
+
+import io
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_lambda as lambda_
+import aws_cdk.aws_logs as logs
+import aws_cdk.aws_s3 as s3
+import aws_cdk.aws_s3_assets as s3_assets
+import aws_cdk.custom_resources as cr
+import batch_segment_handler
+from aws_cdk.assertions import Template
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+
+VERSION = "arn:aws:personalize:eu-west-1:123456789012:solution/films/0123abcd"
+ENVIRONMENT = cdk.Environment(account="123456789012", region="eu-west-1")
+HANDLER = Path(batch_segment_handler.__file__).parent
+MORE_JOBS = 40
+
+Row = tuple[str, str, str]
+
+
+def new_stack() -> cdk.Stack:
+    # Validation of templates takes longer than all the rest, and the same for both.
+    return cdk.Stack(cdk.App(analytics_reporting=False), "Stack", env=ENVIRONMENT)
+
+
+def with_library(stack: cdk.Stack) -> None:
+    """One job, as a user of the library writes it."""
+    BatchSegmentJob(
+        stack,
+        "Job",
+        solution_version_arn=VERSION,
+        job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]),
+    )
+
+
+def hand_wired(stack: cdk.Stack) -> None:
+    """The same resources, as somebody without the library writes them."""
+    service = iam.ServicePrincipal(
+        "personalize.amazonaws.com",
+        conditions={
+            "StringEquals": {"aws:SourceAccount": stack.account},
+            "ArnLike": {"aws:SourceArn": stack.format_arn(service="personalize", resource="*")},
+        },
+    )
+    role = iam.Role(stack, "Role", assumed_by=service)
+    buckets = []
+    for name, action in (("Input", "s3:GetObject"), ("Output", "s3:PutObject")):
+        bucket = s3.Bucket(
+            stack,
+            name,
+            encryption=s3.BucketEncryption.S3_MANAGED,
+            enforce_ssl=True,
+            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
+            object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
+            lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
+            removal_policy=cdk.RemovalPolicy.RETAIN,
+        )
+        for act, resource in (("s3:ListBucket", bucket.bucket_arn), (action, bucket.arn_for_objects("jobs/*"))):
+            role.add_to_policy(iam.PolicyStatement(actions=[act], resources=[resource]))
+            bucket.add_to_resource_policy(
+                iam.PolicyStatement(
+                    principals=[iam.ServicePrincipal("personalize.amazonaws.com")], actions=[act], resources=[resource]
+                )
+            )
+        buckets.append(bucket)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "queries.jsonl"
+        file.write_text('{"itemId": "105"}\n')
+        asset = s3_assets.Asset(stack, "Queries", path=str(file))
+    handler = lambda_.Function(
+        stack,
+        "Handler",
+        runtime=lambda_.Runtime.PYTHON_3_14,
+        handler="batch_segment_handler.handler.on_event",
+        code=lambda_.Code.from_asset(str(HANDLER), exclude=["__pycache__"]),
+        timeout=cdk.Duration.minutes(14),
+        log_group=logs.LogGroup(stack, "Logs"),
+    )
+    jobs = stack.format_arn(service="personalize", resource="batch-segment-job", resource_name="job-*")
+    for actions, resources in (
+        (["personalize:CreateBatchSegmentJob", "personalize:DescribeBatchSegmentJob"], [jobs]),
+        (["personalize:DescribeSolutionVersion"], [VERSION]),
+        (["iam:PassRole"], [role.role_arn]),
+        (["s3:GetObject"], [asset.bucket.arn_for_objects(asset.s3_object_key)]),
+        (["s3:PutObject"], [buckets[0].arn_for_objects("jobs/*")]),
+    ):
+        handler.add_to_role_policy(iam.PolicyStatement(actions=actions, resources=resources))
+    provider = cr.Provider(stack, "Provider", on_event_handler=handler, log_group=logs.LogGroup(stack, "ProviderLogs"))
+    resource = cdk.CustomResource(
+        stack,
+        "Job",
+        service_token=provider.service_token,
+        properties={
+            "SolutionVersionArn": VERSION,
+            "RoleArn": role.role_arn,
+            "InputPath": buckets[0].s3_url_for_object("jobs/"),
+            "OutputPath": buckets[1].s3_url_for_object("jobs/"),
+            "AssetBucket": asset.s3_bucket_name,
+            "AssetKey": asset.s3_object_key,
+        },
+    )
+    resource.node.add_dependency(*buckets)
+
+
+def many_jobs(number: int, *, inline: bool) -> Callable[[cdk.Stack], None]:
+    """One job and a number of further ones on its storage."""
+
+    def build(stack: cdk.Stack) -> None:
+        with_library(stack)
+        storage = BatchSegmentStorage(stack, "Storage")
+        for index in range(number):
+            job_input = (
+                BatchSegmentInput.from_queries([SegmentQuery.items_like(str(index))])
+                if inline
+                else BatchSegmentInput.from_bucket(storage.input_bucket, f"in-s3/{index}.jsonl")
+            )
+            BatchSegmentJob(stack, f"Job{index}", solution_version_arn=VERSION, job_input=job_input, storage=storage)
+
+    return build
+
+
+def many_bare(number: int) -> Callable[[cdk.Stack], None]:
+    """One job and a number of bare custom resources with as many properties as a job has."""
+
+    def build(stack: cdk.Stack) -> None:
+        with_library(stack)
+        storage = BatchSegmentStorage(stack, "Storage")
+        for index in range(number):
+            cdk.CustomResource(
+                stack,
+                f"Job{index}",
+                service_token="arn:aws:lambda:eu-west-1:123456789012:function:provider",
+                resource_type="Custom::Bare",
+                properties={
+                    "SolutionVersionArn": VERSION,
+                    "RoleArn": storage.role.role_arn,
+                    "InputPath": storage.input_bucket.s3_url_for_object(f"in-s3/{index}.jsonl"),
+                    "OutputPath": storage.output_bucket.s3_url_for_object("segments/"),
+                    "JobNamePrefix": f"Stack-Job{index}",
+                },
+            )
+
+    return build
+
+
+def seconds(*builds: Callable[[cdk.Stack], None], times: int = 12) -> list[float]:
+    """The shortest time to build and synthesise each, taken in turns: noise only ever adds."""
+    taken: list[list[float]] = [[] for _ in builds]
+    for turn in range(times + 1):
+        for results, build in zip(taken, builds, strict=True):
+            started = time.perf_counter()
+            stack = new_stack()
+            build(stack)
+            app = stack.node.root
+            assert isinstance(app, cdk.App)
+            app.synth()
+            if turn:  # the first turn warms up
+                results.append(time.perf_counter() - started)
+    return [min(results) for results in taken]
+
+
+def resource_count(build: Callable[[cdk.Stack], None]) -> int:
+    """How many resources a stack has."""
+    stack = new_stack()
+    build(stack)
+    return len(Template.from_stack(stack).to_json()["Resources"])
+
+
+def asset_kilobytes() -> float:
+    """The handler's package as Lambda gets it."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in HANDLER.glob("*.py"):
+            archive.write(file, f"{HANDLER.name}/{file.name}")
+    return len(buffer.getvalue()) / 1024
+
+
+def cold_start_ratio(times: int = 9) -> float:
+    """Importing the handler and making its client, over importing boto3 and making the client."""
+    statements = [
+        "import boto3; boto3.client('personalize', region_name='eu-west-1')",
+        "import batch_segment_handler.handler as h, batch_segment_handler.job as j; j.personalize()",
+    ]
+    taken: list[list[float]] = [[], []]
+    for turn in range(times + 1):
+        for results, statement in zip(taken, statements, strict=True):
+            program = f"import time; s = time.perf_counter()\n{statement}\nprint(time.perf_counter() - s)"
+            out = subprocess.run(
+                [sys.executable, "-c", program],
+                check=True,
+                capture_output=True,
+                text=True,
+                env={"AWS_DEFAULT_REGION": "eu-west-1", "PYTHONPATH": str(HANDLER.parent)},
+            ).stdout
+            if turn:
+                results.append(float(out))
+    bare, ours = (min(results) for results in taken)
+    return ours / bare
+
+
+def run() -> list[Row]:
+    """Measures everything: what it is, what was measured, what it may be at most."""
+    ours, theirs = seconds(with_library, hand_wired)
+    base, jobs, inline, bare = seconds(
+        many_jobs(0, inline=False), many_jobs(MORE_JOBS, inline=False), many_jobs(MORE_JOBS, inline=True),
+        many_bare(MORE_JOBS), times=8,
+    )  # fmt: skip
+    first = resource_count(with_library)
+    two = resource_count(many_jobs(2, inline=True)) - resource_count(many_jobs(1, inline=True))
+    return [
+        ("synth, one job / the same hand-wired", f"{ours / theirs:.2f}x", "1.1x"),
+        ("synth, each further job / a bare CustomResource", f"{(jobs - base) / (bare - base):.2f}x", "2x"),
+        ("the same with queries inline (an asset each)", f"{(inline - base) / (bare - base):.2f}x", "-"),
+        ("resources with the first job", str(first), "14"),
+        ("resources with each further job", str(two), "1"),
+        ("resources, the same hand-wired", str(resource_count(hand_wired)), "-"),
+        ("handler's asset", f"{asset_kilobytes():.1f} KB", "30 KB"),
+        ("import of the handler / boto3 and its client", f"{cold_start_ratio():.2f}x", "1.15x"),
+    ]

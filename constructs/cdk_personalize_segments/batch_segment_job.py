@@ -81,7 +81,7 @@ class BatchSegmentJob(Construct):
         if (solution_version_arn is None) == (solution_arn is None):
             got = "neither" if solution_arn is None else "both"
             raise ValueError(f"solution_version_arn, solution_arn: got {got}, wanted one of the two")
-        provider = BatchSegmentProvider.of(self)
+        provider = BatchSegmentProvider.of(scope)
         for prop, arn in (
             ("solution_version_arn", solution_version_arn),
             ("solution_arn", solution_arn),
@@ -235,14 +235,11 @@ class BatchSegmentJob(Construct):
         else:
             facts = storage.facts(storage.input_bucket)
             storage.allow_reading(storage.input_bucket, storage.input_prefix)
-            provider.allow_staging(
-                bound.asset.bucket.arn_for_objects(bound.asset.s3_object_key),
-                f"{facts.arn}/{storage.input_prefix}*",
-                facts.key_arn,
-            )
+            bucket, key = bound.asset.s3_bucket_name, bound.asset.s3_object_key
+            provider.allow_staging(f"{bucket}/{key}", f"{facts.arn}/{storage.input_prefix}*", facts.key_arn)
             properties = {
-                "AssetBucket": bound.asset.s3_bucket_name,
-                "AssetKey": bound.asset.s3_object_key,
+                "AssetBucket": bucket,
+                "AssetKey": key,
                 "AssetHash": bound.asset.asset_hash,
                 "InputBucket": facts.name,
                 "InputPrefix": storage.input_prefix,

@@ -96,9 +96,11 @@ class BatchSegmentStorage(Construct):
         self.role = role or self._new_role()
         #: The ARN of that role.
         self.role_arn = self.role.role_arn
+        self._service = iam.ServicePrincipal(_SERVICE)
         self._facts: dict[s3.IBucket, BucketFacts] = {}
         self._grants: dict[tuple[s3.IBucket, str], _Grant] = {}
-        # By whose policies they are; None where a policy is not ours to change.
+        # By whose policies they are; None where a policy is not ours to change. What is true of an owner's first
+        # statement is true of all of them.
         self._policies: dict[object, IDependable | None] = {}
         self.check_apart(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
 
@@ -164,11 +166,20 @@ class BatchSegmentStorage(Construct):
         if grant is not None:
             grant.add(resource)
             return
-        grant = self._grants[bucket, action] = _Grant(action, resource)
+        grant = self._grants[bucket, action] = _Grant(self._service, action, resource)
         self._add_to_role(grant.of_role)
         result = bucket.add_to_resource_policy(grant.of_bucket)
-        if not self._added(bucket, result.statement_added, result.policy_dependable):
+        if bucket not in self._policies:
+            self._policies[bucket] = result.policy_dependable if result.statement_added else None
+        if self._policies[bucket] is None:
             self._warn("bucketPolicy", f"the policy of the bucket {self.facts(bucket).name}", grant.of_bucket)
+
+    def _add_to_role(self, statement: iam.PolicyStatement) -> None:
+        result = self.role.add_to_principal_policy(statement)
+        if self.role not in self._policies:
+            self._policies[self.role] = result.policy_dependable if result.statement_added else None
+        if self._policies[self.role] is None:
+            self._warn("rolePolicy", f"the policy of the role {self.role_arn}", statement)
 
     def _allow_key(self, facts: BucketFacts) -> None:
         key = facts.key
@@ -177,22 +188,14 @@ class BatchSegmentStorage(Construct):
         validation.key("encryption_key", key)
         self._add_to_role(iam.PolicyStatement(actions=_KEY_ACTIONS_OF_ROLE, resources=[facts.key_arn]))
         statement = iam.PolicyStatement(
-            principals=[iam.ServicePrincipal(_SERVICE), iam.ArnPrincipal(self.role_arn)],
+            principals=[self._service, iam.ArnPrincipal(self.role_arn)],
             actions=_KEY_ACTIONS_OF_SERVICE,
             resources=["*"],
         )
         # A key's policy is part of the key.
-        if not self._added(key, key.add_to_resource_policy(statement).statement_added, key):
+        self._policies[key] = key if key.add_to_resource_policy(statement).statement_added else None
+        if self._policies[key] is None:
             self._warn("keyPolicy", f"the policy of the key {facts.key_arn}", statement)
-
-    def _add_to_role(self, statement: iam.PolicyStatement) -> None:
-        result = self.role.add_to_principal_policy(statement)
-        if not self._added(self.role, result.statement_added, result.policy_dependable):
-            self._warn("rolePolicy", f"the policy of the role {self.role_arn}", statement)
-
-    def _added(self, owner: object, added: bool, policy: IDependable | None) -> bool:
-        # What is true of an owner's first statement is true of all of them.
-        return self._policies.setdefault(owner, policy if added else None) is not None
 
     def _warn(self, id: str, what: str, statement: iam.PolicyStatement) -> None:
         statement_json = json.dumps(cdk.Stack.of(self).resolve(statement.to_statement_json()))
@@ -248,12 +251,10 @@ class BatchSegmentStorage(Construct):
 class _Grant:
     """One action on one bucket, in the role's policy and in the bucket's."""
 
-    def __init__(self, action: str, resource: str) -> None:
+    def __init__(self, service: iam.ServicePrincipal, action: str, resource: str) -> None:
         self._resources = {resource}
         self.of_role = iam.PolicyStatement(actions=[action], resources=[resource])
-        self.of_bucket = iam.PolicyStatement(
-            principals=[iam.ServicePrincipal(_SERVICE)], actions=[action], resources=[resource]
-        )
+        self.of_bucket = iam.PolicyStatement(principals=[service], actions=[action], resources=[resource])
 
     def add(self, resource: str) -> None:
         """Extends the statements to one more resource."""

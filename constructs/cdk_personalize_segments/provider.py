@@ -38,15 +38,15 @@ class BatchSegmentProvider(Construct):
     ``allow_…`` methods; the statements are written when the template is, since tags are known only then.
     """
 
-    def __init__(self, scope: Construct, id: str) -> None:
+    def __init__(self, stack: cdk.Stack) -> None:
         """Use `of`."""
-        super().__init__(scope, id)
-        stack = cdk.Stack.of(self)
+        super().__init__(stack, _ID)
         self._stack = stack
         #: Where the stack's jobs are.
         self.region = stack.region
         self.account = stack.account
-        self._arn_of_jobs = stack.format_arn(service="personalize", resource="batch-segment-job", resource_name="")
+        self._partition = stack.partition
+        self._arn_of_jobs = f"arn:{self._partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
         # By ARNs of jobs.
         self._tags: dict[str, cdk.IResolvable] = {}
         # Ordered sets of ARNs.
@@ -71,7 +71,6 @@ class BatchSegmentProvider(Construct):
         self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)
         policy = self._new_policy("HandlerPolicy", self._role, cdk.Lazy.uncached_any(_Late(self.handler_policy)))
         self._on_event.node.add_dependency(policy)
-        self.node.add_validation(_Tags(self))
         framework_logs = self._new_log_group("FrameworkLogs")
         framework_role = self._new_lambda_role(
             "FrameworkRole", "Lets CDK's provider framework call the handler", framework_logs, self._on_event
@@ -90,10 +89,10 @@ class BatchSegmentProvider(Construct):
     @classmethod
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
         """The provider of the stack that a construct is in, made on first use."""
-        stack = cdk.Stack.of(scope)
+        stack = scope if isinstance(scope, cdk.Stack) else cdk.Stack.of(scope)
         provider = _PROVIDERS.get(stack)
         if provider is None:
-            provider = _PROVIDERS[stack] = cls(stack, _ID)
+            provider = _PROVIDERS[stack] = cls(stack)
         return provider
 
     @property
@@ -118,6 +117,8 @@ class BatchSegmentProvider(Construct):
             names: The name of the job, or a pattern of its names.
             tags: The job's tags as the template will have them.
         """
+        if not self._tags:
+            self.node.add_validation(_Tags(self))
         self._tags[f"{self._arn_of_jobs}{names}"] = tags
 
     def allow_solution_version(self, *arns: str) -> None:
@@ -137,21 +138,23 @@ class BatchSegmentProvider(Construct):
         """Lets the handler hand a role to Personalize."""
         self._roles[role_arn] = None
 
-    def allow_staging(self, asset_arn: str, input_arn: str, key_arn: str | None) -> None:
+    def allow_staging(self, asset: str, input_arn: str, key_arn: str | None) -> None:
         """Lets the handler read one asset and write it under the input prefix.
 
         Args:
-            asset_arn: The asset's object.
+            asset: The asset's object, ``<bucket>/<key>``.
             input_arn: The objects of the input prefix.
             key_arn: The KMS key of the input bucket, if it has one.
         """
-        self._assets[asset_arn] = None
+        self._assets[f"arn:{self._partition}:s3:::{asset}"] = None
         self._staging[input_arn] = None
         if key_arn is not None:
             self._staging_keys[key_arn] = None
 
     def tags(self) -> dict[str, dict[str, str]]:
         """The tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
+        if not self._tags:
+            return {}
         by_number = {str(number): tags for number, tags in enumerate(self._tags.values())}
         tags: dict[str, list[dict[str, str]]] = self._stack.resolve(by_number)
         arns = list(self._tags)
@@ -243,7 +246,7 @@ class BatchSegmentProvider(Construct):
         return lambda_.Function(
             self,
             id,
-            description=f"Batch segment jobs of Amazon Personalize: {handler} ({cdk.Stack.of(self).node.path})"[:256],
+            description=f"Batch segment jobs of Amazon Personalize: {handler}",
             runtime=lambda_.Runtime.PYTHON_3_14,
             code=self._code,
             handler=f"batch_segment_handler.handler.{handler}",

@@ -1,0 +1,123 @@
+"""A small made-up data set of films, users and what they watched, and the plain counts that stand in for a model.
+
+It has the service's minimum of data (1000 interactions, 25 users with two or more:
+https://docs.aws.amazon.com/personalize/latest/dg/limits.html) and is the same in every run.
+"""
+
+import functools
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+GENRES = ("Comedy", "Drama", "Action", "Romance", "Thriller", "Documentary", "Komödie", 'The "New" Wave')
+COUNTRIES = ("Japan", "France", "Germany", "Brazil", "Kenya")
+_ITEMS = 1500
+_USERS = 300
+_INTERACTIONS = 6000
+
+
+class QueryError(Exception):
+    """Why a query has no segment; what the line's ``error`` says."""
+
+
+@dataclass(frozen=True)
+class Item:
+    """A film. Columns are those of an Items data set; genres are separated by ``|``, as the service has it."""
+
+    id: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody who watches films."""
+
+    id: str
+    country: str
+    age: int
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Items, users, and the items each user watched."""
+
+    items: dict[str, Item]
+    users: dict[str, User]
+    watched: dict[str, Counter[str]]
+
+    def users_like(self, item_id: str, may: Callable[[User], bool], number: int) -> list[str]:
+        """Users by how often they watched an item, or one that has a genre in common with it."""
+        item = self.items.get(item_id)
+        if item is None:
+            raise QueryError(f"the item {item_id} is not in the data of the solution version")
+        genres = set(item.columns["GENRES"].split("|"))
+        alike = {one.id: 1 for one in self.items.values() if genres & set(one.columns["GENRES"].split("|"))}
+        return self._ranked(alike | {item_id: 10}, may, number)
+
+    def users_of(self, expression: str, may: Callable[[User], bool], number: int) -> list[str]:
+        """Users by how often they watched items that an expression is true of."""
+        conditions = parse(expression)
+        matching = {
+            item.id: 1
+            for item in self.items.values()
+            if all(value in self._column(item, column).split("|") for column, value in conditions)
+        }
+        return self._ranked(matching, may, number)
+
+    @staticmethod
+    def _column(item: Item, column: str) -> str:
+        if column.upper() not in item.columns:
+            raise QueryError(f"the column {column} is not in the Items data set")
+        return item.columns[column.upper()]
+
+    def _ranked(self, weights: Mapping[str, int], may: Callable[[User], bool], number: int) -> list[str]:
+        scores = {
+            user: sum(weights.get(item, 0) * times for item, times in watched.items())
+            for user, watched in self.watched.items()
+            if may(self.users[user])
+        }
+        return sorted((user for user in scores if scores[user]), key=lambda user: (-scores[user], user))[:number]
+
+
+_CONDITION = re.compile(r'\s*ITEMS\s*\.\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(AND\b|$)', re.I | re.S)
+
+
+def parse(expression: str) -> list[tuple[str, str]]:
+    """Reads ``ITEMS.<column> = "<value>"``, joined by AND.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
+
+    Raises:
+        QueryError: It is something else.
+    """
+    conditions: list[tuple[str, str]] = []
+    at, joined = 0, True
+    while joined:
+        match = _CONDITION.match(expression, at)
+        if match is None:
+            raise QueryError(f"invalid expression near character {at + 1}")
+        conditions.append((match[1], re.sub(r"\\(.)", r"\1", match[2])))
+        at, joined = match.end(), bool(match[3])
+    return conditions
+
+
+@functools.cache
+def films() -> DataSet:
+    """The data set."""
+    draw = random.Random(105)
+    items = {}
+    for number in range(1, _ITEMS + 1):
+        genres = draw.sample(GENRES, k=1 + number % 2)
+        columns = {"GENRES": "|".join(genres), "YEAR": str(1980 + number % 45), "TITLE": f"Film {number}"}
+        items[str(number)] = Item(str(number), columns)
+    users = {
+        f"user-{number:03d}": User(f"user-{number:03d}", COUNTRIES[number % len(COUNTRIES)], 12 + number % 70)
+        for number in range(1, _USERS + 1)
+    }
+    watched: dict[str, Counter[str]] = {user: Counter() for user in users}
+    names, ids = list(users), list(items)
+    for number in range(_INTERACTIONS):
+        watched[names[number % _USERS]][draw.choice(ids)] += 1
+    return DataSet(items, users, watched)

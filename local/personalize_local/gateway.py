@@ -1,0 +1,277 @@
+"""One ASGI application in one process: Personalize is answered here, everything else by MiniStack, IAM enforced."""
+
+import asyncio
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.request
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+DEFAULT_ACCOUNT = "123456789012"
+DEFAULT_REGION = "eu-west-1"
+_SECRET = "local"
+_AWS_SDK = ("client-lambda", "client-sfn", "client-s3")
+_LAMBDA_SITE = Path(__file__).parent / "lambda_site"
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+
+class LocalAws:
+    """The local AWS, served from a thread of this process until it is closed.
+
+    MiniStack reads its settings from the environment when it is imported, so there can be one in a process, once.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        account: str = DEFAULT_ACCOUNT,
+        region: str = DEFAULT_REGION,
+        wait_scale: float = 0.02,
+        pending_seconds: float = 0.1,
+        in_progress_seconds: float = 0.2,
+    ) -> None:
+        """Starts to serve on 127.0.0.1.
+
+        Args:
+            port: The port; 0 takes a free one.
+            account: The account everything is in, 12 digits.
+            region: The region everything is in.
+            wait_scale: What waits are multiplied by, those of Step Functions and the sleeps of Lambda functions in
+                Python. Nothing here needs time to propagate.
+            pending_seconds: How long a batch segment job is CREATE PENDING.
+            in_progress_seconds: How long a batch segment job is CREATE IN_PROGRESS at least.
+
+        Raises:
+            OSError: The port is taken.
+        """
+        self.account = account
+        self.region = region
+        self._environment_before = dict(os.environ)
+        self._tempdir_before = tempfile.tempdir
+        self._socket = socket.create_server(("127.0.0.1", port))
+        self._folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
+        #: Where the local AWS is.
+        self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        #: Where the AWS SDK for Node.js was found, without which CDK's provider framework runs on a stub of it.
+        self.node_modules = _node_modules()
+        os.environ |= self._settings(wait_scale)
+        tempfile.tempdir = str(self._folder)
+
+        # Not before the environment is set.
+        from . import ministack_patches
+        from .personalize import Personalize
+
+        ministack_patches.apply()
+        #: The service, for a look at its jobs.
+        self.personalize = Personalize(pending_seconds=pending_seconds, in_progress_seconds=in_progress_seconds)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)
+        self._thread.start()
+        self._wait_until_ready()
+
+    def __enter__(self) -> "LocalAws":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.close()
+
+    def environment(self) -> dict[str, str]:
+        """The environment for a program that is to use the local AWS, the CDK CLI for example."""
+        from .personalize import SEEDS
+
+        own = {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            # MiniStack takes a 12-digit access key for the account.
+            "AWS_ACCESS_KEY_ID": self.account,
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "CDK_DEFAULT_ACCOUNT": self.account,
+            "CDK_DEFAULT_REGION": self.region,
+            # The CLI keeps which access key belongs to which account; not beside that of the real AWS.
+            "CDK_HOME": str(self._folder / "cdk"),
+            "CDK_DISABLE_CLI_TELEMETRY": "true",
+            "NO_UPDATE_NOTIFIER": "1",
+        }
+        arn = f"arn:{'aws-cn' if self.region.startswith('cn-') else 'aws'}:personalize:{self.region}:{self.account}"
+        own |= {name: f"{arn}:{resource}" for name, resource in SEEDS.items()}
+        not_ours = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"}
+        return {name: value for name, value in self._environment_before.items() if name not in not_ours} | own
+
+    def bootstrap(self) -> None:
+        """Runs ``cdk bootstrap``, which every CDK deployment needs once.
+
+        Raises:
+            FileNotFoundError: There is no CDK CLI.
+            subprocess.CalledProcessError: It failed; its output is in ``output``.
+        """
+        folder = self._folder / "bootstrap"
+        # Beside a cdk.json the CLI would synthesise the app first.
+        folder.mkdir()
+        environment = self.environment()
+        command = [cdk_cli(environment), "bootstrap", f"aws://{self.account}/{self.region}"]
+        subprocess.run(
+            command,
+            cwd=folder,
+            env=environment,
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def close(self) -> None:
+        """Stops serving and removes everything: processes of Lambda functions, files, settings."""
+        self._stop.set()
+        self._thread.join(timeout=30)
+        os.environ.clear()
+        os.environ.update(self._environment_before)
+        tempfile.tempdir = self._tempdir_before
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _settings(self, wait_scale: float) -> dict[str, str]:
+        port = self.endpoint_url.rpartition(":")[2]
+        site = os.pathsep.join(filter(None, [str(_LAMBDA_SITE), os.environ.get("PYTHONPATH")]))
+        settings = {
+            "AUTH": "true",
+            "GATEWAY_PORT": port,
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_ACCOUNT_ID": self.account,
+            "MINISTACK_REGION": self.region,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.account,
+            "AWS_SECRET_ACCESS_KEY": _SECRET,
+            "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
+            "LOG_LEVEL": "CRITICAL",
+            "TMPDIR": str(self._folder),
+            "SFN_WAIT_SCALE": str(wait_scale),
+            "PERSONALIZE_LOCAL_WAIT_SCALE": str(wait_scale),
+            "PYTHONPATH": site,
+        }
+        return settings if self.node_modules is None else settings | {"NODE_PATH": str(self.node_modules)}
+
+    async def _serve(self) -> None:
+        from hypercorn.asyncio import serve
+        from hypercorn.config import Config
+
+        config = Config()
+        config.bind = [f"fd://{self._socket.fileno()}"]
+        config.accesslog = None
+        config.errorlog = None
+        config.graceful_timeout = 1
+        await serve(self._app, config, shutdown_trigger=self._stopped)  # type: ignore[arg-type]
+
+    async def _stopped(self) -> None:
+        while not self._stop.is_set():
+            await asyncio.sleep(0.05)
+
+    async def _app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        from ministack.app import app
+
+        # Policies ask for TLS (aws:SecureTransport); between two programs on one machine it would prove nothing.
+        if scope["type"] == "http":
+            scope = {**scope, "scheme": "https"}
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+            if headers.get("x-amz-target", "").startswith("AmazonPersonalize."):
+                await self._answer(scope, headers, receive, send)
+                return
+        await app(scope, receive, send)
+
+    async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
+        from .iam import ServiceError
+
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        try:
+            # In a thread, since the service asks S3, which is served by this loop.
+            status, answer = 200, await asyncio.to_thread(self._handle, scope, headers, body)
+        except ServiceError as error:
+            status, answer = error.status, {"__type": error.code, "message": error.message}
+        await send(
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": [
+                    (b"content-type", b"application/x-amz-json-1.1"),
+                    (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+    def _handle(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
+        from ministack.core import iam_evaluator, responses, router
+
+        from . import requests
+        from .iam import Caller, ServiceError
+
+        operation = requests.operation_of(headers["x-amz-target"])
+        access_key = router.extract_access_key_id(headers, {})
+        if not access_key:
+            raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
+        # What MiniStack does for every request before it asks its evaluator.
+        responses.set_request_account_id(iam_evaluator.find_iam_access_key_account(access_key) or access_key)
+        responses.set_request_region(router.extract_region(headers, {}))
+        iam_evaluator.pin_request_origin("127.0.0.1", True)
+        iam_evaluator.pin_signed_request(scope["method"], scope["path"], {}, scope["headers"])
+        iam_evaluator.pin_signed_body(body)
+        caller = Caller(access_key, responses.get_account_id(), responses.get_region())
+        try:
+            request = json.loads(body or b"{}")
+        except ValueError as error:
+            raise ServiceError("SerializationException", f"the request is not JSON: {error}") from error
+        return self.personalize.answer(operation, request, caller)
+
+    def _wait_until_ready(self) -> None:
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"{self.endpoint_url}/_ministack/ready", timeout=5):
+                    return
+            except OSError:
+                if not self._thread.is_alive():
+                    break
+                time.sleep(0.05)
+        raise RuntimeError("the local AWS did not start")
+
+
+def cdk_cli(environment: Mapping[str, str]) -> str:
+    """The CDK CLI: the one in PATH, or of the project that the current folder is in.
+
+    Raises:
+        FileNotFoundError: There is none.
+    """
+    found = shutil.which("cdk", path=environment.get("PATH"))
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        found = found or shutil.which("cdk", path=str(folder / "node_modules" / ".bin"))
+    if found is None:
+        raise FileNotFoundError(
+            "the CDK CLI, cdk, is neither in PATH nor in node_modules; install it: npm install aws-cdk"
+        )
+    return found
+
+
+def _node_modules() -> Path | None:
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        modules = folder / "node_modules"
+        if all((modules / "@aws-sdk" / package).is_dir() for package in _AWS_SDK):
+            return modules
+    return None

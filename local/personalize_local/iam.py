@@ -1,0 +1,132 @@
+"""Who may do what, decided by MiniStack's evaluation of the policies that are deployed."""
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ministack.core import iam_evaluator
+from ministack.services import iam as ministack_iam
+from ministack.services import s3 as ministack_s3
+from ministack.services import sts as ministack_sts
+
+SERVICE = "personalize.amazonaws.com"
+
+
+class ServiceError(Exception):
+    """An answer of the service that is an error."""
+
+    def __init__(self, code: str, message: str, status: int = 400) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who sent a request, and where to."""
+
+    access_key: str
+    account: str
+    region: str
+
+    @property
+    def partition(self) -> str:
+        """The partition of the region."""
+        return "aws-cn" if self.region.startswith("cn-") else "aws"
+
+    def arn(self, resource: str) -> str:
+        """The ARN of a resource of Personalize in the caller's account and region."""
+        return f"arn:{self.partition}:personalize:{self.region}:{self.account}:{resource}"
+
+    def authorize(self, action: str, resource: str, context: dict[str, Any] | None = None) -> None:
+        """Checks that the caller's own policies allow an action.
+
+        Args:
+            action: For example ``"personalize:CreateBatchSegmentJob"``.
+            resource: The ARN it is done to, or ``"*"``.
+            context: Condition keys and their values.
+
+        Raises:
+            ServiceError: They do not.
+        """
+        denied = iam_evaluator.enforce(
+            self.access_key, action, action.partition(":")[0], self.region, resource, context or {}
+        )
+        if denied is None:
+            return
+        if isinstance(denied, iam_evaluator.AuthError):
+            raise ServiceError(denied.code, denied.message, 403)
+        raise ServiceError(
+            "AccessDeniedException",
+            f"User: {denied.principal_arn} is not authorized to perform: {action} on resource: {resource} because no "
+            f"identity-based policy allows the {action} action",
+        )
+
+
+def _context(caller: Caller, source_arn: str, action: str, resource: str) -> Any:
+    return iam_evaluator.EvalContext(
+        principal_arn=SERVICE,
+        principal_type="Service",
+        principal_account=caller.account,
+        action=action,
+        resource_arn=resource,
+        region=caller.region,
+        secure_transport=True,
+        service_context={"aws:sourceaccount": caller.account, "aws:sourcearn": source_arn},
+    )
+
+
+def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
+    """Whether a role's trust policy lets Personalize assume it, in the name of a job."""
+    role = ministack_iam._roles.get_scoped(role_arn.split(":")[4], None, role_arn.rpartition("/")[2])
+    if role is None:
+        return False
+    context = _context(caller, source_arn, "sts:AssumeRole", role_arn)
+    document = role.get("AssumeRolePolicyDocument")
+    return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
+
+
+def bucket_policy_allows(caller: Caller, bucket: str, action: str, key: str, source_arn: str) -> bool:
+    """Whether a bucket's policy lets Personalize do an action, as the service's guide asks for.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html
+    """
+    resource = f"arn:{caller.partition}:s3:::{bucket}" + (f"/{key}" if key else "")
+    document = ministack_s3._bucket_policies.get_scoped(caller.account, None, bucket)
+    context = _context(caller, source_arn, action, resource)
+    return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
+
+
+def session_of(role_arn: str) -> dict[str, str]:
+    """Makes a session of a role, as the service has when it has assumed it.
+
+    Returns:
+        The credentials as boto3 takes them.
+    """
+    access_key = f"ASIA{secrets.token_hex(8).upper()}"
+    credentials = {
+        "aws_access_key_id": access_key,
+        "aws_secret_access_key": secrets.token_hex(20),
+        "aws_session_token": secrets.token_hex(32),
+    }
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    arn = role_arn.replace(":iam:", ":sts:").partition(":role/")[0] + f":assumed-role/{name}/personalize"
+    ministack_sts.register_session(
+        access_key,
+        {
+            "Arn": arn,
+            "UserId": f"AROA{secrets.token_hex(8).upper()}:personalize",
+            "SecretAccessKey": credentials["aws_secret_access_key"],
+            "SessionToken": credentials["aws_session_token"],
+            "Expiration": time.time() + 3600,
+            "AccountId": account,
+            "PrincipalType": "AssumedRole",
+            "SourceAccessKeyId": account,
+            "SourcePrincipalArn": arn,
+            "SessionTags": [],
+            "SessionPolicies": None,
+        },
+    )
+    return credentials

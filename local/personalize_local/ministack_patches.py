@@ -1,0 +1,36 @@
+"""Where MiniStack differs from CloudFormation in a way that matters here."""
+
+from typing import Any
+
+from ministack.services.cloudformation import custom_resource
+
+
+def apply() -> None:
+    """Changes MiniStack in place; fails loudly where it is not as expected."""
+    _delete_after_failed_create()
+
+
+def _delete_after_failed_create() -> None:
+    # CloudFormation sends Delete to a custom resource whose Create failed, with the id that the failure named;
+    # MiniStack does not. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-delete.html
+    invoke, deliver = custom_resource.invoke_custom_resource, custom_resource.deliver_response
+    failed_ids: dict[tuple[str, str], str] = {}
+
+    def deliver_response(token: str, response: dict[str, Any]) -> bool:
+        if response.get("Status") == "FAILED" and "PhysicalResourceId" in response:
+            failed_ids[response["StackId"], response["LogicalResourceId"]] = response["PhysicalResourceId"]
+        return bool(deliver(token, response))
+
+    def invoke_custom_resource(
+        request_type: str, logical_id: str, props: Any, stack_name: str, stack_id: str, resource_type: str, **more: Any
+    ) -> Any:
+        try:
+            return invoke(request_type, logical_id, props, stack_name, stack_id, resource_type, **more)
+        except RuntimeError:
+            physical_id = failed_ids.pop((stack_id, logical_id), None)
+            if request_type == "Create" and physical_id is not None:
+                invoke("Delete", logical_id, props, stack_name, stack_id, resource_type, physical_id=physical_id)
+            raise
+
+    custom_resource.deliver_response = deliver_response
+    custom_resource.invoke_custom_resource = invoke_custom_resource

@@ -1,6 +1,8 @@
 """The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
 
 import functools
+import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -114,7 +116,7 @@ class BatchSegmentJob(Construct):
         self._check_locations(existing, output_prefix)
 
         if job_name is None:
-            name_prefix = cdk.Names.unique_resource_name(self, max_length=_LONGEST_NAME_PREFIX, separator="-")
+            name_prefix = _name_prefix(f"{provider.path_of(scope)}/{id}")
             names = f"{name_prefix}-*"
             properties["JobNamePrefix"] = name_prefix
         else:
@@ -149,7 +151,7 @@ class BatchSegmentJob(Construct):
             self,
             "Resource",
             resource_type=RESOURCE_TYPE,
-            service_token=provider.service_token if wait_for_completion is None else provider.waiting_service_token,
+            service_token=provider.service_token(waits=wait_for_completion is not None),
             properties=properties,
         )
         self._resource.node.add_dependency(*self.storage.policies)
@@ -262,3 +264,11 @@ class BatchSegmentJob(Construct):
                 f"wait_for_completion: got {wait.to_human_string()}, wanted more than nothing and at most "
                 f"{LONGEST_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
             )
+
+
+def _name_prefix(path: str) -> str:
+    # What `cdk.Names.unique_resource_name` would make of the path, without a call to another process for each job:
+    # the path in what characters the service allows, and a hash of it, so that no prefix is the beginning of another's.
+    readable = re.sub(r"[^a-zA-Z0-9]+", "-", path).strip("-")
+    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
+    return f"{readable[: _LONGEST_NAME_PREFIX - len(digest) - 1]}-{digest}".lstrip("-")

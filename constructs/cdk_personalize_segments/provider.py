@@ -46,6 +46,7 @@ class BatchSegmentProvider(Construct):
         self.region = stack.region
         self.account = stack.account
         self._partition = stack.partition
+        self._path = stack.node.path
         self._arn_of_jobs = f"arn:{self._partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
         # By ARNs of jobs.
         self._tags: dict[str, cdk.IResolvable] = {}
@@ -58,7 +59,6 @@ class BatchSegmentProvider(Construct):
         self._assets: dict[str, None] = {}
         self._staging: dict[str, None] = {}
         self._staging_keys: dict[str, None] = {}
-        self._waiting: cr.Provider | None = None
 
         self._log_group = self._new_log_group("Logs")
         self._role = self._new_lambda_role("HandlerRole", "Creates batch segment jobs", self._log_group)
@@ -71,20 +71,9 @@ class BatchSegmentProvider(Construct):
         self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)
         policy = self._new_policy("HandlerPolicy", self._role, cdk.Lazy.uncached_any(_Late(self.handler_policy)))
         self._on_event.node.add_dependency(policy)
-        framework_logs = self._new_log_group("FrameworkLogs")
-        framework_role = self._new_lambda_role(
-            "FrameworkRole", "Lets CDK's provider framework call the handler", framework_logs, self._on_event
-        )
-        self._framework_logs = framework_logs
-        #: The service token of jobs that do not wait.
-        self.service_token = cr.Provider(
-            self,
-            "Framework",
-            on_event_handler=self._on_event,
-            # What the framework would be granted by CDK is wider than what it calls.
-            framework_on_event_role=framework_role.without_policy_updates(),
-            log_group=framework_logs,
-        ).service_token
+        self._framework_logs = self._new_log_group("FrameworkLogs")
+        # By whether jobs wait.
+        self._service_tokens: dict[bool, str] = {}
 
     @classmethod
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
@@ -95,12 +84,36 @@ class BatchSegmentProvider(Construct):
             provider = _PROVIDERS[stack] = cls(stack)
         return provider
 
-    @property
-    def waiting_service_token(self) -> str:
-        """The service token of jobs that wait for completion; the first one adds a waiter to the stack."""
-        if self._waiting is None:
-            self._waiting = self._new_waiting_provider()
-        return self._waiting.service_token
+    def path_of(self, scope: Construct) -> str:
+        """The path of a construct in the stack; that of the stack itself needs no question to CDK."""
+        return self._path if scope is self._stack else scope.node.path
+
+    def service_token(self, *, waits: bool) -> str:
+        """The service token of a job; the framework that answers it is made with the first job that needs it.
+
+        Args:
+            waits: Whether the job waits for completion.
+        """
+        if waits not in self._service_tokens:
+            provider = self._new_waiting_provider() if waits else self._new_provider()
+            self._service_tokens[waits] = provider.service_token
+        return self._service_tokens[waits]
+
+    def path_of(self, scope: Construct) -> str:
+        """The path of a construct in the stack; that of the stack itself needs no question to CDK."""
+        return self._path if scope is self._stack else scope.node.path
+
+    def service_token(self, *, waits: bool) -> str:
+        """The service token of a job; the framework that answers it is made with the first job that needs it.
+
+        Args:
+            waits: Whether the job waits for completion.
+        """
+        if waits:
+            self._waiting = self._waiting or self._new_waiting_provider()
+            return self._waiting.service_token
+        self._synchronous = self._synchronous or self._new_provider()
+        return self._synchronous.service_token
 
     def allow_job(self, names: str) -> None:
         """Lets the handler create and describe jobs.
@@ -195,6 +208,19 @@ class BatchSegmentProvider(Construct):
     def is_complete_policy(self) -> Statements:
         """What the function that looks at jobs may do."""
         yield _allow(["personalize:DescribeBatchSegmentJob"], list(self._jobs))
+
+    def _new_provider(self) -> cr.Provider:
+        framework_role = self._new_lambda_role(
+            "FrameworkRole", "Lets CDK's provider framework call the handler", self._framework_logs, self._on_event
+        )
+        return cr.Provider(
+            self,
+            "Framework",
+            on_event_handler=self._on_event,
+            # What the framework would be granted by CDK is wider than what it calls.
+            framework_on_event_role=framework_role.without_policy_updates(),
+            log_group=self._framework_logs,
+        )
 
     def _new_waiting_provider(self) -> cr.Provider:
         log_group = self._log_group

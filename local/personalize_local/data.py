@@ -39,7 +39,7 @@ class User:
     age: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DataSet:
     """Items, users, and the items each user watched."""
 
@@ -48,23 +48,32 @@ class DataSet:
     watched: dict[str, Counter[str]]
 
     def users_like(self, item_id: str, may: Callable[[User], bool], number: int) -> list[str]:
-        """Users by how often they watched an item, or one that has a genre in common with it."""
+        """Users by how often they watched an item, which counts most, and others of its genres."""
         item = self.items.get(item_id)
         if item is None:
             raise QueryError(f"the item {item_id} is not in the data of the solution version")
-        genres = set(item.columns["GENRES"].split("|"))
-        alike = {one.id: 1 for one in self.items.values() if genres & set(one.columns["GENRES"].split("|"))}
-        return self._ranked(alike | {item_id: 10}, may, number)
+        scores: Counter[str] = Counter()
+        for genre in item.columns["GENRES"].split("|"):
+            scores.update(self._times_watched(frozenset({("GENRES", genre)})))
+        for user in scores:
+            scores[user] += 10 * self.watched[user][item_id]
+        return self._ranked(scores, may, number)
 
     def users_of(self, expression: str, may: Callable[[User], bool], number: int) -> list[str]:
         """Users by how often they watched items that an expression is true of."""
-        conditions = parse(expression)
+        return self._ranked(self._times_watched(frozenset(parse(expression))), may, number)
+
+    @functools.cache  # noqa: B019 - there is one data set in a process
+    def _times_watched(self, conditions: frozenset[tuple[str, str]]) -> Counter[str]:
         matching = {
-            item.id: 1
+            item.id
             for item in self.items.values()
             if all(value in self._column(item, column).split("|") for column, value in conditions)
         }
-        return self._ranked(matching, may, number)
+        times = {
+            user: sum(watched[item] for item in matching & watched.keys()) for user, watched in self.watched.items()
+        }
+        return Counter({user: number for user, number in times.items() if number})
 
     @staticmethod
     def _column(item: Item, column: str) -> str:
@@ -72,13 +81,9 @@ class DataSet:
             raise QueryError(f"the column {column} is not in the Items data set")
         return item.columns[column.upper()]
 
-    def _ranked(self, weights: Mapping[str, int], may: Callable[[User], bool], number: int) -> list[str]:
-        scores = {
-            user: sum(weights.get(item, 0) * times for item, times in watched.items())
-            for user, watched in self.watched.items()
-            if may(self.users[user])
-        }
-        return sorted((user for user in scores if scores[user]), key=lambda user: (-scores[user], user))[:number]
+    def _ranked(self, scores: Counter[str], may: Callable[[User], bool], number: int) -> list[str]:
+        allowed = (user for user in scores if may(self.users[user]))
+        return sorted(allowed, key=lambda user: (-scores[user], user))[:number]
 
 
 _CONDITION = re.compile(r'\s*ITEMS\s*\.\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(AND\b|$)', re.I | re.S)

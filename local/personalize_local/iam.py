@@ -99,7 +99,7 @@ def bucket_policy_allows(caller: Caller, bucket: str, action: str, key: str, sou
     return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
 
 
-def session_of(role_arn: str) -> dict[str, str]:
+def session_of(role_arn: str) -> dict[str, Any]:
     """Makes a session of a role, as the service has when it has assumed it.
 
     Returns:

@@ -158,6 +158,7 @@ class Personalize:
         #: The jobs by ARN, in the order in which they were created. None is ever removed.
         self.jobs: dict[str, Job] = {}
         self._lock = threading.Lock()
+        self._session = boto3.Session(region_name=os.environ["MINISTACK_REGION"])
 
     def answer(self, operation: str, request: Json, caller: Caller) -> Json:
         """Answers a request.
@@ -388,14 +389,16 @@ class Personalize:
             return {"input": told, "output": None, "error": str(error)}
         return {"input": query, "output": {"usersList": users}, "error": None}
 
-    @staticmethod
-    def _s3(role_arn: str) -> Any:
-        session = boto3.Session(region_name=os.environ["MINISTACK_REGION"], **session_of(role_arn))
-        return session.client(
-            "s3",
-            endpoint_url=os.environ["AWS_ENDPOINT_URL"],
-            config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
-        )
+    def _s3(self, role_arn: str) -> Any:
+        credentials: Json = session_of(role_arn)
+        with self._lock:
+            # A session knows the service's model after the first client; threads may not share one for this.
+            return self._session.client(
+                "s3",
+                endpoint_url=os.environ["AWS_ENDPOINT_URL"],
+                config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
+                **credentials,
+            )
 
     # -- solutions, filters, recipes
 

@@ -8,4 +8,4 @@ import time
 
 _scale = float(os.environ["PERSONALIZE_LOCAL_WAIT_SCALE"])
 _sleep = time.sleep
-time.sleep = lambda seconds: _sleep(seconds * _scale)
+time.sleep = lambda seconds: _sleep(float(seconds) * _scale)

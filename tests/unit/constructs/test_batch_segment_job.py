@@ -38,6 +38,12 @@ def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(stack, wai
     assert len(resources(stack, "AWS::StepFunctions::StateMachine")) == min(waiting, 1)
 
 
+def test_a_stack_whose_jobs_all_wait_has_the_waiting_framework_alone(stack):
+    job(stack, wait_for_completion=cdk.Duration.minutes(60))
+    assert count_resources(stack) == 14 + 13 - 3
+    assert all("WaitingFramework" in name for name in resources(stack, "AWS::Lambda::Function") if "framework" in name)
+
+
 def test_every_parameter_reaches_the_resource(stack):
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     job(
@@ -114,7 +120,7 @@ def allowed(actions: list[str], resources: list[str], **more) -> dict:
 
 def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
     made = job(stack)
-    jobs = f"{JOBS}/Demo-ComedyFans-FCBE5434-*"
+    jobs = f"{JOBS}/Demo-ComedyFans-aae4fc04-*"
     asset_key = one(stack, JOB)["AssetKey"]
     role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
     assert handler_statements(stack) == [
@@ -141,7 +147,7 @@ def test_input_in_s3_gives_the_handler_no_permission_on_any_bucket(stack):
     ("props", "action", "resource"),
     [
         ({"filter_arn": FILTER}, "personalize:DescribeFilter", FILTER),
-        ({"tags": {"a": "b"}}, "personalize:TagResource", f"{JOBS}/Demo-ComedyFans-FCBE5434-*"),
+        ({"tags": {"a": "b"}}, "personalize:TagResource", f"{JOBS}/Demo-ComedyFans-aae4fc04-*"),
         ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", SOLUTION),
     ],
 )
@@ -156,7 +162,7 @@ def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action
 def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack):
     job(stack, solution_arn=SOLUTION)
     assert one(stack, JOB)["SolutionArn"] == SOLUTION
-    jobs = f"{JOBS}/Demo-ComedyFans-FCBE5434-*"
+    jobs = f"{JOBS}/Demo-ComedyFans-aae4fc04-*"
     statements = handler_statements(stack)
     assert allowed(["personalize:DescribeSolutionVersion"], [f"{SOLUTION}/*"]) in statements
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, f"{SOLUTION}/*"]) in statements
@@ -166,7 +172,7 @@ def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
     assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
-    assert allowed(["personalize:TagResource"], [f"{JOBS}/Demo-ComedyFans-FCBE5434-*"]) in handler_statements(stack)
+    assert allowed(["personalize:TagResource"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"]) in handler_statements(stack)
 
 
 def test_an_explicit_name_is_all_that_the_handler_may_create(stack):
@@ -200,7 +206,7 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack):
 def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
-        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-ComedyFans-FCBE5434-*"])
+        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"])
     ]
 
 

@@ -99,22 +99,6 @@ class BatchSegmentProvider(Construct):
             self._service_tokens[waits] = provider.service_token
         return self._service_tokens[waits]
 
-    def path_of(self, scope: Construct) -> str:
-        """The path of a construct in the stack; that of the stack itself needs no question to CDK."""
-        return self._path if scope is self._stack else scope.node.path
-
-    def service_token(self, *, waits: bool) -> str:
-        """The service token of a job; the framework that answers it is made with the first job that needs it.
-
-        Args:
-            waits: Whether the job waits for completion.
-        """
-        if waits:
-            self._waiting = self._waiting or self._new_waiting_provider()
-            return self._waiting.service_token
-        self._synchronous = self._synchronous or self._new_provider()
-        return self._synchronous.service_token
-
     def allow_job(self, names: str) -> None:
         """Lets the handler create and describe jobs.
 

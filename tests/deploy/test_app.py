@@ -1,0 +1,155 @@
+"""The ready-made app, deployed by the real CDK CLI."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = f"{sys.executable} {ROOT / 'app.py'}"
+
+
+@pytest.fixture
+def app(cdk, request):
+    name = f"App{abs(hash(request.node.name)) % 10**6}"
+    made = cdk(APP, name)
+    (made.folder / "queries.jsonl").write_text('{"itemId": "1"}\n{"itemId": "2"}\n')
+    return made
+
+
+@pytest.fixture
+def context(app, aws):
+    return {
+        "stack_name": app.stack,
+        "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"],
+        "queries": "queries.jsonl",
+        "removal_policy": "destroy",
+    }
+
+
+@pytest.fixture
+def jobs_of(app, aws):
+    """The stack's jobs, in the order in which they were created."""
+    return lambda: [arn for arn in aws.personalize.jobs if f"/{app.stack}-" in arn]
+
+
+def test_a_stacks_life(app, context, jobs_of, aws, client):
+    first = app.deploy(**context, wait_minutes="5")
+    (job,) = jobs_of()
+    assert first["JobArn"] == job
+    assert first["JobName"] == job.rpartition("/")[2]
+    assert first["JobStatus"] == "ACTIVE"
+    assert first["SolutionVersionArn"] == context["solution_version_arn"]
+    assert segments_at(client, first["OutputUri"]) == {
+        "part-00000.jsonl.out": [({"itemId": "1"}, 25), ({"itemId": "2"}, 25)]
+    }
+
+    # No change: nothing happens.
+    assert "(no changes)" in app.run("deploy", "--require-approval=never", **context, wait_minutes="5").stdout
+    assert jobs_of() == [job]
+
+    # An update that keeps the job.
+    kept = app.deploy(**context, wait_minutes="5", tags="team=growth")
+    assert kept["JobArn"] == job
+    assert jobs_of() == [job]
+    assert aws.personalize.jobs[job].tags == {"team": "growth"}
+    app.deploy(**context, wait_minutes="5")
+    assert aws.personalize.jobs[job].tags == {}
+
+    # An update that replaces it.
+    other = app.deploy(**context, num_results="3")
+    assert jobs_of() == [job, other["JobArn"]]
+    assert aws.personalize.jobs[other["JobArn"]].request["numResults"] == 3
+
+    # Back again: the first job is adopted, nothing is created.
+    again = app.deploy(**context)
+    assert (again["JobArn"], again["JobStatus"]) == (job, "ACTIVE")
+    assert len(jobs_of()) == 2
+
+    app.destroy(**context)
+    assert [stack["StackStatus"] for stack in stacks(client, app.stack)] == ["DELETE_COMPLETE"]
+    assert len(jobs_of()) == 2
+
+
+def test_a_bucket_policy_that_is_broken_by_hand_is_named_in_what_the_cli_says(app, context, jobs_of, client):
+    bucket = app.deploy(**context)["OutputUri"].split("/")[2]
+    s3 = client("s3")
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    broken = {"Version": "2012-10-17", "Statement": json.loads(policy)["Statement"][:1]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(broken))
+    said = app.fails(**context, num_results="3")
+    assert f"fix bucket policy on {bucket}" in said
+    assert len(jobs_of()) == 1
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    app.deploy(**context, num_results="3")
+    assert len(jobs_of()) == 2
+
+
+def test_a_role_that_is_broken_by_hand_is_named_in_what_the_cli_says(app, context, jobs_of, aws, client):
+    job = aws.personalize.jobs[app.deploy(**context)["JobArn"]]
+    role = job.request["roleArn"].rpartition("/")[2]
+    iam = client("iam")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    iam.delete_role_policy(RoleName=role, PolicyName=name)
+    said = app.fails(**context, num_results="3")
+    assert "Insufficient privileges for accessing data in S3" in said
+    assert f"fix the policy of role {job.request['roleArn']}" in said
+    assert len(jobs_of()) == 1
+
+
+def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
+    s3 = client("s3")
+    s3.create_bucket(Bucket="empty", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    allow = {
+        "Effect": "Allow",
+        "Principal": {"Service": "personalize.amazonaws.com"},
+        "Action": ["s3:ListBucket", "s3:GetObject"],
+        "Resource": ["arn:aws:s3:::empty", "arn:aws:s3:::empty/*"],
+    }
+    s3.put_bucket_policy(Bucket="empty", Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
+    del context["queries"]
+    said = app.fails(**context, input="s3://empty/none/", wait_minutes="5")
+    assert "ended CREATE FAILED: No input files found at s3://empty/none/" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"queries": None}, "pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)"),
+        ({"queries": "none.jsonl"}, "path: got 'none.jsonl', wanted a file of queries, one JSON object a line"),
+        ({"num_results": "many"}, "num_results: got 'many', wanted a whole number"),
+        ({"num_result": "10"}, "unknown context value 'num_result'; did you mean num_results?"),
+        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, wanted one of the two"),
+        ({"removal_policy": "delete"}, "removal_policy: got 'delete', wanted retain or destroy"),
+        ({"tags": "a"}, "tags: got 'a', wanted key=value,key=value"),
+        ({"wait_minutes": "61"}, "wait_for_completion: got 1 hour 1 minute, wanted more than nothing"),
+        ({"output": "bucket"}, "output: got 'bucket', wanted s3://bucket/key"),
+    ],
+)
+def test_a_bad_value_gets_one_sentence_and_no_traceback(app, context, changes, sentence):
+    given = {name: value for name, value in {**context, **changes}.items() if value is not None}
+    done = app.run("synth", **given)
+    assert done.returncode != 0
+    assert sentence in done.stdout
+    assert "Traceback" not in done.stdout
+
+
+def segments_at(client, uri: str) -> dict[str, list[tuple[dict, int]]]:
+    """What each output file has: queries and how many users."""
+    s3 = client("s3")
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    found = {}
+    for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
+        if item["Key"].endswith(".out"):
+            lines = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().splitlines()
+            records = [json.loads(line) for line in lines]
+            found[item["Key"].removeprefix(prefix)] = [
+                (record["input"], len(record["output"]["usersList"])) for record in records
+            ]
+    return found
+
+
+def stacks(client, name: str) -> list[dict]:
+    summaries = client("cloudformation").list_stacks()["StackSummaries"]
+    return [stack for stack in summaries if stack["StackName"] == name]

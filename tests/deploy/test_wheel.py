@@ -1,0 +1,82 @@
+"""The wheel: what a user gets."""
+
+import json
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+APP = """\
+import aws_cdk as cdk
+import batch_segment_handler, cdk_personalize_segments
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
+
+app = cdk.App()
+stack = cdk.Stack(app, "Mine")
+job = BatchSegmentJob(
+    stack,
+    "ComedyFans",
+    solution_version_arn=cdk.Fn.import_value("version"),
+    job_input=BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")]),
+)
+print(cdk_personalize_segments.__file__, batch_segment_handler.__file__, sep="\\n")
+app.synth()
+"""
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    pip(*["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"], str(folder), str(ROOT))
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], check=True, stdin=subprocess.DEVNULL)
+
+
+def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel):
+    files = zipfile.ZipFile(wheel).namelist()
+    packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local"}
+    info = f"{wheel.name.split('-')[0]}-0.1.0.dist-info"
+    assert {name.split("/")[0] for name in files} == packages | {info}
+    assert "constructs/__init__.py" not in files
+    for package, folder in zip(sorted(packages), ("lambda", "constructs", "local"), strict=True):
+        sources = {
+            file.relative_to(ROOT / folder).as_posix()
+            for file in (ROOT / folder / package).rglob("*")
+            if file.is_file() and file.suffix != ".pyc"
+        }
+        assert {name for name in files if name.startswith(f"{package}/")} == sources
+
+
+def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(wheel, tmp_path):
+    site, folder = tmp_path / "site", tmp_path / "elsewhere"
+    folder.mkdir()
+    pip(*["install", "--no-deps", "--target"], str(site), str(wheel))
+    (folder / "app.py").write_text(APP)
+    done = subprocess.run(
+        [sys.executable, "app.py"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(site), "CDK_OUTDIR": "out", "CDK_VALIDATION": "false"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert all(Path(line).is_relative_to(site) for line in done.stdout.splitlines()[:2]), done.stdout
+    template = json.loads((folder / "out" / "Mine.template.json").read_text())
+    (handler,) = [
+        resource["Properties"]
+        for logical_id, resource in template["Resources"].items()
+        if resource["Type"] == "AWS::Lambda::Function" and "ProviderHandler" in logical_id
+    ]
+    key = str(handler["Code"]["S3Key"]).removesuffix(".zip")
+    asset = folder / "out" / f"asset.{key}"
+    assert sorted(file.name for file in asset.iterdir()) == ["batch_segment_handler"]
+    handlers_own = {file.name for file in (ROOT / "lambda" / "batch_segment_handler").glob("*.py")}
+    assert {file.name for file in (asset / "batch_segment_handler").iterdir()} == handlers_own

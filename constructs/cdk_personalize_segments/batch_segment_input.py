@@ -8,7 +8,7 @@ from typing import Any
 
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
-from batch_segment_handler import queries
+from batch_segment_handler import expressions, queries
 from constructs import Construct
 
 from . import validation
@@ -49,7 +49,7 @@ class SegmentQuery:
         Raises:
             ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
         """
-        return cls({"itemAttributes": queries.attribute_expression(columns)})
+        return cls({"itemAttributes": expressions.attribute_expression(columns)})
 
     def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
         """The same query with values for the placeholders of the job's filter.
@@ -67,7 +67,7 @@ class SegmentQuery:
             texts = [one for one in listed if isinstance(one, str)]
             if not texts or len(texts) < len(listed):
                 raise ValueError(f"filter value {name}: got {value!r}, wanted a string or a list of strings")
-            rendered[name] = ",".join(queries.quoted(text) for text in texts)
+            rendered[name] = ",".join(expressions.quoted(text) for text in texts)
         return replace(self, content={**self.content, "filterValues": rendered})
 
 

@@ -17,15 +17,16 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'"
 _SPACE = re.compile(r"[ \t\r\n]*+")
-_STEPS = (
-    ("ITEMS.<column>", re.compile(rf"ITEMS{_SPACE.pattern}\.{_SPACE.pattern}({_NAME.pattern})", re.I)),
-    ("=", re.compile(r"=(?!=)")),
-    ("a value in double quotes", re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|[-+]?+\.?+\d[\d.eE+-]*+", re.S)),
-    ("AND", re.compile(r"AND\b", re.I)),
-)
+#: What comes after what: what to call it, and how it is written, what is doubtful included.
+_STEPS = {
+    "column": ("ITEMS.<column>", re.compile(rf"ITEMS{_SPACE.pattern}\.{_SPACE.pattern}({_NAME.pattern})", re.I)),
+    "equals": ("=", re.compile(r"=(?!=)")),
+    "value": ("a value in double quotes", re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|[-+]?+\.?+\d[\d.eE+-]*+", re.S)),
+    "and": ("AND", re.compile(r"AND\b", re.I)),
+}
 #: What filters know, and segments are not said to.
 _UNDOCUMENTED = re.compile(r"(?:OR|NOT|IN|LIKE|BETWEEN|IS|CONTAINS)\b|[<>]=?|!=|\(|\|\|?|&&", re.I)
-_WORD = re.compile(r"[\w.$-]++|.", re.S)
+_WORD = re.compile(r"[\w.$-]++|=++|.", re.S)
 
 
 class ExpressionError(ValueError):
@@ -67,9 +68,9 @@ def parse_expression(expression: str) -> Expression:
     """
     read = Expression([], [])
     at, column = 0, ""
-    for wanted, pattern in itertools.cycle(_STEPS):
+    for step, (wanted, pattern) in itertools.cycle(_STEPS.items()):
         at = _past_space(expression, at)
-        if at == len(expression) and wanted == "AND":
+        if at == len(expression) and step == "and":
             return read
         match = pattern.match(expression, at)
         if match is None:
@@ -80,12 +81,12 @@ def parse_expression(expression: str) -> Expression:
             word = _WORD.match(expression, at)
             got = "the end" if word is None else "a quote that is not closed" if word[0] in "\"'" else excerpt(word[0])
             raise ExpressionError(at, f"wanted {wanted}, got {got}: an expression is {_GRAMMAR}")
-        if wanted == "ITEMS.<column>":
+        if step == "column":
             column = match[1]
-        elif wanted == "a value in double quotes":
+        elif step == "value":
             value = re.sub(r"\\(.)", r"\1", match[0][1:-1], flags=re.S) if match[0][0] in "\"'" else match[0]
             read.conditions.append((column, value))
-        read.warnings.extend((at + offset, reason) for offset, reason in _doubts(match, wanted))
+        read.warnings.extend((at + offset, reason) for offset, reason in _doubts(step, match))
         at = match.end()
     raise AssertionError("unreachable")
 
@@ -95,13 +96,13 @@ def _past_space(text: str, at: int) -> int:
     return space.end() if space else at
 
 
-def _doubts(match: re.Match[str], wanted: str) -> Iterable[tuple[int, str]]:
+def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
     text = match[0]
-    if wanted == "ITEMS.<column>" and text != f"ITEMS.{match[1]}":
+    if step == "column" and text != f"ITEMS.{match[1]}":
         yield 0, f"{excerpt(text)}: the documentation writes ITEMS.<column>"
-    elif wanted == "AND" and text != "AND":
+    elif step == "and" and text != "AND":
         yield 0, f"{excerpt(text)}: the documentation writes AND"
-    elif wanted == "a value in double quotes":
+    elif step == "value":
         if text[0] != '"':
             yield 0, "a value without double quotes: the documentation has none"
         elif text == '""':

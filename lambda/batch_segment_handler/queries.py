@@ -1,9 +1,9 @@
 """The query file: checks it, splits it, writes its lines.
 
-A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` and, where the filter has
-placeholders, ``filterValues``. What a query may be is said once, by `_Query`, which reads a line token by token. Lines
-of a file are alike, so each that it accepts becomes a pattern, its own text with the values left open; the lines that
-match one are taken a block at a time.
+A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` (INPUT) and, where the filter
+has placeholders, ``filterValues`` (FILTER). What a query may be is said once, by `_Query`, which reads a line token by
+token. Lines of a file are alike, so each that it accepts becomes a pattern, its own text with the values left open; the
+lines that match one are taken a block at a time.
 
 Sources:
     INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
@@ -13,6 +13,7 @@ Sources:
 import codecs
 import itertools
 import json
+import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,7 @@ _KEYS = (*_KINDS, "filterValues")
 _MOST_FAULTS = 10_000
 #: The longest line and its newline, so a block without a newline is a line that is too long.
 _BLOCK = limits.MAX_QUERY_BYTES + 1
+_BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,17 +176,15 @@ class _Check:
         report = self.report
         self._file, self._line, self._blank = name, 0, 0
         if report.files == limits.MAX_INPUT_FILES:
-            self._stop(0, f"one file too many: a job reads at most {limits.MAX_INPUT_FILES}")
+            self._stop(0, f"one file too many: a job reads at most {limits.MAX_INPUT_FILES:,}")
         report.files += 1
         report.queries_by_file[name] = 0
-        bytes_before = report.bytes
-        blocks = _Blocks(file)
+        blocks = _Blocks(file, limits.MAX_INPUT_BYTES - report.bytes)
         for block in blocks:
-            report.bytes = bytes_before + blocks.bytes
-            if report.bytes > limits.MAX_INPUT_BYTES:
-                self._stop(0, f"too much: a job reads at most {limits.MAX_INPUT_BYTES} bytes, all files together")
             self._read_block(block)
-        report.bytes = bytes_before + blocks.bytes
+        report.bytes += blocks.bytes
+        if report.bytes > limits.MAX_INPUT_BYTES:
+            self._stop(0, f"too much: a job reads at most {limits.MAX_INPUT_BYTES:,} bytes, all files together")
         if blocks.bom:
             self._warn(1, 1, "a byte order mark, which the service may not take: save the file as UTF-8 without it")
         if not report.queries_by_file[name]:
@@ -193,13 +193,17 @@ class _Check:
     def _read_block(self, block: bytes) -> None:
         if not block:
             self._count(1)
-            self.fault(self._line, None, f"longer than {limits.MAX_QUERY_BYTES} bytes: write one query on each line")
+            self.fault(self._line, None, f"longer than {limits.MAX_QUERY_BYTES:,} bytes: write one query on each line")
             return
         is_utf8 = _is_utf8(block)
         at = 0
         while at < len(block):
-            end = self._alike.end(block, at) if is_utf8 else at
-            if end > at:
+            if blank := _BLANK_LINES.match(block, at):
+                end = blank.end()
+                self._blank = self._blank or self._line + 1
+                self._line += block.count(b"\n", at, end)
+            elif is_utf8 and (alike := self._alike.match(block, at)):
+                end = alike.end()
                 self._count(block.count(b"\n", at, end))
             else:
                 end = block.index(b"\n", at) + 1
@@ -207,10 +211,6 @@ class _Check:
             at = end
 
     def _read_line(self, line: bytes) -> None:
-        if not line.strip(b" \t\r"):
-            self._line += 1
-            self._blank = self._blank or self._line
-            return
         self._count(1)
         query = _Query()
         try:
@@ -221,8 +221,7 @@ class _Check:
             return
         for at, reason in query.warnings:
             self._warn(self._line, at + 1, reason)
-        if not query.warnings:
-            self._alike.learn(query)
+        self._alike.learn(query)
 
     def _check_kind(self, query: "_Query") -> None:
         self.report.kind = self.report.kind or query.kind
@@ -238,7 +237,7 @@ class _Check:
             self._blank = 0
         room = limits.MAX_RECORDS - self.report.queries
         if queries > room:
-            self._stop(self._line + room + 1, f"one query too many: a job takes at most {limits.MAX_RECORDS}")
+            self._stop(self._line + room + 1, f"one query too many: a job takes at most {limits.MAX_RECORDS:,}")
         self.report.queries += queries
         self.report.queries_by_file[self._file] += queries
         self._line += queries
@@ -270,11 +269,13 @@ def _is_utf8(block: bytes) -> bool:
 class _Blocks:
     """A file as blocks of whole lines; an empty block stands for a line that is too long.
 
-    A byte order mark is left out, and a newline that is missing at the end is added.
+    A byte order mark is left out, and a newline that is missing at the end is added. A file with more than ``most``
+    bytes is not read on.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, most: float = math.inf) -> None:
         self._file = file
+        self._most = most
         self.bytes = 0
         self.bom = False
 
@@ -286,7 +287,7 @@ class _Blocks:
         self.bom = rest == codecs.BOM_UTF8
         rest = rest.removeprefix(codecs.BOM_UTF8)
         too_long = False
-        while data := self._file.read(_BLOCK - len(rest)):
+        while self.bytes <= self._most and (data := self._file.read(_BLOCK - len(rest))):
             self.bytes += len(data)
             block = rest + data
             if too_long:
@@ -299,7 +300,7 @@ class _Blocks:
             if len(rest) == _BLOCK:
                 yield b""
                 rest, too_long = b"", True
-        if rest:
+        if rest and self.bytes <= self._most:
             yield rest + b"\n"
 
 
@@ -347,12 +348,11 @@ class _Alike:
         pattern += re.escape(query.text[at:].encode())
         if pattern not in self._known:
             self._known.append(pattern)
-            self._lines = re.compile(b"(?:(?:" + b"|".join(self._known) + rb")\n)*+")
+            self._lines = re.compile(b"(?:(?:" + b"|".join(self._known) + rb")\n)++")
 
-    def end(self, block: bytes, at: int) -> int:
-        """Where such lines end that begin at ``at``, in a block that is UTF-8."""
-        match = self._lines and self._lines.match(block, at)
-        return match.end() if match else at
+    def match(self, block: bytes, at: int) -> re.Match[bytes] | None:
+        """Matches such lines, as many as there are from ``at`` on, in a block that is UTF-8."""
+        return self._lines and self._lines.match(block, at)
 
 
 # -- one query, exactly
@@ -362,7 +362,8 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 #: A character of a JSON text as it is written; an escaped pair of surrogates is one.
 _WRITTEN = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.S)
 _FILTER_VALUE = re.compile(r'\s*+"(?:[^"\\]|\\.)*+"(?:\s*+,\s*+"(?:[^"\\]|\\.)*+")*+\s*+|[-+.\d]++', re.S)
-_GOT = {"{": "an object", "[": "an array", '"': "text", "'": "a single quote"}
+_GOT = {"{": "an object", "[": "an array", '"': "text", "'": "a single quote", "\ufeff": "a byte order mark"}
+_WORD = re.compile(r"[\w.-]+|.")
 _JSON = json.JSONDecoder()
 
 
@@ -400,7 +401,7 @@ class _Query:
             _Bad: It is no query, or ``filterValues`` lacks one of ``required_values``.
         """
         self.text = _decoded(line)
-        if self._next() in "[],":
+        if self._next() in ("[", "]", ","):
             reason = "a JSON array: write one object per line, without brackets around them or commas between them"
             raise _Bad(self._at, reason)
         start = self._at
@@ -444,13 +445,11 @@ class _Query:
         if key == "filterValues":
             self._read_object(self._read_filter_value, r'"filterValues" to be an object, {"GENRE": "\"Comedy\""}')
         elif key not in _KINDS:
-            likely = next((known for known in _KEYS if known.lower() == re.sub("[_-]", "", key).lower()), None)
-            known = (
-                f'write "{likely}"'
-                if likely
-                else 'a query has "itemId" or "itemAttributes", and may have "filterValues"'
-            )
-            raise _Bad(key_at, f"unknown key {excerpt(key)}: {known}")
+            hint = 'a query has "itemId" or "itemAttributes", and may have "filterValues"'
+            for known in _KEYS:
+                if re.sub("[_-]", "", key).lower() == known.lower():
+                    hint = f'write "{known}"'
+            raise _Bad(key_at, f"unknown key {excerpt(key)}: {hint}")
         elif self.kind is not None:
             raise _Bad(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
         else:
@@ -506,7 +505,7 @@ class _Query:
         char = self._next()
         if not char:
             raise _Bad(self._at, "the line ends inside the query: write each query on one line")
-        word = re.compile(r"[\w.-]+|.").match(self.text, self._at)
+        word = _WORD.match(self.text, self._at)
         number = char.isdigit() or char == "-"
         got = "a number" if number else _GOT.get(char) or excerpt(word[0] if word else char)
         raise _Bad(self._at, f"wanted {wanted}, got {got}{hint}")
@@ -592,13 +591,13 @@ def _cut(blocks: Iterator[bytes], size: int) -> Iterator[tuple[int, bytes]]:
                 part, room = part + 1, size
 
 
-_BLANK_LINE = re.compile(rb"\n[ \t]*+(?=\n)")
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*+(?=\n)")
 
 
 def _tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
     for block in _Blocks(file):
         if not block:
-            raise ValueError(f"wanted lines of at most {limits.MAX_QUERY_BYTES} bytes, got a longer one")
+            raise ValueError(f"wanted lines of at most {limits.MAX_QUERY_BYTES:,} bytes, got a longer one")
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
         # With a newline before it, the first line is like the others.

@@ -52,9 +52,10 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
-                yield _segment(line)
+                segment = _segment(line)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
+            yield segment
 
 
 def _segment(line: bytes | str) -> Segment:
@@ -64,22 +65,22 @@ def _segment(line: bytes | str) -> Segment:
         raise ValueError(f"wanted a JSON object, got {_shown(line)}") from None
     if not isinstance(record, dict):
         raise ValueError(f"wanted a JSON object, got {_shown(line)}")
-    error = record.pop("error", None)
+    error = record.pop("error", None) or None
     output = record.pop("output", None)
     query = record.pop("input", record)
-    if not isinstance(query, dict) or not query:
-        raise ValueError('wanted the query, in "input" or beside "output", got none')
     if error is not None and not isinstance(error, str):
         error = json.dumps(error, ensure_ascii=False)
     users = next((output[key] for key in _USERS if key in output), None) if isinstance(output, dict) else None
-    if users is None and error is not None:
-        users = []
+    if error is not None:
+        # What was asked may be no query, and there may be no answer.
+        return Segment(query if isinstance(query, dict) else {}, users if isinstance(users, list) else [], error)
+    if not isinstance(query, dict) or not query:
+        raise ValueError('wanted the query, in "input" or beside "output", got none')
     if not isinstance(users, list):
-        raise ValueError('wanted a list of users, "usersList" or "recommendedUsers", in "output", got none')
-    for user in users:
-        if not isinstance(user, str):
-            raise ValueError(f"wanted user IDs that are texts, got {excerpt(json.dumps(user))}")
-    return Segment(query=query, user_ids=users, error=error)
+        raise ValueError('wanted a list of users in "output", "usersList" or "recommendedUsers", got none')
+    if strangers := [user for user in users if not isinstance(user, str)]:
+        raise ValueError(f"wanted the IDs of users to be text, got {excerpt(strangers[0])}")
+    return Segment(query, users, None)
 
 
 def _shown(line: bytes | str) -> str:

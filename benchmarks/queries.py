@@ -1,0 +1,191 @@
+"""Speed and memory of checking and splitting query files, on one core of a Linux machine, as ratios from one run.
+
+Python's `json` is always measured against. The faster readers are if they are there, which they need not be for the
+library: ``pip install orjson==3.13.0 msgspec==0.22.0 polars==2.1.0`` into an environment of its own, and then
+``PYTHONPATH=lambda python benchmarks/queries.py``.
+"""
+
+import importlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from batch_segment_handler.queries import check_queries, split_queries
+
+Row = tuple[str, str, str]
+
+_MILLION = 1_000_000
+_CONDITION = re.compile(r'ITEMS\.(\w+) = "([^"]*)"')
+
+
+def run(records: int = 5 * _MILLION) -> list[Row]:
+    """Measures everything.
+
+    Args:
+        records: How many ``itemId`` queries to check; ten times as many for what must not grow with their number.
+
+    Returns:
+        What was measured, the result, and what it should be.
+    """
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        return [*_item_ids(records), *_attributes(records // 5), *_unlike(records // 5), *_streams(records)]
+    finally:
+        os.sched_setaffinity(0, cores)
+
+
+def _item_ids(records: int) -> Iterator[Row]:
+    content = b"".join(b'{"itemId": "%d"}\n' % i for i in range(records))
+    ours = _seconds(lambda: _check(content))
+    yield f"check {records:,} itemId queries", f"{ours:.2f} s", ""
+
+    def python_json() -> None:
+        for line in io.BytesIO(content):
+            json.loads(line)["itemId"]
+
+    def orjson() -> None:
+        loads = importlib.import_module("orjson").loads
+        for line in io.BytesIO(content):
+            loads(line)["itemId"]
+
+    def msgspec() -> None:
+        module = importlib.import_module("msgspec")
+        query = module.defstruct("Query", [("itemId", str)], forbid_unknown_fields=True)
+        module.json.Decoder(query).decode_lines(content)
+
+    def polars() -> None:
+        module = importlib.import_module("polars")
+        module.scan_ndjson(file.name, schema={"itemId": module.String}).select(module.col("itemId").count()).collect()
+
+    with tempfile.NamedTemporaryFile(suffix=".jsonl") as file:
+        file.write(content)
+        file.flush()
+        yield _against("json.loads of each line", python_json, ours, "≥ 15x")
+        yield _against("orjson.loads of each line", orjson, ours, "≥ 2x")
+        yield _against("msgspec decode_lines", msgspec, ours, "≥ 1x")
+        yield _against("polars scan_ndjson", polars, ours, "≥ 1x")
+
+
+def _attributes(records: int) -> Iterator[Row]:
+    content = b"".join(
+        rb'{"itemAttributes": "ITEMS.genres = \"Comedy %d\" AND ITEMS.year = \"1999\""}' % i + b"\n"
+        for i in range(records)
+    )
+    ours = _seconds(lambda: _check(content))
+
+    def naive() -> None:
+        for line in io.BytesIO(content):
+            for condition in json.loads(line)["itemAttributes"].split(" AND "):
+                if not _CONDITION.fullmatch(condition):
+                    raise ValueError(condition)
+
+    yield f"check {records:,} itemAttributes queries", f"{ours:.2f} s", ""
+    yield _against("json.loads and a naive parse", naive, ours, "≥ 5x")
+
+
+def _unlike(records: int) -> Iterator[Row]:
+    content = b"".join(b'{"itemId":%s"%d"}\n' % (b" " * (i % 97), i) for i in range(records))
+    ours = _seconds(lambda: _check(content))
+
+    def python_json() -> None:
+        for line in io.BytesIO(content):
+            json.loads(line)["itemId"]
+
+    yield f"check {records:,} queries, hardly two written alike", f"{ours:.2f} s", ""
+    yield _against("json.loads of each line", python_json, ours, "")
+
+
+def _streams(records: int) -> Iterator[Row]:
+    for work in ("check", "split"):
+        first = None
+        for count in (records // 5, records, records * 10):
+            # A process of its own: its peak of memory is that of nothing else.
+            command = [sys.executable, __file__, work, str(count)]
+            seconds, mebibytes = map(float, subprocess.check_output(command, text=True).split())
+            each = seconds / count
+            first = first or each
+            yield f"{work} a stream of {count:,} queries", f"{seconds:.2f} s", ""
+            yield "  seconds for each query, to the first of these", f"{each / first:.2f}x", "≤ 1.2x"
+            yield "  memory over the interpreter", f"{mebibytes:.1f} MiB", "≤ 64 MiB"
+
+
+class _Stream:
+    """A file of alike queries, 20 bytes each, made while it is read."""
+
+    def __init__(self, records: int) -> None:
+        self._block = b"".join(b'{"itemId":"%06d"}\n' % i for i in range(50_000))
+        self._left = records * 20
+        self._at = 0
+
+    def read(self, size: int) -> bytes:
+        data = self._block[self._at : self._at + min(size, self._left)]
+        self._left -= len(data)
+        self._at = (self._at + len(data)) % len(self._block)
+        return data
+
+
+def _measure_stream(work: str, records: int) -> None:
+    stream: Any = _Stream(records)
+    before = _memory("VmRSS")
+    start = time.perf_counter()
+    if work == "check":
+        report = check_queries([("stream", stream)])
+        report.raise_if_faulty()
+        assert report.queries == records
+    else:
+        parts = split_queries(stream, 50_000)
+        assert sum(len(chunk) for part in parts for chunk in part) == records * 20
+    seconds = time.perf_counter() - start
+    print(seconds, _memory("VmHWM") - before)
+
+
+def _memory(field: str) -> float:
+    """Memory of this process in MiB, now (``VmRSS``) or at its peak (``VmHWM``)."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{field}:")[2].split()[0]) / 1024
+
+
+def _check(content: bytes) -> None:
+    report = check_queries([("queries.jsonl", io.BytesIO(content))])
+    assert report.fault_count == report.warning_count == 0
+
+
+def _against(name: str, peer: Callable[[], None], ours: float, wanted: str) -> Row:
+    try:
+        seconds = _seconds(peer)
+    except ImportError as error:
+        return f"  to {name}", f"not measured: {error.name} is not installed", wanted
+    return f"  to {name}, {seconds:.2f} s", f"{seconds / ours:.1f}x", wanted
+
+
+def _seconds(work: Callable[[], None]) -> float:
+    """The best of three, or the only one if it takes long."""
+    best = float("inf")
+    for _ in range(3):
+        start = time.perf_counter()
+        work()
+        best = min(best, time.perf_counter() - start)
+        if best > 5:
+            break
+    return best
+
+
+def _print(rows: Iterable[Row]) -> None:
+    for what, measured, wanted in rows:
+        print(f"{what:<58}{measured:>12}  {wanted}")
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3:
+        _measure_stream(sys.argv[1], int(sys.argv[2]))
+    else:
+        _print(run())

@@ -1,0 +1,723 @@
+"""The query file: what is accepted, what is counted, how it is split, and that the quick way is the exact one."""
+
+import io
+import json
+import random
+import re
+import time
+import tracemalloc
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from batch_segment_handler import limits, queries
+from batch_segment_handler.queries import (
+    ExpressionError,
+    QueryFileError,
+    QueryReport,
+    attribute_expression,
+    check_queries,
+    filter_placeholders,
+    parse_expression,
+    query_line,
+    quoted,
+    split_queries,
+)
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+COMEDY = rb'{"itemAttributes": "ITEMS.genres = \"Comedy\""}'
+GENRE = rb'"filterValues": {"GENRE": "\"Comedy\""}'
+
+
+def check(*contents: bytes, **options: Any) -> QueryReport:
+    return check_queries([(f"{i}.jsonl", io.BytesIO(content)) for i, content in enumerate(contents)], **options)
+
+
+def check_exactly(content: bytes, **options: Any) -> QueryReport:
+    """The same without the patterns for lines that are alike."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queries._Alike, "match", lambda self, block, at: None)
+        return check(content, **options)
+
+
+class Dribble:
+    """A file that gives less than it is asked for, as a connection does."""
+
+    def __init__(self, content: bytes, sizes: list[int]) -> None:
+        self._file = io.BytesIO(content)
+        self._sizes = sizes
+
+    def read(self, size: int) -> bytes:
+        self._sizes = self._sizes[1:] + self._sizes[:1]
+        return self._file.read(min(size, self._sizes[0]))
+
+
+class Generated:
+    """A file that is made while it is read: ``line`` again and again."""
+
+    def __init__(self, line: bytes, size: int) -> None:
+        self._block = line * (2**20 // len(line) + 1)
+        self._line = len(line)
+        self._left = size
+
+    def read(self, size: int) -> bytes:
+        # Whole lines, so that the next read starts with a line again.
+        size = min(size // self._line * self._line or size, self._left)
+        self._left -= size
+        return self._block[:size]
+
+
+# -- what is accepted
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"itemId": "105"}\n',
+        b'{"itemId": "105"}',
+        b'{"itemId":"105"}\n\n \n',
+        b'{"itemId": "105"}\r\n{"itemId": "106"}\r\n',
+        b' \t{ "itemId"\t:\r"105" } \n',
+        b'{"item\\u0049d": "105"}',
+        b'{"itemId": "\\u00e9 \\ud83d\\ude00 \\" \\\\ \\/ \\n \\u0000"}',
+        '{"itemId": "é 日本 😀 \u2028"}'.encode(),
+        b'{"itemId": " "}',
+        b'{"itemId": "' + b"x" * 262_130 + b'"}',
+        COMEDY,
+        b'{"itemId": "1", ' + GENRE + b"}",
+        b"{" + GENRE + b', "itemId": "1"}',
+        b'{"itemId": "1", "filterValues": {}}',
+        rb'{"itemId": "1", "filterValues": {"GENRE": "\"horror\",\"comedy\"", "YEAR": "1999"}}',
+        rb'{"itemAttributes": "ITEMS.genres=\"Comedy\" AND  ITEMS.YEAR = \"1999\""}',
+        rb"""{"itemAttributes": "ITEMS.genres = \"Men\\\"s\" AND ITEMS.genres = \"a\\\\b\\'s\""}""",
+        '{"itemAttributes": "ITEMS.genres = \\"Komödie\\" AND ITEMS.land = \\"\\u65e5本\\""}'.encode(),
+    ],
+)
+def test_a_query_is_accepted_however_json_writes_it(content: bytes) -> None:
+    report = check(content)
+
+    assert (report.faults, report.warnings) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "warnings"),
+    [
+        (
+            b'\xef\xbb\xbf{"itemId": "1"}',
+            ["line 1, column 1: a byte order mark, which the service may not take: save the file as UTF-8 without it"],
+        ),
+        (
+            rb'{"itemId": "1", "filterValues": {"GENRE": "Comedy"}}',
+            [
+                "line 1, column 43: a filter value without quotes of its own: "
+                r'the documentation writes "\"Comedy\""'
+            ],
+        ),
+        (
+            rb'{"itemAttributes": "items.a = \"1\""}',
+            ["line 1, column 21: 'items.a': the documentation writes ITEMS.<column>"],
+        ),
+        (
+            rb'{"itemAttributes": "ITEMS.a = \"1\" and ITEMS.b = \"\""}',
+            ["line 1, column 37: 'and': the documentation writes AND", "line 1, column 51: an empty value"],
+        ),
+        (
+            rb'{"itemAttributes": "ITEMS.a = 1999 AND ITEMS.b = ' + b"'x'" + b'"}',
+            [
+                "line 1, column 31: a value without double quotes: the documentation has none",
+                "line 1, column 50: a value without double quotes: the documentation has none",
+            ],
+        ),
+        (
+            rb'{"itemAttributes": "ITEMS.a = \"Men' + b"'s" + rb'\""}',
+            ["line 1, column 36: a single quote: the documentation puts a backslash before it"],
+        ),
+        *(
+            (
+                b'{"itemAttributes": "' + before.encode() + operator.encode() + b' rest"}',
+                [
+                    f"line 1, column {21 + len(before)}: {operator!r} is not documented for segments and may be "
+                    'refused: an expression is ITEMS.<column> = "<value>", joined by AND'
+                ],
+            )
+            for before, operator in [
+                (r"ITEMS.a = \"1\" ", "OR"),
+                (r"ITEMS.a = \"1\" ", "||"),
+                ("ITEMS.a ", "<"),
+                ("ITEMS.a ", ">="),
+                ("ITEMS.a ", "!="),
+                ("ITEMS.a ", "IN"),
+                ("ITEMS.a ", "NOT"),
+                ("", "NOT"),
+                ("", "("),
+            ]
+        ),
+    ],
+)
+def test_what_is_not_documented_is_a_warning_and_no_fault(content: bytes, warnings: list[str]) -> None:
+    report = check(content)
+
+    assert report.faults == []
+    assert [str(warning) for warning in report.warnings] == [f"0.jsonl, {warning}" for warning in warnings]
+
+
+def test_a_file_without_queries_is_a_warning_beside_one_with() -> None:
+    report = check(b'{"itemId": "1"}', b"\n")
+
+    assert report.faults == []
+    assert [str(warning) for warning in report.warnings] == ["1.jsonl: no query in this file"]
+
+
+def test_no_files_at_all_are_a_fault() -> None:
+    assert [str(fault) for fault in check().faults] == ["the input: no query: a job needs at least one"]
+
+
+# -- what is counted and decided in total
+
+
+def test_the_report_counts_queries_files_and_bytes() -> None:
+    contents = (b'\xef\xbb\xbf{"itemId": "1"}\r\n{"itemId": "2"}\n\n', b'{"itemId": "3"}')
+
+    report = check(*contents)
+
+    assert (report.kind, report.queries, report.files, report.bytes) == ("itemId", 3, 2, sum(map(len, contents)))
+    assert report.queries_by_file == {"0.jsonl": 2, "1.jsonl": 1}
+    assert report.complete
+
+
+def test_all_files_have_to_be_of_one_kind() -> None:
+    report = check(b'{"itemId": "1"}\n', COMEDY)
+
+    assert report.kind == "itemId"
+    assert [str(fault) for fault in report.faults] == [
+        '1.jsonl, line 1, column 2: wanted "itemId", which the queries before have, got "itemAttributes": '
+        "a job takes one kind of query"
+    ]
+
+
+def test_the_queries_have_to_be_of_the_recipes_kind() -> None:
+    report = check(b'{"itemId": "1"}\n', kind="itemAttributes")
+
+    assert [str(fault) for fault in report.faults] == [
+        '0.jsonl, line 1, column 2: wanted "itemAttributes", which the solution\'s recipe takes, got "itemId": '
+        "a job takes one kind of query"
+    ]
+
+
+def test_each_query_has_to_give_the_filters_values() -> None:
+    good = rb'{"itemId": "1", "filterValues": {"GENRE": "\"Comedy\"", "YEAR": "\"1999\""}}' + b"\n"
+    lacking = b'{"itemId": "1", ' + GENRE + b"}\n"
+
+    report = check(good * 1000 + lacking + good + b'{"itemId": "1"}', required_values=("GENRE", "YEAR"))
+
+    reason = 'no value for the filter\'s placeholder ${}: give it in "filterValues"'
+    assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [
+        (1001, 1, reason.format("YEAR")),
+        (1003, 1, reason.format("GENRE")),
+    ]
+
+
+def test_the_first_faults_are_kept_and_all_are_counted() -> None:
+    report = check(b'{"itemId": ""}\n' * 777, max_faults=2)
+
+    assert (len(report.faults), report.fault_count, report.complete) == (2, 777, True)
+
+
+def test_a_file_is_not_read_on_after_ten_thousand_faults() -> None:
+    report = check(b'{"itemId": ""}\n' * 20_000)
+
+    assert (report.fault_count, report.complete) == (10_000, False)
+
+
+def test_the_error_lists_the_first_faults_and_how_many_there_are_more() -> None:
+    report = check(b'{"itemId": ""}\n' * 3, max_faults=2)
+
+    with pytest.raises(QueryFileError) as raised:
+        report.raise_if_faulty()
+
+    assert str(raised.value).splitlines() == [
+        "3 faults in the queries:",
+        '  0.jsonl, line 1, column 12: "itemId" is empty',
+        '  0.jsonl, line 2, column 12: "itemId" is empty',
+        "  and 1 more",
+    ]
+
+
+def test_the_error_says_when_not_all_was_read() -> None:
+    with pytest.raises(QueryFileError, match=r"^10000 faults in the queries:\n.*\n  and 9999 more\n  the rest was not"):
+        check(b"x\n" * 20_000, max_faults=1).raise_if_faulty()
+
+
+def test_no_fault_is_no_error() -> None:
+    check(b'{"itemId": "1"}').raise_if_faulty()
+
+
+# -- limits
+
+
+def test_one_query_too_many_is_a_fault_with_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_RECORDS", 1500)
+    content = b'{"itemId": "1"}\n' * 1000
+
+    assert check(content, content[: 16 * 500]).faults == []
+    report = check(content, content)
+
+    assert [str(fault) for fault in report.faults] == [
+        "1.jsonl, line 501: one query too many: a job takes at most 1,500"
+    ]
+    assert not report.complete
+
+
+def test_one_byte_too_many_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_INPUT_BYTES", 32)
+
+    assert check(b'{"itemId": "1"}\n' * 2).faults == []
+    report = check(b'{"itemId": "1"}\n', b'{"itemId": "1"}\n ')
+
+    assert [str(fault) for fault in report.faults] == [
+        "1.jsonl: too much: a job reads at most 32 bytes, all files together"
+    ]
+
+
+def test_a_line_without_end_is_not_read_on_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_INPUT_BYTES", 2**20)
+    file: Any = Generated(b"x", 2**40)
+
+    report = check_queries([("0.jsonl", file)])
+
+    assert [str(fault) for fault in report.faults] == [
+        "0.jsonl, line 1: longer than 262,144 bytes: write one query on each line",
+        "0.jsonl: too much: a job reads at most 1,048,576 bytes, all files together",
+    ]
+    assert (report.bytes < 2 * 2**20, report.complete) == (True, False)
+
+
+def test_one_file_too_many_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MAX_INPUT_FILES", 2)
+
+    assert check(*[b'{"itemId": "1"}'] * 2).faults == []
+    report = check(*[b'{"itemId": "1"}'] * 3)
+
+    assert [str(fault) for fault in report.faults] == ["2.jsonl: one file too many: a job reads at most 2"]
+    assert report.files == 2
+
+
+@pytest.mark.parametrize("newline", [b"", b"\n", b"\n{}"])
+@pytest.mark.parametrize(("size", "is_refused"), [(limits.MAX_QUERY_BYTES, False), (limits.MAX_QUERY_BYTES + 1, True)])
+def test_a_line_may_have_a_quarter_of_a_mebibyte(size: int, is_refused: bool, newline: bytes) -> None:
+    line = b'{"itemId": "' + b"x" * (size - 14) + b'"}'
+
+    reasons = [fault.reason for fault in check(b'{"itemId": "1"}\n' + line + newline).faults if fault.line == 2]
+
+    assert reasons == ["longer than 262,144 bytes: write one query on each line"] * is_refused
+
+
+# -- the quick way is the exact one
+
+#: Pieces of lines, right and wrong.
+PIECES = [
+    *(b"{", b"}", b"[", b"]", b",", b":", b" ", b"\t", b"\r", b"\n", b"\n", b"\r\n", b'"', b"'", b"\\", b"\x00"),
+    *(b'"itemId"', b'"itemId": "', b'"itemAttributes": "', b'"filterValues": {', GENRE, b'"GENRE": "', b'"": ""'),
+    *(rb"ITEMS.a = \"", rb"\"", rb" AND ", rb" OR ", b"items.b", b"1999", b"=", rb"\\", rb"\\\"", rb"\\'"),
+    *("é".encode(), "😀".encode(), b"\xe9", b"\xed\xa0\x80", rb"\u00e9", rb"\ud83d", rb"\ude00", rb"\u0022", rb"\x"),
+    *(b"\xef\xbb\xbf", "\u2028".encode(), "\u00a0".encode(), b"\x7f", b"null", b"NaN", b"-1e9", b"true", b"abc"),
+]
+GOOD_LINES = [
+    b'{"itemId": "1"}',
+    b'{"itemId":"1"}\r',
+    b'{"itemId": "\\u00e9\\/"}',
+    b'{"itemId": "1", ' + GENRE + b"}",
+    b"{" + GENRE + b', "itemId": "1"}',
+    COMEDY,
+    rb"""{"itemAttributes": "ITEMS.a = \"1\" AND ITEMS.b = \"x y\\'s\""}""",
+    '{"itemAttributes": "ITEMS.a = \\"é\\u00e9\\"", "filterValues": {"A": "\\"1\\",\\"2\\"", "B": "\\"\\""}}'.encode(),
+]
+
+
+def mutant(rng: random.Random) -> bytes:
+    """A few good lines, some of them with pieces put in, taken out or written twice."""
+    lines = [rng.choice(GOOD_LINES) for _ in range(2)] * rng.randint(1, 3)
+    for _ in range(rng.randint(1, 4)):
+        i = rng.randrange(len(lines))
+        start = rng.randrange(len(lines[i]) + 1)
+        end = rng.choice([start, min(len(lines[i]), start + rng.randint(0, 6))])
+        piece = rng.choice([b"", rng.choice(PIECES), lines[i][start:end] * 2])
+        lines[i] = lines[i][:start] + piece + lines[i][end:]
+    return b"\n".join(lines) + rng.choice([b"", b"\n", b"\n\n"])
+
+
+def plain_rules_accept(line: bytes) -> bool:
+    """Whether `json.loads` and the rules, said once more in the plainest way, take a line."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        assert len(dict(pairs)) == len(pairs)
+        return dict(pairs)
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(constant)
+
+    try:
+        query = json.loads(line.decode(), object_pairs_hook=unique, parse_constant=refuse)
+        assert isinstance(query, dict)
+        values = query.pop("filterValues", {})
+        assert isinstance(values, dict)
+        ((key, value),) = query.items()
+        assert key in ("itemId", "itemAttributes")
+        for text in (value, *values, *values.values()):
+            assert isinstance(text, str)
+            text.encode()
+        assert value
+        if key == "itemAttributes":
+            parse_expression(value)
+    except (ValueError, AssertionError, RecursionError):
+        return False
+    return True
+
+
+def assert_the_quick_way_is_the_exact_one(content: bytes) -> None:
+    assert check(content) == check_exactly(content)
+    if b"filterValues" in content:
+        options = {"kind": "itemId", "required_values": ("GENRE",)}
+        assert check(content, **options) == check_exactly(content, **options)
+
+
+def assert_the_exact_way_is_the_plain_one(line: bytes) -> None:
+    line = line.replace(b"\n", b"")
+    if line.strip() and not line.startswith(b"\xef\xbb\xbf"):
+        assert (check(line).fault_count == 0) == plain_rules_accept(line), line
+
+
+def test_a_corpus_of_mutants_is_read_the_same_in_all_ways() -> None:
+    rng = random.Random(20)
+    accepted = 0
+    for _ in range(4000):
+        content = mutant(rng)
+        assert_the_quick_way_is_the_exact_one(content)
+        for line in content.split(b"\n")[:2]:
+            assert_the_exact_way_is_the_plain_one(line)
+            accepted += plain_rules_accept(line)
+    # The corpus is of use only if it has plenty of either.
+    assert 2000 < accepted < 6000
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(GOOD_LINES)), max_size=12).map(b"".join))
+def test_pieces_in_any_order_are_read_the_same_in_all_ways(content: bytes) -> None:
+    assert_the_quick_way_is_the_exact_one(b'{"itemId": "1"}\n' + content)
+    assert_the_exact_way_is_the_plain_one(content)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=60), st.sampled_from(GOOD_LINES), st.data())
+def test_any_bytes_within_a_line_are_read_the_same_in_all_ways(noise: bytes, line: bytes, data: st.DataObject) -> None:
+    at = data.draw(st.integers(0, len(line)))
+    noisy = line[:at] + noise + line[at:]
+
+    assert_the_quick_way_is_the_exact_one(line + b"\n" + noisy)
+    assert_the_exact_way_is_the_plain_one(noisy)
+
+
+values = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+names = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,9}\Z")
+
+
+@given(st.lists(st.one_of(values.map(lambda value: {"itemId": value})), min_size=1, max_size=9), st.booleans())
+def test_what_is_written_is_accepted_and_says_the_same(written: list[dict[str, str]], ascii_only: bool) -> None:
+    lines = [query_line(query) for query in written]
+    if ascii_only:
+        lines = [json.dumps(query).encode() + b"\n" for query in written]
+
+    report = check(b"".join(lines))
+
+    assert (report.queries, report.fault_count, report.warning_count) == (len(written), 0, 0)
+    assert [json.loads(line) for line in lines] == written
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*GOOD_LINES, b"", b"{}"]), max_size=20), st.lists(st.integers(1, 40), min_size=1))
+@example([b'{"itemId": "1"}'], [1])
+def test_it_does_not_matter_how_much_a_read_gives(lines: list[bytes], sizes: list[int]) -> None:
+    content = b"\xef\xbb\xbf" + b"\n".join(lines)
+
+    assert check_queries([("0.jsonl", Dribble(content, sizes))]) == check(content)  # type: ignore[list-item]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from([*GOOD_LINES, b"", b"{}", b"\xff"]), max_size=20), st.integers(120, 300))
+def test_it_does_not_matter_where_a_block_ends(lines: list[bytes], block: int) -> None:
+    content = b"\n".join(lines)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queries, "_BLOCK", block)
+        in_small_blocks = check(content)
+
+    assert in_small_blocks == check(content)
+
+
+def test_alike_lines_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[bytes] = []
+    read_exactly = queries._Query.read
+    monkeypatch.setattr(
+        queries._Query, "read", lambda self, line, required: (read.append(line), read_exactly(self, line, required))
+    )
+    shapes = [
+        b'{"itemId": "%d"}',
+        b'{"itemId":"%d"}\r',
+        b'{"itemId": "\\u00e9%d"}',
+        b"{%s, " % GENRE + b'"itemId":"%d"}',
+    ]
+
+    report = check(b"\n".join(shape % i for i in range(1000) for shape in shapes))
+
+    assert (report.queries, report.fault_count) == (4000, 0)
+    assert len(read) == 3
+
+
+def test_there_are_only_so_many_shapes_of_lines_to_know() -> None:
+    check_of_many = queries._Check(None, frozenset(), 10)
+    content = b"".join(b'{"itemId":%s"1"}\n' % (b" " * spaces) for spaces in range(50))
+
+    check_of_many.read("many.jsonl", io.BytesIO(content))  # type: ignore[arg-type]
+
+    assert (check_of_many.report.queries, check_of_many.report.fault_count) == (50, 0)
+    assert len(check_of_many._alike._known) == 8
+
+
+# -- time and memory
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"itemId": "' + b"\\" * 200_000,
+        b'{"itemId": "' + b'\\"' * 100_000 + b'"}',
+        b'{"itemAttributes": "' + b"ITEMS.a = " * 20_000 + b'"}',
+        b'{"itemAttributes": "' + rb"ITEMS.a = \"1\" AND " * 10_000 + b'"}',
+        b'{"itemAttributes": "' + rb"ITEMS.a = \"" + rb"\\" * 60_000 + b'"}',
+        b'{"itemAttributes": "' + b" " * 250_000 + b'"}',
+        b'{"itemId": "1", "filterValues": {"A": "' + rb"\"a\", " * 20_000 + b'x"}}',
+        b'{"itemId": "1", "filterValues": {"A": "' + b" " * 200_000 + b'"}}',
+        b" " * 250_000 + b"x",
+        b"[" * 250_000,
+    ],
+)
+def test_a_long_line_takes_time_that_grows_with_its_length_alone(line: bytes) -> None:
+    good = b'{"itemId": "1", ' + GENRE + b"}\n"
+    start = time.process_time()
+
+    check(good + COMEDY + b"\n" + line)
+
+    assert time.process_time() - start < 1
+
+
+def peak_of(work: Iterator[object]) -> int:
+    tracemalloc.start()
+    for _ in work:
+        pass
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return peak
+
+
+@pytest.mark.parametrize("line", [b'{"itemId": "1"}\n', b'{"itemId": ""}\n', b"\n", b" ", b"x", COMEDY + b"\n"])
+@pytest.mark.parametrize("mebibytes", [2, 16])
+def test_memory_does_not_grow_with_a_file_however_bad_it_is(line: bytes, mebibytes: int) -> None:
+    file: Any = Generated(line, mebibytes * 2**20)
+
+    assert peak_of(iter([check_queries([("0.jsonl", file)])])) < 2 * 2**20
+
+
+@pytest.mark.parametrize("queries_per_file", [1000, 50_000_000])
+def test_memory_does_not_grow_with_a_part(queries_per_file: int) -> None:
+    file: Any = Generated(b'{"itemId": "1"}\n', 8 * 2**20)
+
+    assert peak_of(chunk for part in split_queries(file, queries_per_file) for chunk in part) < 2 * 2**20
+
+
+# -- splitting
+
+
+def parts_of(content: bytes, queries_per_file: int) -> list[bytes]:
+    return [b"".join(part) for part in split_queries(io.BytesIO(content), queries_per_file)]
+
+
+def test_parts_have_so_many_queries_in_order_and_the_last_the_rest() -> None:
+    lines = [b'{"itemId": "%d"}\n' % i for i in range(1234)]
+
+    parts = parts_of(b"".join(lines), 500)
+
+    assert parts == [b"".join(lines[:500]), b"".join(lines[500:1000]), b"".join(lines[1000:])]
+
+
+def test_there_is_no_empty_part() -> None:
+    assert parts_of(b"a\nb\nc\nd\n", 2) == [b"a\nb\n", b"c\nd\n"]
+    assert parts_of(b"\xef\xbb\xbf\n\n", 2) == []
+    assert parts_of(b"", 2) == []
+
+
+def test_lines_end_in_a_newline_and_nothing_else_is_changed() -> None:
+    content = b'\xef\xbb\xbf{"itemId" :\t"\\u0031"} \r\n  {"itemId": "\xc3\xa9"}\n\n{"itemId": "3"}\n \t\r\n\n'
+
+    assert parts_of(content, 2) == [
+        b'{"itemId" :\t"\\u0031"} \n  {"itemId": "\xc3\xa9"}\n',
+        b'{"itemId": "3"}\n',
+    ]
+
+
+def test_a_part_that_is_not_read_is_passed_over() -> None:
+    second = [b"".join(part) for number, part in enumerate(split_queries(io.BytesIO(b"a\nb\nc\n"), 1)) if number == 1]
+
+    assert second == [b"b\n"]
+
+
+@pytest.mark.parametrize("queries_per_file", [0, -1])
+def test_a_part_has_at_least_one_query(queries_per_file: int) -> None:
+    with pytest.raises(ValueError, match=f"^queries_per_file: wanted at least 1, got {queries_per_file}$"):
+        split_queries(io.BytesIO(b""), queries_per_file)
+
+
+def test_a_line_that_no_query_can_have_is_not_split() -> None:
+    with pytest.raises(ValueError, match=r"^wanted lines of at most 262,144 bytes, got a longer one$"):
+        parts_of(b"x" * 300_000, 1)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from([*GOOD_LINES, b"", b" \t", b"\r", b"\r\r"]), max_size=40),
+    st.integers(1, 12),
+    st.integers(150, 400),
+    st.lists(st.integers(1, 200), min_size=1),
+)
+def test_no_query_is_lost_or_changed(lines: list[bytes], size: int, block: int, sizes: list[int]) -> None:
+    kept = [line.removesuffix(b"\r") for line in lines if line.strip()]
+    file: Any = Dribble(b"\n".join(lines), sizes)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(queries, "_BLOCK", block)
+        parts = [b"".join(part) for part in split_queries(file, size)]
+
+    assert [part.splitlines() for part in parts] == [kept[i : i + size] for i in range(0, len(kept), size)]
+    assert all(part.endswith(b"\n") for part in parts)
+
+
+# -- expressions
+
+
+@pytest.mark.parametrize(
+    ("columns", "expression"),
+    [
+        ({"genres": "Comedy"}, 'ITEMS.genres = "Comedy"'),
+        ({"genres": ["Comedy", "Action"]}, 'ITEMS.genres = "Comedy" AND ITEMS.genres = "Action"'),
+        ({"GENRES": "Comedy", "year": "1999"}, 'ITEMS.GENRES = "Comedy" AND ITEMS.year = "1999"'),
+        ({"_a1": 'say "hi"\\'}, r'ITEMS._a1 = "say \"hi\"\\"'),
+        ({"a": "Men's"}, r'ITEMS.a = "Men\'s"'),
+        ({"a": "日本\n"}, 'ITEMS.a = "日本\n"'),
+    ],
+)
+def test_an_expression_is_written_as_documented(columns: Any, expression: str) -> None:
+    assert attribute_expression(columns) == expression
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ({}, "columns: wanted at least one, got none"),
+        ({"a": ""}, "column a: wanted text, got ''"),
+        ({"a": ["x", ""]}, "column a: wanted text, got ''"),
+        ({"a": []}, "column a: wanted at least one value, got none"),
+        ({"a": 1999}, "column a: wanted text, got a value of type int"),
+        ({"a": [True]}, "column a: wanted text, got a value of type bool"),
+        ({"a": None}, "column a: wanted text, got a value of type NoneType"),
+        ({"a": b"x"}, "column a: wanted text, got a value of type bytes"),
+        *(
+            (
+                {column: "x"},
+                "column: wanted a name of letters, digits and underscores, not starting with a digit, without ITEMS., "
+                f"got {shown}",
+            )
+            for column, shown in [
+                ("", "''"),
+                ("1st", "'1st'"),
+                ("a-b", "'a-b'"),
+                ("größe", "'größe'"),
+                ("ITEMS.a", "'ITEMS.a'"),
+                ("x" * 40 + "!", "'xxxxxxxxxxxxxxxxxxx…'"),
+                (3, "a value of type int"),
+            ]
+        ),
+    ],
+)
+def test_an_expression_is_refused_that_could_not_be_right(columns: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        attribute_expression(columns)
+
+
+@given(st.dictionaries(names, st.lists(values, min_size=1, max_size=3), min_size=1, max_size=4))
+def test_a_written_expression_is_read_as_what_it_says(columns: dict[str, list[str]]) -> None:
+    expression = attribute_expression(columns)
+
+    read = parse_expression(expression)
+
+    assert read.conditions == [(column, value) for column, several in columns.items() for value in several]
+    assert read.warnings == []
+    report = check(query_line({"itemAttributes": expression, "filterValues": {"A": quoted("x")}}) * 3)
+    assert (report.fault_count, report.warning_count) == (0, 0)
+
+
+def test_an_expression_that_is_none_says_where() -> None:
+    with pytest.raises(ExpressionError, match=r"^column 9: wanted =, got ':': an expression is ITEMS") as raised:
+        parse_expression('ITEMS.a : "x"')
+
+    assert raised.value.at == 8
+
+
+@given(st.text(alphabet="ITEMSabAND.=<>\"\\' ()|&!0-", max_size=40))
+def test_any_text_is_an_expression_or_says_where_it_is_none(text: str) -> None:
+    try:
+        parse_expression(text)
+    except ExpressionError as error:
+        assert 0 <= error.at <= len(text)  # noqa: PT017 - most texts are none, but not all
+
+
+# -- lines
+
+
+@pytest.mark.parametrize(
+    ("query", "line"),
+    [
+        ({"itemId": "é\n"}, '{"itemId": "é\\n"}\n'),
+        (
+            {"itemId": "1", "filterValues": {"A": quoted("Japan")}},
+            r'{"itemId": "1", "filterValues": {"A": "\"Japan\""}}' + "\n",
+        ),
+    ],
+)
+def test_a_query_is_written_on_one_line(query: dict[str, Any], line: str) -> None:
+    assert query_line(query) == line.encode()
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("nan")])
+def test_a_query_is_refused_that_json_cannot_say(value: object) -> None:
+    with pytest.raises(ValueError, match=r"surrogates not allowed|Out of range float"):
+        query_line({"itemId": value})
+
+
+# -- filters
+
+
+@pytest.mark.parametrize(
+    ("expression", "names", "required"),
+    [
+        ('INCLUDE UserID WHERE Users.GENDER IN ("F")', "", ""),
+        ("INCLUDE UserID WHERE Users.GENDER IN ($GENDER)", "GENDER", "GENDER"),
+        ("INCLUDE UserID WHERE Users.AGE > $AGE AND Users.CITY IN ($c_1, $c_2)", "AGE c_1 c_2", "AGE c_1 c_2"),
+        ('INCLUDE UserID WHERE Users.CITY IN ("$A", "\\"$B", $C) AND Users.X = \'$D\'', "C", "C"),
+        ("EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ($E)", "E", ""),
+        ("EXCLUDE UserID WHERE Users.A IN ($A) | INCLUDE UserID WHERE Users.B IN ($B)", "A B", "B"),
+        ("include UserID WHERE Users.B IN ($B)|exclude UserID WHERE Users.INCLUDED IN ($A)", "A B", "B"),
+    ],
+)
+def test_a_filters_placeholders_are_found_outside_quotes(expression: str, names: str, required: str) -> None:
+    assert filter_placeholders(expression) == set(names.split())
+    assert filter_placeholders(expression, required_only=True) == set(required.split())

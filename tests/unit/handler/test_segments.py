@@ -1,0 +1,117 @@
+"""The job's output: records as they are documented, and as they were seen."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from batch_segment_handler.segments import Segment, read_segments
+
+
+def one(record: Any) -> Segment:
+    (segment,) = read_segments([json.dumps(record)])
+    return segment
+
+
+@pytest.mark.parametrize(
+    ("record", "segment"),
+    [
+        (
+            {"input": {"itemId": "105"}, "output": {"recommendedUsers": ["106", "107"]}},
+            Segment({"itemId": "105"}, ["106", "107"], None),
+        ),
+        (
+            {"itemAttributes": 'ITEMS.genres = "Comedy"', "output": {"recommendedUsers": ["25"]}},
+            Segment({"itemAttributes": 'ITEMS.genres = "Comedy"'}, ["25"], None),
+        ),
+        (
+            {"input": {"itemAttributes": 'ITEMS.A = "b"'}, "output": {"usersList": ["2131", "2504"]}, "error": None},
+            Segment({"itemAttributes": 'ITEMS.A = "b"'}, ["2131", "2504"], None),
+        ),
+        (
+            {"input": {"itemId": "1", "filterValues": {"A": '"b"'}}, "output": {"usersList": []}, "error": None},
+            Segment({"itemId": "1", "filterValues": {"A": '"b"'}}, [], None),
+        ),
+    ],
+)
+def test_a_record_is_read_as_documented_and_as_seen(record: Any, segment: Segment) -> None:
+    assert one(record) == segment
+
+
+@pytest.mark.parametrize(
+    ("record", "segment"),
+    [
+        (
+            {"input": {"itemId": "1"}, "output": {"usersList": []}, "error": "Item not found"},
+            Segment({"itemId": "1"}, [], "Item not found"),
+        ),
+        ({"input": {"itemId": "1"}, "output": None, "error": "no"}, Segment({"itemId": "1"}, [], "no")),
+        ({"input": {"itemId": "1"}, "error": "no"}, Segment({"itemId": "1"}, [], "no")),
+        ({"input": "{itemId: 1}", "output": {}, "error": "no JSON"}, Segment({}, [], "no JSON")),
+        ({"error": "no"}, Segment({}, [], "no")),
+        (
+            {"input": {"itemId": "1"}, "output": {}, "error": {"code": 400, "message": "né"}},
+            Segment({"itemId": "1"}, [], '{"code": 400, "message": "né"}'),
+        ),
+    ],
+)
+def test_an_error_of_one_query_is_part_of_its_segment(record: Any, segment: Segment) -> None:
+    assert one(record) == segment
+
+
+RECORD = '{"input": {"itemId": "é"}, "output": {"usersList": ["1"]}, "error": null}'
+SEGMENT = Segment({"itemId": "é"}, ["1"], None)
+
+
+def test_lines_may_be_text_or_bytes_with_or_without_a_newline() -> None:
+    lines = [RECORD, f"{RECORD}\n", RECORD.encode(), f"{RECORD}\r\n".encode(), b"", "\n"]
+
+    assert list(read_segments(lines)) == [SEGMENT] * 4
+
+
+def test_segments_come_as_their_lines_are_read() -> None:
+    def lines() -> Iterator[str]:
+        yield RECORD
+        raise ConnectionError
+
+    segments = read_segments(lines())
+
+    assert next(segments) == SEGMENT
+    with pytest.raises(ConnectionError):
+        next(segments)
+
+
+NO_USERS = 'wanted a list of users in "output", "usersList" or "recommendedUsers", got none'
+NO_QUERY = 'wanted the query, in "input" or beside "output", got none'
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("nonsense", "wanted a JSON object, got 'nonsense'"),
+        ("x" * 1000, "wanted a JSON object, got 'xxxxxxxxxxxxxxxxxxx…'"),
+        (b"\xff\xfe\xfd", "wanted a JSON object, got '���'"),
+        ("[" * 100_000, "wanted a JSON object, got '[[[[[[[[[[[[[[[[[[[…'"),
+        ("[]", "wanted a JSON object, got '[]'"),
+        ("null", "wanted a JSON object, got 'null'"),
+        ("{}", NO_QUERY),
+        ('{"output": {"usersList": []}}', NO_QUERY),
+        ('{"input": [], "output": {"usersList": []}}', NO_QUERY),
+        ('{"input": {"itemId": "1"}}', NO_USERS),
+        ('{"input": {"itemId": "1"}, "output": {}}', NO_USERS),
+        ('{"input": {"itemId": "1"}, "output": {"usersList": null}}', NO_USERS),
+        ('{"input": {"itemId": "1"}, "output": {"usersList": "1"}}', NO_USERS),
+        ('{"input": {"userId": "1"}, "output": {"recommendedItems": ["1"]}, "error": null}', NO_USERS),
+        (
+            '{"input": {"itemId": "1"}, "output": {"usersList": ["1", 2]}}',
+            "wanted the IDs of users to be text, got a value of type int",
+        ),
+    ],
+)
+def test_a_line_that_is_no_record_is_named(line: str | bytes, message: str) -> None:
+    segments = read_segments([RECORD, "", line])
+
+    assert next(segments) == SEGMENT
+    with pytest.raises(ValueError, match=f"^line 3: {re.escape(message)}$"):
+        next(segments)

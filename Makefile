@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml package-lock.json
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@echo "installing the CDK CLI into node_modules"
-	@npm ci --silent
+	@npm ci --loglevel=error --no-fund --no-audit
 	@touch $@
 
 deploy-local: install ## deploy app.py to an AWS on this machine and show the segments

@@ -8,12 +8,14 @@ import difflib
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage
+
+T = TypeVar("T")
 
 _CONTEXT = {
     "stack_name": "the stack's name; PersonalizeSegments without it",
@@ -21,6 +23,8 @@ _CONTEXT = {
     "solution_arn": "or the solution whose latest ACTIVE version does",
     "queries": "a local file of queries, one JSON object a line",
     "input": "or queries in S3: s3://bucket/key.jsonl or s3://bucket/prefix/",
+    "queries_per_file": "your quota of queries per input file; that of the recipe without it",
+    "validate_input": "true or false: whether queries in S3 are checked before the job is created; true without it",
     "output": "s3://bucket/prefix/ for the segments; a new bucket without it",
     "role_arn": "the role that Personalize assumes; a new one without it",
     "filter_arn": "a filter for the users",
@@ -48,7 +52,9 @@ class PersonalizeSegmentsStack(cdk.Stack):
             input_bucket=None if job_input.existing is None else job_input.existing.bucket,
             output_bucket=output_bucket,
             role=None if role_arn is None else iam.Role.from_role_arn(self, "Role", role_arn),
-            removal_policy=self._removal_policy(context),
+            removal_policy=_one_of(
+                context, "removal_policy", {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
+            ),
         )
         wait_minutes = _number(context, "wait_minutes")
         job = BatchSegmentJob(
@@ -70,6 +76,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
             "JobArn": job.batch_segment_job_arn,
             "JobName": job.job_name,
             "JobStatus": job.status,
+            "QueryErrors": job.query_errors,
             "OutputUri": job.output_uri,
             "SolutionVersionArn": job.solution_version_arn,
         }.items():
@@ -78,12 +85,16 @@ class PersonalizeSegmentsStack(cdk.Stack):
     def _job_input(self, context: Mapping[str, str]) -> BatchSegmentInput:
         if ("queries" in context) == ("input" in context):
             raise ValueError("pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)")
+        queries_per_file = _number(context, "queries_per_file")
         if "queries" in context:
-            return BatchSegmentInput.from_asset(context["queries"])
+            return BatchSegmentInput.from_asset(context["queries"], queries_per_file=queries_per_file)
         bucket, key = self._bucket_and_key(context, "input")
         assert bucket is not None
         assert key is not None
-        return BatchSegmentInput.from_bucket(bucket, key)
+        validate_input = _one_of(context, "validate_input", {"true": True, "false": False})
+        return BatchSegmentInput.from_bucket(
+            bucket, key, validate_input=validate_input, queries_per_file=queries_per_file
+        )
 
     def _bucket_and_key(self, context: Mapping[str, str], name: str) -> tuple[s3.IBucket | None, str | None]:
         uri = context.get(name)
@@ -93,14 +104,6 @@ class PersonalizeSegmentsStack(cdk.Stack):
         if not uri.startswith("s3://") or not bucket or not key:
             raise ValueError(f"{name}: got {uri!r}, wanted s3://bucket/key")
         return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
-
-    @staticmethod
-    def _removal_policy(context: Mapping[str, str]) -> cdk.RemovalPolicy:
-        policies = {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
-        got = context.get("removal_policy", "retain")
-        if got not in policies:
-            raise ValueError(f"removal_policy: got {got!r}, wanted retain or destroy")
-        return policies[got]
 
     @staticmethod
     def _tags(context: Mapping[str, str]) -> dict[str, str]:
@@ -121,6 +124,14 @@ def _number(context: Mapping[str, str], name: str) -> int | None:
         return int(value)
     except ValueError:
         raise ValueError(f"{name}: got {value!r}, wanted a whole number") from None
+
+
+def _one_of(context: Mapping[str, str], name: str, choices: Mapping[str, T]) -> T:
+    """The choice that a word stands for; the first one without it."""
+    got = context.get(name, next(iter(choices)))
+    if got not in choices:
+        raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(choices)}")
+    return choices[got]
 
 
 def _context(app: cdk.App) -> dict[str, str]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
 from batch_segment_handler import expressions, queries
@@ -76,6 +77,7 @@ class StagedInput:
     """An asset that the handler checks, splits and writes to the input bucket at deploy."""
 
     asset: s3_assets.Asset
+    queries_per_file: int | None
 
 
 @dataclass(frozen=True)
@@ -84,67 +86,92 @@ class ExistingInput:
 
     bucket: s3.IBucket
     key_or_prefix: str
+    validate: bool
+    queries_per_file: int | None
 
 
 class BatchSegmentInput:
     """The input of a job. Made by `from_queries`, `from_asset` and `from_bucket`."""
 
-    def __init__(self, content: bytes | Path | ExistingInput) -> None:
+    def __init__(self, content: bytes | Path | ExistingInput, queries_per_file: int | None) -> None:
         """Use the class methods."""
+        validation.queries_per_file(queries_per_file)
         self._content = content
+        self._queries_per_file = queries_per_file
 
     @classmethod
-    def from_queries(cls, segment_queries: Iterable[SegmentQuery]) -> "BatchSegmentInput":
+    def from_queries(
+        cls, segment_queries: Iterable[SegmentQuery], *, queries_per_file: int | None = None
+    ) -> "BatchSegmentInput":
         """Queries given in the program, one for each segment.
 
         Args:
-            segment_queries: At least one; all made by `SegmentQuery.items_like`, or all by `SegmentQuery.where`.
+            segment_queries: At least one; all made by `SegmentQuery.items_like`, or all by `SegmentQuery.where`. They
+                are split into as many files as the service wants, at most 1000.
+            queries_per_file: Your quota of queries per input file. Without it the documented one of the solution's
+                recipe is kept, 500 for Item-Affinity and 10 for Item-Attribute-Affinity
+                (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: There is none, or the two kinds are mixed.
+            ValueError: There is none, or `queries_per_file` is not a positive whole number.
         """
         content = b"".join(queries.query_line(query.content) for query in segment_queries)
         if not content:
             raise ValueError("segment_queries: got none, wanted at least one SegmentQuery")
-        return cls(content)
+        return cls(content, queries_per_file)
 
     @classmethod
-    def from_asset(cls, path: str | Path) -> "BatchSegmentInput":
+    def from_asset(cls, path: str | Path, *, queries_per_file: int | None = None) -> "BatchSegmentInput":
         r"""A local file of queries in JSON Lines, checked at synth.
 
         Args:
             path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
                 ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. How many files the service wants it split into
                 need not be thought of.
+            queries_per_file: As for `from_queries`.
 
         Raises:
-            ValueError: There is no such file.
+            ValueError: There is no such file, or `queries_per_file` is not a positive whole number.
         """
         file = Path(path)
         if not file.is_file():
             raise ValueError(
                 f"path: got {validation.shown(str(path))}, wanted a file of queries, one JSON object a line"
             )
-        return cls(file)
+        return cls(file, queries_per_file)
 
     @classmethod
-    def from_bucket(cls, bucket: s3.IBucket, key_or_prefix: str) -> "BatchSegmentInput":
+    def from_bucket(
+        cls,
+        bucket: s3.IBucket,
+        key_or_prefix: str,
+        *,
+        validate_input: bool = True,
+        queries_per_file: int | None = None,
+    ) -> "BatchSegmentInput":
         """Queries that are in S3 when the stack is deployed. They are never rewritten.
 
-        The bucket has to be in the job's region.
+        The bucket has to be in the job's region. That the objects change starts no new job by itself: change the
+        job's ``trigger`` for that.
 
         Args:
             bucket: The bucket.
             key_or_prefix: The key of one object, for example ``queries/today.jsonl``, or a prefix that ends in "/",
                 for example ``queries/today/``: then every object under it is input.
+            validate_input: Whether the handler reads the objects and checks them before the job is created. False
+                takes the permission to read them away from it; the service finds faults then, line by line in the
+                output.
+            queries_per_file: Your quota of queries per input file. Without it a file that has more than the
+                documented one is refused at deploy, see `from_queries`.
 
         Raises:
-            ValueError: It looks like a folder and does not end in "/".
+            ValueError: It looks like a folder and does not end in "/", or `queries_per_file` is not a positive whole
+                number.
         """
         if not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]:
             validation.prefix("key_or_prefix", key_or_prefix)
         validation.s3_key("key_or_prefix", key_or_prefix)
-        return cls(ExistingInput(bucket, key_or_prefix))
+        return cls(ExistingInput(bucket, key_or_prefix, validate_input, queries_per_file), queries_per_file)
 
     @property
     def existing(self) -> ExistingInput | None:
@@ -171,8 +198,14 @@ class BatchSegmentInput:
             # The asset is copied into the assembly before the folder goes.
             return self._checked_asset(scope, file, "segment_queries")
 
-    @staticmethod
-    def _checked_asset(scope: Construct, file: Path, name: str) -> StagedInput:
+    def _checked_asset(self, scope: Construct, file: Path, name: str) -> StagedInput:
         with file.open("rb") as stream:
-            queries.check_queries([(name, stream)]).raise_if_faulty()
-        return StagedInput(s3_assets.Asset(scope, "Queries", path=str(file)))
+            report = queries.check_queries([(name, stream)])
+        report.raise_if_faulty()
+        if not validation.is_token(self._queries_per_file or 0):
+            queries.queries_per_file(report, self._queries_per_file)
+        if report.warnings:
+            more = report.warning_count - len(report.warnings)
+            listed = [*map(str, report.warnings), *([f"and {more} more"] if more else [])]
+            cdk.Annotations.of(scope).add_warning_v2("cdk-personalize-segments:queries", "\n  ".join(listed))
+        return StagedInput(s3_assets.Asset(scope, "Queries", path=str(file)), self._queries_per_file)

@@ -146,6 +146,7 @@ class BatchSegmentJob(Construct):
         }
         if wait_for_completion is not None:
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
+            provider.allow_reading_output(output.arn, output_prefix, output.key_arn)
 
         self._resource = cdk.CustomResource(
             self,
@@ -198,6 +199,15 @@ class BatchSegmentJob(Construct):
         return self._resource.get_att_string("SolutionVersionArn")
 
     @property
+    def query_errors(self) -> str:
+        """How many queries the service could not answer, and why the first: known at deploy, and only with
+        `wait_for_completion`.
+
+        For example ``none`` or ``2 of 1,234 queries; the first: …``. They fail neither the job nor the deployment.
+        """
+        return self._resource.get_att_string("QueryErrors")
+
+    @property
     def input_bucket(self) -> s3.IBucket:
         """The storage's input bucket."""
         return self.storage.input_bucket
@@ -233,7 +243,10 @@ class BatchSegmentJob(Construct):
             path = f"s3://{facts.name}/{bound.key_or_prefix}"
             validation.s3_path("job_input", path)
             storage.allow_reading(bound.bucket, bound.key_or_prefix)
-            properties = {"InputPath": path}
+            properties: dict[str, Any] = {"InputPath": path}
+            if bound.validate:
+                properties["ValidateInput"] = "true"
+                provider.allow_reading_input(facts.arn, bound.key_or_prefix, facts.key_arn)
         else:
             facts = storage.facts(storage.input_bucket)
             storage.allow_reading(storage.input_bucket, storage.input_prefix)
@@ -246,6 +259,8 @@ class BatchSegmentJob(Construct):
                 "InputBucket": facts.name,
                 "InputPrefix": storage.input_prefix,
             }
+        if bound.queries_per_file is not None:
+            properties["QueriesPerFile"] = bound.queries_per_file
         if facts.key_arn is not None:
             properties["InputKmsKeyArn"] = facts.key_arn
         return properties

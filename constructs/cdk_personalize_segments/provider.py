@@ -26,6 +26,8 @@ _HANDLER = Path(batch_segment_handler.__file__).parent
 _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 # The framework's own functions stop after 15 minutes; ours has to be the first to speak.
 _HANDLER_TIMEOUT = cdk.Duration.minutes(14)
+# A complete job's output is read for errors, and may be large.
+_IS_COMPLETE_TIMEOUT = cdk.Duration.minutes(5)
 #: CloudFormation waits one hour for a custom resource, and so does the framework at most.
 LONGEST_WAIT = cdk.Duration.hours(1)
 _QUERY_INTERVAL = cdk.Duration.seconds(30)
@@ -59,6 +61,8 @@ class BatchSegmentProvider(Construct):
         self._assets: dict[str, None] = {}
         self._staging: dict[str, None] = {}
         self._staging_keys: dict[str, None] = {}
+        self._input = _Readable()
+        self._output = _Readable()
 
         self._log_group = self._new_log_group("Logs")
         self._role = self._new_lambda_role("HandlerRole", "Creates batch segment jobs", self._log_group)
@@ -148,6 +152,27 @@ class BatchSegmentProvider(Construct):
         if key_arn is not None:
             self._staging_keys[key_arn] = None
 
+    def allow_reading_input(self, bucket_arn: str, key_or_prefix: str, key_arn: str | None) -> None:
+        """Lets the handler check queries that are in S3.
+
+        Args:
+            bucket_arn: The bucket.
+            key_or_prefix: The key of an object, or a prefix ending in "/".
+            key_arn: The KMS key of the bucket, if it has one.
+        """
+        pattern = f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
+        self._input.add(bucket_arn, key_or_prefix, pattern, key_arn)
+
+    def allow_reading_output(self, bucket_arn: str, prefix: str, key_arn: str | None) -> None:
+        """Lets the function that looks at jobs count the errors in their output.
+
+        Args:
+            bucket_arn: The bucket.
+            prefix: The prefix of the jobs' output, ending in "/".
+            key_arn: The KMS key of the bucket, if it has one.
+        """
+        self._output.add(bucket_arn, f"{prefix}*", f"{prefix}*", key_arn)
+
     def tags(self) -> dict[str, dict[str, str]]:
         """The tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
         if not self._tags:
@@ -173,6 +198,8 @@ class BatchSegmentProvider(Construct):
         if tagged:
             yield _allow(["personalize:TagResource"], tagged)
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
+        # Asked about a recipe that the handler does not know. Recipes are the service's and in no account.
+        yield _allow(["personalize:DescribeRecipe"], [f"arn:{self._partition}:personalize:::recipe/*"])
         if self._listed_solutions:
             yield _allow(["personalize:ListSolutionVersions"], list(self._listed_solutions))
         if self._filters:
@@ -188,10 +215,12 @@ class BatchSegmentProvider(Construct):
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html: Decrypt is for the parts
             # of a multipart upload.
             yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
+        yield from self._input.statements()
 
     def is_complete_policy(self) -> Statements:
         """What the function that looks at jobs may do."""
         yield _allow(["personalize:DescribeBatchSegmentJob"], list(self._jobs))
+        yield from self._output.statements()
 
     def _new_provider(self) -> cr.Provider:
         framework_role = self._new_lambda_role(
@@ -209,9 +238,7 @@ class BatchSegmentProvider(Construct):
     def _new_waiting_provider(self) -> cr.Provider:
         log_group = self._log_group
         is_complete_role = self._new_lambda_role("IsCompleteRole", "Looks whether jobs are complete", log_group)
-        is_complete = self._new_function(
-            "IsComplete", "is_complete", is_complete_role, log_group, cdk.Duration.minutes(1)
-        )
+        is_complete = self._new_function("IsComplete", "is_complete", is_complete_role, log_group, _IS_COMPLETE_TIMEOUT)
         is_complete.node.add_dependency(
             self._new_policy(
                 "IsCompletePolicy", is_complete_role, cdk.Lazy.uncached_any(_Late(self.is_complete_policy))
@@ -290,6 +317,33 @@ class BatchSegmentProvider(Construct):
             assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
             inline_policies={"Lambda": iam.PolicyDocument.from_json(_document(statements))},
         )
+
+
+class _Readable:
+    """Objects that a function may list and read."""
+
+    def __init__(self) -> None:
+        # Ordered sets, the first of them by bucket.
+        self._prefixes: dict[str, dict[str, None]] = {}
+        self._objects: dict[str, None] = {}
+        self._keys: dict[str, None] = {}
+
+    def add(self, bucket_arn: str, prefix: str, objects: str, key_arn: str | None) -> None:
+        self._prefixes.setdefault(bucket_arn, {})[prefix] = None
+        self._objects[f"{bucket_arn}/{objects}"] = None
+        if key_arn is not None:
+            self._keys[key_arn] = None
+
+    def statements(self) -> Statements:
+        for bucket_arn, prefixes in self._prefixes.items():
+            yield {
+                **_allow(["s3:ListBucket"], [bucket_arn]),
+                "Condition": {"StringLike": {"s3:prefix": list(prefixes)}},
+            }
+        if self._objects:
+            yield _allow(["s3:GetObject"], list(self._objects))
+        if self._keys:
+            yield _allow(["kms:Decrypt"], list(self._keys))
 
 
 def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:

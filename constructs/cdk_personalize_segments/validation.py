@@ -50,13 +50,22 @@ def job_name(name: str) -> None:
 
 def num_results(number: float | None) -> None:
     """Checks the number of users per segment."""
+    _whole_number("num_results", number, limits.MAX_RESULTS)
+
+
+def queries_per_file(number: float | None) -> None:
+    """Checks a quota of queries per input file."""
+    _whole_number("queries_per_file", number, limits.MAX_RECORDS)
+
+
+def _whole_number(prop: str, number: float | None, largest: int) -> None:
     if number is None:
         return
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     if is_number and is_token(number):
         return
-    if not is_number or number != int(number) or not 1 <= number <= limits.MAX_RESULTS:
-        raise ValueError(f"num_results: got {number!r}, wanted a whole number from 1 to {limits.MAX_RESULTS:,}")
+    if not is_number or number != int(number) or not 1 <= number <= largest:
+        raise ValueError(f"{prop}: got {number!r}, wanted a whole number from 1 to {largest:,}")
 
 
 def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) -> None:

@@ -7,8 +7,10 @@ import time
 from typing import Any
 
 from .failures import JobError, Patience, explain
-from .job import ACTIVE, UNKNOWN, BatchSegmentJob, failure_reason, has_failed, tags_of
+from .job import UNKNOWN, BatchSegmentJob, tags_of
 from .log import log
+from .preflight import ACTIVE, failure_reason, has_failed
+from .results import query_errors
 
 Event = dict[str, Any]
 
@@ -27,7 +29,7 @@ def on_event(event: Event, context: Any) -> Event:
 
     Returns:
         ``PhysicalResourceId`` (the job's ARN), ``Data``, and ``Deadline`` where `is_complete` has something to wait
-        for.
+        for or to look at.
 
     Raises:
         JobError: The resource cannot be had; the message is what the user sees.
@@ -47,7 +49,8 @@ def on_event(event: Event, context: Any) -> Event:
         # Without the chain, which Lambda would put before the words that matter.
         raise explained from None
     wait = event["ResourceProperties"].get("WaitSeconds")
-    if wait is not None and _goes_on(answer["Data"]["Status"]):
+    status = answer["Data"]["Status"]
+    if wait is not None and status != UNKNOWN and not has_failed(status):
         answer["Deadline"] = int(min(started + float(wait), started + _CLOUDFORMATION_WAITS))
     return answer
 
@@ -97,7 +100,9 @@ def is_complete(event: Event, context: Any) -> Event:
     status = UNKNOWN if description is None else description["status"]
     if status == ACTIVE:
         log("complete", job=name)
-        return {"IsComplete": True, "Data": {"Status": status}}
+        left = context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
+        errors = query_errors(job.output_uri(name), left)
+        return {"IsComplete": True, "Data": {"Status": status, "QueryErrors": errors}}
     if description is not None and has_failed(status):
         raise JobError(f"the job {name} ended {status}: {failure_reason(description)}")
     if time.time() > event["Deadline"]:
@@ -107,7 +112,3 @@ def is_complete(event: Event, context: Any) -> Event:
             f"aws personalize describe-batch-segment-job --batch-segment-job-arn {arn}"
         )
     return {"IsComplete": False}
-
-
-def _goes_on(status: str) -> bool:
-    return status != ACTIVE and not has_failed(status) and status != UNKNOWN

@@ -5,24 +5,18 @@ whoever delivers it, how often, and after whatever failure: https://docs.aws.ama
 offers no client token, and a name can be used once only.
 """
 
-import functools
 import hashlib
 import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import boto3
-from botocore.config import Config
-
-from . import limits, staging
+from . import clients, limits, preflight, results, staging
 from .failures import JobError, Patience, call
 from .log import log
-
-if TYPE_CHECKING:
-    from mypy_boto3_personalize import PersonalizeClient
+from .preflight import failure_reason, has_failed
 
 #: A property that is not listed starts no new job: not the role, not the tags, not what a later version of the library
 #: adds. A property that is absent leaves the name as it was before the library knew it.
@@ -35,31 +29,15 @@ DEFINING_PROPERTIES = (
     "InputBucket",
     "InputPrefix",
     "AssetHash",
-    "QueriesPerFile",
     "InputKmsKeyArn",
     "OutputPath",
     "OutputKmsKeyArn",
     "Trigger",
 )
-# What the service was seen to answer; anything else is a job in progress.
-ACTIVE = "ACTIVE"
-_FAILED = "FAILED"
 #: Our own word for a job that the service no longer knows.
 UNKNOWN = "UNKNOWN"
 # The status of a job that was created a moment ago, without asking for it.
 _PENDING = "CREATE PENDING"
-
-
-@functools.cache
-def personalize() -> "PersonalizeClient":
-    """The client, made once in a function's life."""
-    # Few attempts: what has to be waited for longer is waited for where it can be explained (`failures.call`).
-    return boto3.client("personalize", config=Config(retries={"mode": "standard", "total_max_attempts": 4}))
-
-
-def has_failed(status: str) -> bool:
-    """Whether a job, solution version or filter with this status will never be ACTIVE."""
-    return status.endswith(_FAILED)
 
 
 @dataclass(frozen=True)
@@ -96,7 +74,7 @@ class BatchSegmentJob:
             if description is None:
                 try:
                     return self._create(name)
-                except personalize().exceptions.ResourceAlreadyExistsException:
+                except clients.personalize().exceptions.ResourceAlreadyExistsException:
                     # The same event was delivered twice, or boto3 repeated a request whose answer was lost.
                     description = self.describe(name)
                     if description is None:
@@ -140,7 +118,7 @@ class BatchSegmentJob:
 
     def describe(self, name: str) -> Mapping[str, Any] | None:
         """What the service knows of a job of that name, if anything."""
-        client = personalize()
+        client = clients.personalize()
         try:
             answer = call(client.describe_batch_segment_job, self.patience, batchSegmentJobArn=self.arn(name))
         except client.exceptions.ResourceNotFoundException:
@@ -198,24 +176,27 @@ class BatchSegmentJob:
             "filter": description.get("filterArn") == self.properties.get("FilterArn"),
             # What the service takes for a number left out is not documented.
             "num_results": self._num_results is None or description.get("numResults") == self._num_results,
-            "input": source["path"] == self._input_path(name),
+            "input": self._is_input(name, source["path"]),
             "input key": source.get("kmsKeyArn") == self.properties.get("InputKmsKeyArn"),
-            "output": destination["path"] == self._output_uri(name),
+            "output": destination["path"] == self.output_uri(name),
             "output key": destination.get("kmsKeyArn") == self.properties.get("OutputKmsKeyArn"),
         }
         return [what for what, is_same in same.items() if not is_same]
 
     def _create(self, name: str) -> dict[str, Any]:
-        solution_version = self._solution_version()
-        self._check_filter()
+        found = preflight.check(self.properties, self.patience)
         if "AssetKey" in self.properties:
-            staging.stage(self.properties, self._input_path(name), solution_version.get("recipeArn", ""))
+            input_path = staging.stage(self.properties, self._input_path(name), found, self.patience)
+        else:
+            input_path = self._input_path(name)
+            if self.properties.get("ValidateInput") == "true":
+                staging.check_existing(self.properties, found, self.patience)
         request: dict[str, Any] = {
             "jobName": name,
-            "solutionVersionArn": solution_version["solutionVersionArn"],
+            "solutionVersionArn": found.solution_version_arn,
             "roleArn": self.properties["RoleArn"],
-            "jobInput": {"s3DataSource": self._location(self._input_path(name), "InputKmsKeyArn")},
-            "jobOutput": {"s3DataDestination": self._location(self._output_uri(name), "OutputKmsKeyArn")},
+            "jobInput": {"s3DataSource": self._location(input_path, "InputKmsKeyArn")},
+            "jobOutput": {"s3DataDestination": self._location(self.output_uri(name), "OutputKmsKeyArn")},
         }
         if "FilterArn" in self.properties:
             request["filterArn"] = self.properties["FilterArn"]
@@ -223,38 +204,9 @@ class BatchSegmentJob:
             request["numResults"] = self._num_results
         if self.tags:
             request["tags"] = [{"tagKey": key, "tagValue": value} for key, value in self.tags.items()]
-        call(personalize().create_batch_segment_job, self.patience, **request)
-        log("created", job=name, input=self._input_path(name), output=self._output_uri(name))
-        return self._answer(name, _PENDING, solution_version["solutionVersionArn"])
-
-    def _solution_version(self) -> Mapping[str, Any]:
-        client = personalize()
-        arn = self.properties.get("SolutionVersionArn") or self._latest_version(self.properties["SolutionArn"])
-        answer = call(client.describe_solution_version, self.patience, solutionVersionArn=arn)
-        version = answer["solutionVersion"]
-        _refuse_failed("solution_version_arn", arn, version)
-        return version
-
-    def _latest_version(self, solution_arn: str) -> str:
-        versions = []
-        request = {"solutionArn": solution_arn}
-        while True:
-            answer = call(personalize().list_solution_versions, self.patience, **request)
-            versions += [version for version in answer["solutionVersions"] if version.get("status") == ACTIVE]
-            if "nextToken" not in answer:
-                break
-            request["nextToken"] = answer["nextToken"]
-        if not versions:
-            raise JobError(f"solution_arn: {solution_arn} has no ACTIVE version; train one first")
-        latest = max(versions, key=lambda version: version["creationDateTime"])
-        log("took latest version", solution=solution_arn, version=latest["solutionVersionArn"])
-        return latest["solutionVersionArn"]
-
-    def _check_filter(self) -> None:
-        arn = self.properties.get("FilterArn")
-        if arn is not None:
-            answer = call(personalize().describe_filter, self.patience, filterArn=arn)
-            _refuse_failed("filter_arn", arn, answer["filter"])
+        call(clients.personalize().create_batch_segment_job, self.patience, **request)
+        log("created", job=name, input=input_path, output=self.output_uri(name))
+        return self._answer(name, _PENDING, found.solution_version_arn)
 
     def _update_tags(self, name: str, old_tags: Mapping[str, str]) -> None:
         new = {key: value for key, value in self.tags.items() if old_tags.get(key) != value}
@@ -262,10 +214,10 @@ class BatchSegmentJob:
         arn = self.arn(name)
         # Off before on: the other way round there might be 50 too many in between.
         if gone:
-            call(personalize().untag_resource, self.patience, resourceArn=arn, tagKeys=gone)
+            call(clients.personalize().untag_resource, self.patience, resourceArn=arn, tagKeys=gone)
         if new:
             tags = [{"tagKey": key, "tagValue": value} for key, value in new.items()]
-            call(personalize().tag_resource, self.patience, resourceArn=arn, tags=tags)
+            call(clients.personalize().tag_resource, self.patience, resourceArn=arn, tags=tags)
         if gone or new:
             log("tagged", job=name, set=sorted(new), removed=gone)
 
@@ -274,9 +226,10 @@ class BatchSegmentJob:
             "PhysicalResourceId": self.arn(name),
             "Data": {
                 "JobName": name,
-                "OutputUri": self._output_uri(name),
+                "OutputUri": self.output_uri(name),
                 "Status": status,
                 "SolutionVersionArn": solution_version_arn,
+                "QueryErrors": results.UNKNOWN,
             },
         }
 
@@ -289,11 +242,17 @@ class BatchSegmentJob:
     def _input_path(self, name: str) -> str:
         if "InputPath" in self.properties:
             return str(self.properties["InputPath"])
-        # The content is part of the path, so that the job's description says which queries it was given.
+        # The content is part of the path, so that the job's description says which queries it was given. The handler
+        # adds how it was split, so that what an attempt with another split has written is not read.
         content = self.properties["AssetHash"][:12]
-        return f"s3://{self.properties['InputBucket']}/{self.properties['InputPrefix']}{name}/{content}/"
+        return f"s3://{self.properties['InputBucket']}/{self.properties['InputPrefix']}{name}/{content}"
 
-    def _output_uri(self, name: str) -> str:
+    def _is_input(self, name: str, path: str) -> bool:
+        expected = self._input_path(name)
+        return path == expected if "InputPath" in self.properties else path.startswith(f"{expected}-")
+
+    def output_uri(self, name: str) -> str:
+        """Where the segments of a job of that name are."""
         return f"{self.properties['OutputPath']}{name}/"
 
     @property
@@ -314,16 +273,3 @@ class BatchSegmentJob:
 def tags_of(properties: Mapping[str, Any]) -> dict[str, str]:
     """The tags in a resource's properties."""
     return {tag["key"]: tag["value"] for tag in properties.get("Tags") or []}
-
-
-def _refuse_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:
-    # One that is still being made is left to CreateBatchSegmentJob, whose ResourceInUseException is waited for.
-    if has_failed(description["status"]):
-        raise JobError(
-            f"{prop}: {arn} has the status {description['status']} ({failure_reason(description)}), wanted {ACTIVE}"
-        )
-
-
-def failure_reason(description: Mapping[str, Any]) -> str:
-    """The service's words for why it failed."""
-    return description.get("failureReason") or "no reason given"

@@ -8,6 +8,7 @@ Sources:
 """
 
 import re
+from typing import Literal
 
 # -- names and ARNs
 
@@ -41,10 +42,15 @@ MAX_RECORDS = 50_000_000
 MAX_INPUT_BYTES = 1024**3
 #: LIMITS, "Maximum number of input files per batch segment job".
 MAX_INPUT_FILES = 1000
+#: RECIPES: the key that a query has.
+QueryKind = Literal["itemId", "itemAttributes"]
 #: RECIPES: the last part of the ARN of each recipe of type USER_SEGMENTATION, and the key its queries have.
-QUERY_KIND_BY_RECIPE = {"aws-item-affinity": "itemId", "aws-item-attribute-affinity": "itemAttributes"}
+QUERY_KIND_BY_RECIPE: dict[str, QueryKind] = {
+    "aws-item-affinity": "itemId",
+    "aws-item-attribute-affinity": "itemAttributes",
+}
 #: LIMITS, "Maximum number of queries per input file" for each of the two recipes. Quotas can be raised.
-MAX_QUERIES_PER_FILE = {"itemId": 500, "itemAttributes": 10}
+MAX_QUERIES_PER_FILE: dict[QueryKind, int] = {"itemId": 500, "itemAttributes": 10}
 #: Ours: the service documents none. The longest query that can be imagined, 25 filter values of 1000 characters (see
 #: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html), each written as ``\uXXXX``, fits
 #: with room for an expression, and no file makes the reader hold more.

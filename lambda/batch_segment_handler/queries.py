@@ -17,7 +17,7 @@ import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Literal, NoReturn, get_args
+from typing import Any, BinaryIO, NoReturn, get_args
 
 from . import limits
 from .expressions import (
@@ -29,6 +29,7 @@ from .expressions import (
     parse_expression,
     quoted,
 )
+from .limits import QueryKind
 
 __all__ = [
     "Expression",
@@ -41,12 +42,11 @@ __all__ = [
     "check_queries",
     "filter_placeholders",
     "parse_expression",
+    "queries_per_file",
     "query_line",
     "quoted",
     "split_queries",
 ]
-
-QueryKind = Literal["itemId", "itemAttributes"]
 
 _KINDS: tuple[QueryKind, ...] = get_args(QueryKind)
 _KEYS = (*_KINDS, "filterValues")
@@ -550,26 +550,47 @@ def query_line(query: Mapping[str, Any]) -> bytes:
     return f"{json.dumps(dict(query), ensure_ascii=False, allow_nan=False)}\n".encode()
 
 
-def split_queries(file: BinaryIO, queries_per_file: int) -> Iterator[Iterator[bytes]]:
+def queries_per_file(report: QueryReport, quota: int | None = None) -> int:
+    """How many queries each file of a split input gets.
+
+    Args:
+        report: What was found in the input; without faults.
+        quota: Your quota of queries per file; None takes the documented one of the kind of query.
+
+    Raises:
+        QueryFileError: So many queries do not fit into the files that a job reads.
+    """
+    assert report.kind is not None
+    per_file = quota or limits.MAX_QUERIES_PER_FILE[report.kind]
+    room = per_file * limits.MAX_INPUT_FILES
+    if report.queries > room:
+        raise QueryFileError(
+            f"{report.queries:,} queries are too many: a job reads {limits.MAX_INPUT_FILES:,} files of {per_file:,} "
+            f"each, together {room:,}. Split them over several jobs, or set queries_per_file if your quota is higher"
+        )
+    return per_file
+
+
+def split_queries(file: BinaryIO, size: int) -> Iterator[Iterator[bytes]]:
     r"""Splits a checked query file into smaller ones.
 
     Lines end in ``\n``, and a byte order mark and blank lines are left out; the queries' bytes stay as they are. Memory
-    grows neither with the file nor with ``queries_per_file``.
+    grows neither with the file nor with ``size``.
 
     Args:
         file: The file; only ``read(n)`` is used.
-        queries_per_file: How many queries each part has, but for the last.
+        size: How many queries each part has, but for the last.
 
     Returns:
         The parts in order, none of them empty: each as chunks of bytes, of which those that were not taken are passed
         over when the next part is asked for.
 
     Raises:
-        ValueError: ``queries_per_file`` is not positive; or, while reading, a line is longer than a query can be.
+        ValueError: ``size`` is not positive; or, while reading, a line is longer than a query can be.
     """
-    if queries_per_file < 1:
-        raise ValueError(f"queries_per_file: wanted at least 1, got {queries_per_file}")
-    chunks = _cut(_tidy_blocks(file), queries_per_file)
+    if size < 1:
+        raise ValueError(f"size: wanted at least 1, got {size}")
+    chunks = _cut(_tidy_blocks(file), size)
     return ((chunk for _, chunk in part) for _, part in itertools.groupby(chunks, key=lambda numbered: numbered[0]))
 
 

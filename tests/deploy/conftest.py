@@ -1,3 +1,4 @@
+import hashlib
 import json
 import os
 import subprocess
@@ -8,6 +9,7 @@ from typing import Any
 import boto3
 import pytest
 from personalize_local.gateway import LocalAws, cdk_cli
+from stacks import RealStack
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,6 +77,13 @@ class Cdk:
         done = self.run("destroy", "--force", **context)
         assert done.returncode == 0, done.stdout
         return done.stdout
+
+
+@pytest.fixture
+def stack(aws: LocalAws, client: Callable[[str], Any], request: pytest.FixtureRequest) -> RealStack:
+    """A stack of the test's own, deployed without the CLI."""
+    digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]
+    return RealStack(aws, client, f"Test{digest}")
 
 
 @pytest.fixture

@@ -1,14 +1,16 @@
 import aws_cdk as cdk
+import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ACCOUNT, ENVIRONMENT, FILTER, REGION, SOLUTION, VERSION, count_resources, one, resources
+from support import ACCOUNT, ENVIRONMENT, FILTER, REGION, SOLUTION, VERSION, count_resources, one, readable, resources
 
 JOB = "Custom::PersonalizeBatchSegmentJob"
 ITEMS_LIKE_105 = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
 JOBS = "arn:<AWS::Partition>:personalize:eu-west-1:123456789012:batch-segment-job"
 BUCKET = "ComedyFansStorageInputBucket1B8156CD"
+OUTPUT = "ComedyFansStorageOutputBucket44E8F37D"
 
 
 def job(stack: cdk.Stack, id: str = "ComedyFans", **props) -> BatchSegmentJob:
@@ -48,7 +50,7 @@ def test_every_parameter_reaches_the_resource(stack):
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     job(
         stack,
-        job_input=BatchSegmentInput.from_bucket(bucket, "audiences/today.jsonl"),
+        job_input=BatchSegmentInput.from_bucket(bucket, "audiences/today.jsonl", queries_per_file=1000),
         storage=BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket),
         output_prefix="out/",
         filter_arn=FILTER,
@@ -70,6 +72,8 @@ def test_every_parameter_reaches_the_resource(stack):
         "RoleArn": properties["RoleArn"],
         "Tags": [{"key": "team", "value": "growth"}],
         "WaitSeconds": 2700,
+        "ValidateInput": "true",
+        "QueriesPerFile": 1000,
     }
     assert properties["RoleArn"].startswith("<StorageRole")
 
@@ -127,6 +131,7 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
         allowed(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], [jobs]),
         allowed(["personalize:CreateBatchSegmentJob"], [jobs, VERSION]),
         allowed(["personalize:DescribeSolutionVersion"], [VERSION]),
+        allowed(["personalize:DescribeRecipe"], ["arn:<AWS::Partition>:personalize:::recipe/*"]),
         allowed(
             ["iam:PassRole"],
             [f"<{role}.Arn>"],
@@ -137,10 +142,23 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
     ]
 
 
-def test_input_in_s3_gives_the_handler_no_permission_on_any_bucket(stack):
-    job(stack, job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "audiences/"))
-    actions = str([statement["Action"] for statement in handler_statements(stack)])
-    assert "s3:" not in actions
+@pytest.mark.parametrize(("location", "objects"), [("audiences/", "audiences/*"), ("today.jsonl", "today.jsonl")])
+def test_input_in_s3_may_be_looked_at_where_it_is(stack, location, objects):
+    key = kms.Key(stack, "Key")
+    bucket = s3.Bucket(stack, "Bucket", encryption_key=key)
+    job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
+    arn = readable(stack.resolve(bucket.bucket_arn))
+    assert [statement for statement in handler_statements(stack) if "s3:" in str(statement["Action"])] == [
+        allowed(["s3:ListBucket"], [arn], Condition={"StringLike": {"s3:prefix": [location]}}),
+        allowed(["s3:GetObject"], [f"{arn}/{objects}"]),
+    ]
+    assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in handler_statements(stack)
+
+
+def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission_on_any_bucket(stack):
+    job(stack, job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "in/", validate_input=False))
+    assert "s3:" not in str([statement["Action"] for statement in handler_statements(stack)])
+    assert "ValidateInput" not in one(stack, JOB)
 
 
 @pytest.mark.parametrize(
@@ -206,7 +224,9 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack):
 def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
-        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"])
+        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"]),
+        allowed(["s3:ListBucket"], [f"<{OUTPUT}.Arn>"], Condition={"StringLike": {"s3:prefix": ["segments/*"]}}),
+        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/*"]),
     ]
 
 

@@ -1,13 +1,14 @@
 import json
 from collections.abc import Iterator
+from typing import Any
 
+import batch_segment_handler.clients
 import batch_segment_handler.failures
-import batch_segment_handler.job
-import batch_segment_handler.staging
 import boto3
 import pytest
 from botocore.config import Config
 from botocore.stub import Stubber
+from personalize_local.gateway import LocalAws
 
 
 @pytest.fixture
@@ -20,10 +21,24 @@ def personalize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
         aws_secret_access_key="secret",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    monkeypatch.setattr(batch_segment_handler.job, "personalize", lambda: client)
+    monkeypatch.setattr(batch_segment_handler.clients, "personalize", lambda: client)
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The handler's client of S3, which is that of the local AWS."""
+    client = boto3.client(
+        "s3",
+        endpoint_url=local_aws.endpoint_url,
+        region_name="us-east-1",
+        aws_access_key_id=local_aws.account,
+        aws_secret_access_key="local",
+    )
+    monkeypatch.setattr(batch_segment_handler.clients, "s3", lambda: client)
+    return client
 
 
 @pytest.fixture

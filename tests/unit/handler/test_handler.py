@@ -75,6 +75,7 @@ def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERS
             "OutputUri": f"s3://out/segments/{name}/",
             "Status": status,
             "SolutionVersionArn": version,
+            "QueryErrors": "unknown",
         },
     }
 
@@ -547,17 +548,27 @@ def test_the_wait_ends_before_cloudformation_gives_up(personalize, monkeypatch):
     assert on_event(event(properties={"WaitSeconds": "3600"}), Context())["Deadline"] == 1000 + 3600 - 120
 
 
-@pytest.mark.parametrize("status", ["ACTIVE", "CREATE FAILED"])
-def test_there_is_nothing_to_wait_for_when_a_kept_job_has_ended(personalize, status):
-    there_is(personalize, status=status)
+def test_the_output_of_a_kept_job_that_is_active_is_looked_at_again(personalize):
+    there_is(personalize)
+    assert "Deadline" in on_event(event("Update", properties=WAIT), Context())
+
+
+def test_there_is_nothing_to_wait_for_when_a_kept_job_has_failed(personalize):
+    there_is(personalize, status="CREATE FAILED")
     assert "Deadline" not in on_event(event("Update", properties=WAIT), Context())
     ended = event("Update", properties=WAIT, PhysicalResourceId=arn())
     assert is_complete(ended, Context()) == {"IsComplete": True}
 
 
-def test_a_job_is_complete_when_it_is_active(personalize):
+def test_a_job_is_complete_when_it_is_active(personalize, s3):
+    s3.create_bucket(Bucket="out")
+    record = b'{"input": {"itemId": "1"}, "output": null, "error": "who?"}'
+    s3.put_object(Bucket="out", Key=f"segments/{NAME}/part-00000.jsonl.out", Body=record)
     there_is(personalize)
-    assert is_complete(waiting(9e9), Context()) == {"IsComplete": True, "Data": {"Status": "ACTIVE"}}
+    assert is_complete(waiting(9e9), Context()) == {
+        "IsComplete": True,
+        "Data": {"Status": "ACTIVE", "QueryErrors": "1 of 1 queries; the first: who?"},
+    }
 
 
 @pytest.mark.parametrize("status", ["CREATE PENDING", "CREATE IN_PROGRESS", "SOMETHING NEW"])

@@ -573,7 +573,7 @@ def test_a_part_that_is_not_read_is_passed_over() -> None:
 
 @pytest.mark.parametrize("queries_per_file", [0, -1])
 def test_a_part_has_at_least_one_query(queries_per_file: int) -> None:
-    with pytest.raises(ValueError, match=f"^queries_per_file: wanted at least 1, got {queries_per_file}$"):
+    with pytest.raises(ValueError, match=f"^size: wanted at least 1, got {queries_per_file}$"):
         split_queries(io.BytesIO(b""), queries_per_file)
 
 

@@ -1,0 +1,26 @@
+"""The clients of AWS, each made on first use and once in a function's life."""
+
+import functools
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_personalize import PersonalizeClient
+    from mypy_boto3_s3 import S3Client
+
+# Few attempts: what has to be waited for longer is waited for where it can be explained (`failures.call`).
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4})
+
+
+@functools.cache
+def personalize() -> "PersonalizeClient":
+    """The client of Personalize."""
+    return boto3.client("personalize", config=_CONFIG)
+
+
+@functools.cache
+def s3() -> "S3Client":
+    """The client of S3; only jobs whose input is read or written, or that wait, need it."""
+    return boto3.client("s3", config=_CONFIG)

@@ -1,0 +1,113 @@
+"""What is looked at before a job is created: solution version, recipe and filter, one clear error each.
+
+A solution version or a filter that is still being made is left to CreateBatchSegmentJob, whose ResourceInUseException
+is waited for.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from . import clients, limits
+from .expressions import filter_placeholders
+from .failures import JobError, Patience, call
+from .log import log
+from .queries import QueryKind
+
+ACTIVE = "ACTIVE"
+_FAILED = "FAILED"
+_USER_SEGMENTATION = "USER_SEGMENTATION"
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the solution version and the filter ask of the queries.
+
+    Attributes:
+        solution_version_arn: The solution version.
+        kind: The key that the recipe's queries have; None for a recipe that is newer than this code.
+        required_values: The filter's placeholders that every query has to give a value for.
+    """
+
+    solution_version_arn: str
+    kind: QueryKind | None
+    required_values: frozenset[str]
+
+
+def check(properties: Mapping[str, Any], patience: Patience) -> Preflight:
+    """Looks at what the job is to use.
+
+    Args:
+        properties: The resource's properties.
+        patience: How long the deployment may wait for what passes by itself.
+
+    Raises:
+        JobError: The solution version, its recipe or the filter cannot make segments.
+        ClientError: The service's own words, for example ResourceNotFoundException.
+    """
+    prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
+    if arn is None:
+        prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], patience)
+    answer = call(clients.personalize().describe_solution_version, patience, solutionVersionArn=arn)
+    version = answer["solutionVersion"]
+    _refuse_failed(prop, arn, version)
+    return Preflight(
+        arn,
+        _kind(prop, arn, version.get("recipeArn", ""), patience),
+        _required_values(properties.get("FilterArn"), patience),
+    )
+
+
+def has_failed(status: str) -> bool:
+    """Whether a job, solution version or filter with this status will never be ACTIVE."""
+    return status.endswith(_FAILED)
+
+
+def failure_reason(description: Mapping[str, Any]) -> str:
+    """The service's words for why something failed."""
+    return description.get("failureReason") or "no reason given"
+
+
+def _latest_version(solution_arn: str, patience: Patience) -> str:
+    versions = []
+    request = {"solutionArn": solution_arn}
+    while True:
+        answer = call(clients.personalize().list_solution_versions, patience, **request)
+        versions += [version for version in answer["solutionVersions"] if version.get("status") == ACTIVE]
+        if "nextToken" not in answer:
+            break
+        request["nextToken"] = answer["nextToken"]
+    if not versions:
+        raise JobError(f"solution_arn: {solution_arn} has no ACTIVE version; train one first")
+    latest = max(versions, key=lambda version: version["creationDateTime"])
+    log("took latest version", solution=solution_arn, version=latest["solutionVersionArn"])
+    return latest["solutionVersionArn"]
+
+
+def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> QueryKind | None:
+    kind = limits.QUERY_KIND_BY_RECIPE.get(recipe_arn.rpartition("/")[2])
+    if kind is None and recipe_arn:
+        # Asked only about a recipe that is not known here: not one for segments, or one that is newer than this code.
+        recipe = call(clients.personalize().describe_recipe, patience, recipeArn=recipe_arn)["recipe"]
+        if recipe.get("recipeType") != _USER_SEGMENTATION:
+            raise JobError(
+                f"{prop}: {version_arn} uses the recipe {recipe_arn.rpartition('/')[2]} of type "
+                f"{recipe.get('recipeType')}, wanted a recipe of type {_USER_SEGMENTATION}: "
+                f"{' or '.join(limits.QUERY_KIND_BY_RECIPE)}"
+            )
+    return kind
+
+
+def _required_values(filter_arn: str | None, patience: Patience) -> frozenset[str]:
+    if filter_arn is None:
+        return frozenset()
+    description = call(clients.personalize().describe_filter, patience, filterArn=filter_arn)["filter"]
+    _refuse_failed("filter_arn", filter_arn, description)
+    return filter_placeholders(description.get("filterExpression", ""), required_only=True)
+
+
+def _refuse_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:
+    if has_failed(description["status"]):
+        raise JobError(
+            f"{prop}: {arn} has the status {description['status']} ({failure_reason(description)}), wanted {ACTIVE}"
+        )

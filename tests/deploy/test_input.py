@@ -1,0 +1,204 @@
+"""Input, from a list of queries to the files that the service reads and the segments that it writes."""
+
+import json
+
+import aws_cdk as cdk
+import aws_cdk.aws_s3 as s3
+import pytest
+from batch_segment_handler.segments import read_segments
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+
+WAIT = cdk.Duration.minutes(30)
+FAULT = "line 777, column 2: unknown key 'itemID': write \"itemId\""
+DESTROY = cdk.RemovalPolicy.DESTROY
+
+
+def seed(aws, name: str) -> str:
+    return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
+
+
+def one_job(job_input, version: str, **props):
+    """Builds a stack with one job that is waited for, and its attributes as outputs."""
+
+    def build(stack: cdk.Stack) -> None:
+        given = job_input(stack) if callable(job_input) else job_input
+        props.setdefault("wait_for_completion", WAIT)
+        job = BatchSegmentJob(stack, "Job", job_input=given, solution_version_arn=version, **props)
+        cdk.CfnOutput(stack, "OutputUri", value=job.output_uri)
+        cdk.CfnOutput(stack, "QueryErrors", value=job.query_errors)
+
+    return build
+
+
+def segments(client, uri: str) -> dict[str, list]:
+    s3_client = client("s3")
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    found = {}
+    for page in s3_client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for item in page["Contents"]:
+            if item["Key"].endswith(".out"):
+                body = s3_client.get_object(Bucket=bucket, Key=item["Key"])["Body"]
+                found[item["Key"].removeprefix(prefix)] = list(read_segments(body.iter_lines()))
+    return found
+
+
+def test_1234_item_ids_are_three_files_and_1234_segments(stack, aws, client):
+    ids = [str(number) for number in range(1, 1235)]
+    queries = BatchSegmentInput.from_queries(SegmentQuery.items_like(id) for id in ids)
+    done = stack.deploy(one_job(queries, seed(aws, "ITEM_AFFINITY_VERSION")))
+    assert done.status == "CREATE_COMPLETE", done.said
+    assert done.outputs["QueryErrors"] == "none"
+    found = segments(client, done.outputs["OutputUri"])
+    assert [len(found[name]) for name in sorted(found)] == [500, 500, 234]
+    assert [segment.query["itemId"] for name in sorted(found) for segment in found[name]] == ids
+    assert all(segment.user_ids and segment.error is None for name in found for segment in found[name])
+
+
+def test_1234_attributes_are_124_files(stack, aws, client):
+    queries = BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")] * 1234)
+    done = stack.deploy(one_job(queries, seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")))
+    assert done.status == "CREATE_COMPLETE", done.said
+    found = segments(client, done.outputs["OutputUri"])
+    assert len(found) == 124
+    assert sum(map(len, found.values())) == 1234
+
+
+def test_the_service_refuses_a_file_with_more_queries_than_its_quota(stack, aws, client):
+    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")] * 501, queries_per_file=501)
+    done = stack.deploy(one_job(queries, seed(aws, "ITEM_AFFINITY_VERSION")))
+    assert done.status == "ROLLBACK_COMPLETE"
+    assert "part-00000.jsonl has more than 500 queries, the quota of aws-item-affinity" in done.said
+
+
+@pytest.fixture
+def faulty(tmp_path):
+    file = tmp_path / "queries.jsonl"
+    good = '{"itemId": "1"}\n'
+    file.write_text(good * 776 + '{"itemID": "777"}\n' + good)
+    return file
+
+
+def test_a_fault_in_line_777_fails_at_synth(stack, aws, faulty):
+    with pytest.raises(ValueError, match="1 fault") as refused:
+        stack.deploy(one_job(BatchSegmentInput.from_asset(faulty), seed(aws, "ITEM_AFFINITY_VERSION")))
+    assert str(refused.value) == f"1 fault in the queries:\n  {faulty}, {FAULT}"
+
+
+def test_the_same_fault_in_s3_fails_the_deployment_and_no_job_is_created(stack, aws, client, faulty):
+    bucket = f"{stack.name.lower()}-queries"
+    client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
+    client("s3").put_object(Bucket=bucket, Key="in/queries.jsonl", Body=faulty.read_bytes())
+    allow(client, bucket)
+
+    def existing(scope: cdk.Stack) -> BatchSegmentInput:
+        return BatchSegmentInput.from_bucket(s3.Bucket.from_bucket_name(scope, "Theirs", bucket), "in/")
+
+    build = one_job(existing, seed(aws, "ITEM_AFFINITY_VERSION"))
+    done = stack.deploy(build)
+    assert done.status == "ROLLBACK_COMPLETE"
+    assert f"1 fault in the queries:\n  s3://{bucket}/in/queries.jsonl, {FAULT}" in done.said
+    assert stack.jobs == []
+
+    # Mended, the same stack deploys.
+    stack.destroy()
+    client("s3").put_object(Bucket=bucket, Key="in/queries.jsonl", Body=b'{"itemId": "1"}\n' * 500)
+    assert stack.deploy(build).status == "CREATE_COMPLETE"
+    assert len(stack.jobs) == 1
+
+
+def test_without_validation_the_service_finds_the_fault_and_the_deployment_that_waited_says_so(
+    stack, aws, client, tmp_path
+):
+    bucket = f"{stack.name.lower()}-queries"
+    client("s3").create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": aws.region})
+    client("s3").put_object(Bucket=bucket, Key="in/a.jsonl", Body=b'{"itemId": "1"}\n{"itemID": "2"}\n')
+    allow(client, bucket)
+
+    def existing(scope: cdk.Stack) -> BatchSegmentInput:
+        theirs = s3.Bucket.from_bucket_name(scope, "Theirs", bucket)
+        return BatchSegmentInput.from_bucket(theirs, "in/", validate_input=False)
+
+    done = stack.deploy(one_job(existing, seed(aws, "ITEM_AFFINITY_VERSION")))
+    assert done.status == "CREATE_COMPLETE", done.said
+    assert done.outputs["QueryErrors"] == "1 of 2 queries; the first: the line has no itemId"
+
+
+def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
+    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.items_like("no such")])
+    done = stack.deploy(one_job(queries, seed(aws, "ITEM_AFFINITY_VERSION")))
+    assert done.outputs["QueryErrors"] == (
+        "1 of 2 queries; the first: the item no such is not in the data of the solution version"
+    )
+
+
+@pytest.mark.parametrize(
+    ("version", "query", "filter_name", "words"),
+    [
+        (
+            "ITEM_ATTRIBUTE_AFFINITY_VERSION",
+            SegmentQuery.items_like("1"),
+            None,
+            'line 1, column 2: wanted "itemAttributes", which the solution\'s recipe takes, got "itemId"',
+        ),
+        (
+            "USER_PERSONALIZATION_VERSION",
+            SegmentQuery.items_like("1"),
+            None,
+            "uses the recipe aws-user-personalization of type USER_PERSONALIZATION, wanted a recipe of type "
+            "USER_SEGMENTATION: aws-item-affinity or aws-item-attribute-affinity",
+        ),
+        (
+            "ITEM_AFFINITY_VERSION",
+            SegmentQuery.items_like("1"),
+            "FILTER_WITH_PLACEHOLDER",
+            'line 1, column 1: no value for the filter\'s placeholder $COUNTRY: give it in "filterValues"',
+        ),
+    ],
+)
+def test_what_cannot_work_is_refused_before_a_job_is_created(stack, aws, version, query, filter_name, words):
+    filter_arn = None if filter_name is None else seed(aws, filter_name)
+    build = one_job(BatchSegmentInput.from_queries([query]), seed(aws, version), filter_arn=filter_arn)
+    done = stack.deploy(build)
+    assert done.status == "ROLLBACK_COMPLETE"
+    assert words in done.said
+    assert stack.jobs == []
+
+
+def test_a_filter_with_a_placeholder_gets_the_values_of_every_query(stack, aws, client):
+    query = SegmentQuery.items_like("1").with_filter_values(COUNTRY=["Japan", "Kenya"])
+    build = one_job(
+        BatchSegmentInput.from_queries([query]),
+        seed(aws, "ITEM_AFFINITY_VERSION"),
+        filter_arn=seed(aws, "FILTER_WITH_PLACEHOLDER"),
+    )
+    done = stack.deploy(build)
+    assert done.status == "CREATE_COMPLETE", done.said
+    ((segment,),) = segments(client, done.outputs["OutputUri"]).values()
+    assert segment.query == {"itemId": "1", "filterValues": {"COUNTRY": '"Japan","Kenya"'}}
+    assert segment.user_ids
+
+
+def test_the_latest_active_version_of_a_solution_is_taken_and_reported(stack, aws):
+    def build(scope: cdk.Stack) -> None:
+        job = BatchSegmentJob(
+            scope,
+            "Job",
+            job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]),
+            solution_arn=seed(aws, "ITEM_AFFINITY_SOLUTION"),
+            storage=BatchSegmentStorage(scope, "Storage", removal_policy=DESTROY),
+        )
+        cdk.CfnOutput(scope, "Version", value=job.solution_version_arn)
+
+    assert stack.deploy(build).outputs["Version"] == seed(aws, "ITEM_AFFINITY_VERSION")
+
+
+def allow(client, bucket: str) -> None:
+    """The bucket policy that the warning at synth asks for."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": "personalize.amazonaws.com"},
+        "Action": ["s3:ListBucket", "s3:GetObject"],
+        "Resource": [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"],
+    }
+    policy = {"Version": "2012-10-17", "Statement": [statement]}
+    client("s3").put_bucket_policy(Bucket=bucket, Policy=json.dumps(policy))

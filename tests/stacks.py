@@ -1,0 +1,140 @@
+"""Stacks deployed without the CDK CLI: synthesised here, created by CloudFormation. Takes a second each."""
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
+from typing import Any
+
+import aws_cdk as cdk
+from botocore.exceptions import ClientError
+from personalize_local.gateway import LocalAws
+
+Build = Callable[[cdk.Stack], Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a deployment ended with."""
+
+    status: str
+    outputs: dict[str, str]
+    reasons: list[str]
+
+    @property
+    def said(self) -> str:
+        """All that CloudFormation gave as reasons."""
+        return "\n".join(self.reasons)
+
+
+class RealStack:
+    """A stack of the local AWS, deployed as often as a test wants."""
+
+    def __init__(self, aws: LocalAws, client: Callable[[str], Any], name: str) -> None:
+        self.aws = aws
+        self.name = name
+        self._cloudformation = client("cloudformation")
+        self._s3 = client("s3")
+        self._exists = False
+
+    def synthesise(self, build: Build, folder: str) -> dict[str, Any]:
+        """The stack's template; its assets are in S3 afterwards."""
+        app = cdk.App(outdir=folder, analytics_reporting=False)
+        stack = cdk.Stack(app, self.name, env=cdk.Environment(account=self.aws.account, region=self.aws.region))
+        build(stack)
+        app.synth()
+        assets = json.loads((Path(folder) / f"{self.name}.assets.json").read_text())
+        for asset in assets["files"].values():
+            self._publish(Path(folder), asset)
+        template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
+        return template
+
+    def deploy(self, build: Build) -> Outcome:
+        """Creates the stack, or updates it."""
+        with TemporaryDirectory() as folder:
+            return self.deploy_template(self.synthesise(build, folder))
+
+    def deploy_template(self, template: dict[str, Any]) -> Outcome:
+        """Creates the stack from a template, or updates it."""
+        seen = self._event_ids()
+        request = {
+            "StackName": self.name,
+            "TemplateBody": json.dumps(template),
+            "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
+        }
+        if self._exists:
+            self._cloudformation.update_stack(**request)
+        else:
+            self._cloudformation.create_stack(**request)
+            self._exists = True
+        return self._outcome(seen)
+
+    def destroy(self) -> Outcome:
+        """Deletes the stack."""
+        seen = self._event_ids()
+        stack_id = self._describe()["StackId"]
+        self._cloudformation.delete_stack(StackName=self.name)
+        self._exists = False
+        return self._outcome(seen, stack_id)
+
+    def resource(self, logical_id_contains: str) -> str:
+        """The physical id of the one resource whose logical id contains a text."""
+        found = self._cloudformation.list_stack_resources(StackName=self.name)["StackResourceSummaries"]
+        (physical_id,) = [one["PhysicalResourceId"] for one in found if logical_id_contains in one["LogicalResourceId"]]
+        return str(physical_id)
+
+    @property
+    def jobs(self) -> list[str]:
+        """The ARNs of the stack's jobs, in the order in which they were created."""
+        return [arn for arn in self.aws.personalize.jobs if f"/{self.name}-" in arn]
+
+    def _describe(self, name: str | None = None) -> dict[str, Any]:
+        (stack,) = self._cloudformation.describe_stacks(StackName=name or self.name)["Stacks"]
+        described: dict[str, Any] = stack
+        return described
+
+    def _events(self, name: str) -> list[dict[str, Any]]:
+        try:
+            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
+            return [event for page in pages for event in page["StackEvents"]]
+        except ClientError:
+            return []
+
+    def _event_ids(self) -> set[str]:
+        return {event["EventId"] for event in self._events(self.name)} if self._exists else set()
+
+    def _outcome(self, seen: set[str], stack_id: str | None = None) -> Outcome:
+        for _ in range(1200):
+            stack = self._describe(stack_id)
+            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+                break
+            sleep(0.05)
+        else:
+            raise AssertionError(f"the stack {self.name} is stuck in {stack['StackStatus']}")
+        events = [event for event in self._events(stack_id or self.name) if event["EventId"] not in seen]
+        reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
+        outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
+        return Outcome(stack["StackStatus"], outputs, [*reasons, stack.get("StackStatusReason", "")])
+
+    def _publish(self, folder: Path, asset: dict[str, Any]) -> None:
+        """What ``cdk deploy`` does with an asset that was not published before."""
+        (place,) = asset["destinations"].values()
+        target = {"Bucket": place["bucketName"], "Key": place["objectKey"]}
+        try:
+            self._s3.head_object(**target)
+        except ClientError:
+            path = folder / asset["source"]["path"]
+            body = _zipped(path) if asset["source"]["packaging"] == "zip" else path.read_bytes()
+            self._s3.put_object(**target, Body=body)
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            archive.write(file, file.relative_to(folder))
+    return buffer.getvalue()

@@ -1,0 +1,96 @@
+"""What is looked at before a job is created, with the service's own model of requests and answers."""
+
+import pytest
+from batch_segment_handler import preflight
+from batch_segment_handler.failures import JobError, Patience
+from support import FILTER, VERSION
+
+RECIPE = "arn:aws:personalize:::recipe/"
+
+
+def version_of(personalize, recipe: str) -> None:
+    personalize.add_response(
+        "describe_solution_version",
+        {"solutionVersion": {"solutionVersionArn": VERSION, "status": "ACTIVE", "recipeArn": f"{RECIPE}{recipe}"}},
+        {"solutionVersionArn": VERSION},
+    )
+
+
+def filter_is(personalize, expression: str, status: str = "ACTIVE", **more: str) -> None:
+    personalize.add_response(
+        "describe_filter",
+        {"filter": {"filterArn": FILTER, "status": status, "filterExpression": expression, **more}},
+        {"filterArn": FILTER},
+    )
+
+
+def recipe_is(personalize, name: str, type: str) -> None:
+    personalize.add_response(
+        "describe_recipe", {"recipe": {"name": name, "recipeType": type}}, {"recipeArn": f"{RECIPE}{name}"}
+    )
+
+
+def check(**properties: str) -> preflight.Preflight:
+    return preflight.check({"SolutionVersionArn": VERSION, **properties}, Patience(60))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"), [("aws-item-affinity", "itemId"), ("aws-item-attribute-affinity", "itemAttributes")]
+)
+def test_the_recipe_says_what_queries_there_may_be(personalize, recipe, kind):
+    version_of(personalize, recipe)
+    assert check() == preflight.Preflight(VERSION, kind, frozenset())
+
+
+def test_a_recipe_that_makes_no_segments_is_refused(personalize):
+    version_of(personalize, "aws-user-personalization")
+    recipe_is(personalize, "aws-user-personalization", "USER_PERSONALIZATION")
+    with pytest.raises(JobError) as refused:
+        check()
+    assert str(refused.value) == (
+        f"solution_version_arn: {VERSION} uses the recipe aws-user-personalization of type USER_PERSONALIZATION, "
+        "wanted a recipe of type USER_SEGMENTATION: aws-item-affinity or aws-item-attribute-affinity"
+    )
+
+
+def test_a_recipe_for_segments_that_is_newer_than_this_code_takes_either_kind_of_query(personalize):
+    version_of(personalize, "aws-item-affinity-v3")
+    recipe_is(personalize, "aws-item-affinity-v3", "USER_SEGMENTATION")
+    assert check().kind is None
+
+
+def test_a_version_that_names_no_recipe_is_left_to_the_service(personalize):
+    personalize.add_response(
+        "describe_solution_version",
+        {"solutionVersion": {"solutionVersionArn": VERSION, "status": "ACTIVE"}},
+        {"solutionVersionArn": VERSION},
+    )
+    assert check().kind is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "required"),
+    [
+        ("INCLUDE UserID WHERE Users.AGE >= 18", []),
+        ("INCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY) AND Users.PLAN = $PLAN", ["COUNTRY", "PLAN"]),
+        ("EXCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY)", []),
+    ],
+)
+def test_the_filter_says_which_values_every_query_has_to_give(personalize, expression, required):
+    version_of(personalize, "aws-item-affinity")
+    filter_is(personalize, expression)
+    assert check(FilterArn=FILTER).required_values == frozenset(required)
+
+
+def test_a_filter_that_failed_is_refused(personalize):
+    version_of(personalize, "aws-item-affinity")
+    filter_is(personalize, "INCLUDE UserID WHERE Users.X = 1", status="CREATE FAILED", failureReason="no such column")
+    with pytest.raises(JobError) as refused:
+        check(FilterArn=FILTER)
+    assert str(refused.value) == (f"filter_arn: {FILTER} has the status CREATE FAILED (no such column), wanted ACTIVE")
+
+
+def test_a_filter_that_is_still_being_made_is_left_to_the_service_which_is_waited_for(personalize):
+    version_of(personalize, "aws-item-affinity")
+    filter_is(personalize, "INCLUDE UserID WHERE Users.AGE >= 18", status="CREATE IN_PROGRESS")
+    assert check(FilterArn=FILTER).required_values == frozenset()

@@ -1,0 +1,73 @@
+"""What became of a complete job's queries. S3 is that of the local AWS."""
+
+import uuid
+
+import pytest
+from batch_segment_handler.results import query_errors
+from batch_segment_handler.segments import read_errors
+
+GOOD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a", "b"]}, "error": null}\n'
+DOCUMENTED = b'{"itemAttributes": "ITEMS.a = \\"b\\"", "output": {"recommendedUsers": ["a"]}}\n'
+BAD = b'{"input": {"itemId": "9"}, "output": {"usersList": []}, "error": "no such item"}\n'
+MENTIONS = b'{"input": {"itemId": "\\"error\\": 1"}, "output": {"usersList": []}, "error": null}\n'
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+def test_errors_are_found_wherever_the_chunks_end(size):
+    content = GOOD + BAD + DOCUMENTED + MENTIONS + BAD.rstrip()
+    chunks = [content[at : at + size] for at in range(0, len(content), size)]
+    assert list(read_errors(chunks)) == [None, "no such item", None, None, "no such item"]
+
+
+def test_a_segment_of_many_users_is_no_error_and_is_not_held_in_memory():
+    users = b'"user-0123456789", ' * 1000
+
+    def chunks():
+        yield GOOD + b'{"input": {"itemId": "1"}, "output": {"usersList": ['
+        for _ in range(200):
+            yield users
+        yield b'"z"]}, "error": null}\n' + BAD
+
+    assert list(read_errors(chunks())) == [None, None, "no such item"]
+
+
+@pytest.fixture
+def output(s3):
+    bucket = f"segments-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+
+    def put(**files: bytes) -> str:
+        for name, content in files.items():
+            s3.put_object(Bucket=bucket, Key=f"segments/job/{name}", Body=content)
+        s3.put_object(Bucket=bucket, Key="segments/job/_CHECK", Body=b"")
+        return f"s3://{bucket}/segments/job/"
+
+    return put
+
+
+def test_a_job_without_errors_has_none(output):
+    assert query_errors(output(**{"a.jsonl.out": GOOD * 3}), 60) == "none"
+
+
+def test_errors_are_counted_over_all_files_and_the_first_is_shown(output):
+    other = BAD.replace(b"no such item", b"no item")
+    uri = output(**{"a.jsonl.out": GOOD + BAD, "b.jsonl.out": other + GOOD, "notes.txt": BAD})
+    assert query_errors(uri, 60) == "2 of 4 queries; the first: no such item"
+
+
+def test_an_error_is_shown_up_to_300_characters(output):
+    uri = output(**{"a.jsonl.out": BAD.replace(b"no such item", b"x" * 5000)})
+    assert query_errors(uri, 60) == f"1 of 1 queries; the first: {'x' * 300}"
+
+
+def test_what_is_not_read_in_time_is_said_so(output):
+    assert query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1) == "none of 1 read in the time there was"
+
+
+def test_an_output_that_cannot_be_read_fails_nothing(s3, log):
+    assert query_errors("s3://no-such-bucket-anywhere/segments/", 60) == "unknown"
+    assert log()[-1]["decision"] == "output not read"
+
+
+def test_an_output_that_is_none_fails_nothing(output):
+    assert query_errors(output(**{"a.jsonl.out": b'"error": what?'}), 60) == "unknown"

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
+from botocore.parsers import ResponseParserError
 
 from . import limits
 from .log import log
@@ -27,10 +28,12 @@ _ACCESS_DENIED = {"AccessDenied", "AccessDeniedException", "403"}
 _BUSY = {
     "LimitExceededException": (
         f"the service's limit was reached (it runs {limits.MAX_JOBS_IN_FLIGHT} batch segment jobs at once): deploy "
-        "again when other jobs are complete, or let this one depend on another that has wait_for_completion"
+        "again when other jobs are complete, or chain the jobs: give them wait_for_completion, and let each depend on "
+        "an earlier one (job.node.add_dependency(other_job))"
     ),
     "ResourceInUseException": "the solution version or the filter is still being made: deploy again when it is ACTIVE",
 }
+_TRANSIENT = "AWS did not answer as it should; deploy again later"
 #: CloudFormation takes 4 KB of Reason, of which the framework's stack trace and CDK's words need a part.
 _LONGEST_MESSAGE = 2500
 
@@ -40,6 +43,10 @@ class JobError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…")
+
+
+class UnavailableError(JobError):
+    """A service that is busy or does not answer, for longer than could be waited."""
 
 
 class Patience:
@@ -87,35 +94,63 @@ def call(operation: Callable[..., T], patience: Patience, **request: Any) -> T:
     """Calls the service, again and again while the answer may pass by itself.
 
     Args:
-        operation: A method of a boto3 client.
+        operation: A method of a boto3 client, or what calls some.
         patience: How long to go on.
         **request: The method's arguments.
 
     Raises:
-        JobError: It did not pass in time; the message says what was waited for and how long.
+        UnavailableError: It did not pass in time; the message says what was waited for and how long.
+        JobError: The same of a missing permission, which is waited for two minutes only.
         ClientError: Any other answer.
-        BotoCoreError: There was no answer; boto3 has tried several times.
     """
-    attempt = 0
+    attempt, waited = 0, 0.0
     while True:
         try:
             return operation(**request)
-        except ClientError as error:
-            code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-            propagation = code in _ACCESS_DENIED or (
-                code == "InvalidInputException" and _MAY_BE_PROPAGATION.search(message) is not None
-            )
-            if not propagation and code not in _BUSY:
+        except (ClientError, ConnectionError, HTTPClientError, ResponseParserError) as error:
+            hint = _passes(error)
+            if hint is None:
                 raise
             attempt += 1
-            if patience.wait(_backoff(attempt, longest=15 if propagation else 60), for_propagation=propagation):
-                log("waited", operation=error.operation_name, error=code, message=message, attempt=attempt)
-                continue
-            log("gave up", operation=error.operation_name, error=code, message=message, attempts=attempt)
-            hint = _BUSY.get(code, "check the policies of the role and of the buckets")
-            raise JobError(
-                f"{error.operation_name} was refused for {patience.waited:.0f} seconds with {code}: {message} - {hint}"
-            ) from error
+            propagation = hint == _PROPAGATES
+            before = patience.waited
+            passed = patience.wait(_backoff(attempt, longest=15 if propagation else 60), for_propagation=propagation)
+            waited += patience.waited - before
+            what = _what_failed(error)
+            log("waited" if passed else "gave up", error=what, attempt=attempt)
+            if not passed:
+                error_type = JobError if propagation else UnavailableError
+                raise error_type(f"{what}; tried {attempt} times in {waited:.0f} seconds - {hint}") from error
+
+
+_PROPAGATES = (
+    "a permission is missing, or was given only now: check the policies of the role, the buckets and the key, "
+    "and deploy again"
+)
+
+
+def _passes(error: Exception) -> str | None:
+    """What to tell the user if it does not pass by itself; None if it is known that it does not."""
+    if not isinstance(error, ClientError):
+        return _TRANSIENT
+    code, message = _code_and_message(error)
+    if code in _ACCESS_DENIED or (code == "InvalidInputException" and _MAY_BE_PROPAGATION.search(message)):
+        return _PROPAGATES
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if status >= 500 or "Throttl" in code or code in ("TooManyRequestsException", "SlowDown", "RequestLimitExceeded"):
+        return _TRANSIENT
+    return _BUSY.get(code)
+
+
+def _code_and_message(error: ClientError) -> tuple[str, str]:
+    return error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
+
+
+def _what_failed(error: Exception) -> str:
+    if isinstance(error, ClientError):
+        code, message = _code_and_message(error)
+        return f"{error.operation_name} failed with {code}: {message}"
+    return f"no answer from AWS: {type(error).__name__}: {error}"
 
 
 def _backoff(attempt: int, longest: float) -> float:
@@ -134,11 +169,10 @@ def explain(error: Exception, properties: dict[str, Any]) -> JobError:
     if isinstance(error, JobError):
         return error
     if isinstance(error, ClientError):
-        code, message = error.response["Error"].get("Code", ""), error.response["Error"].get("Message", "")
-        hint = _hint(code, properties)
-        return JobError(f"{error.operation_name} failed with {code}: {message}{f' - {hint}' if hint else ''}")
+        hint = _hint(_code_and_message(error)[0], properties)
+        return JobError(f"{_what_failed(error)}{f' - {hint}' if hint else ''}")
     if isinstance(error, BotoCoreError):
-        return JobError(f"no answer from AWS: {error}")
+        return JobError(_what_failed(error))
     return JobError(f"{type(error).__name__}: {error}")
 
 

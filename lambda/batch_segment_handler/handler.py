@@ -6,9 +6,9 @@ https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.
 import time
 from typing import Any
 
-from .failures import JobError, Patience, explain
+from .failures import JobError, Patience, UnavailableError, explain
 from .job import UNKNOWN, BatchSegmentJob, tags_of
-from .log import log
+from .log import about, log, start
 from .preflight import ACTIVE, failure_reason, has_failed
 from .results import query_errors
 
@@ -35,7 +35,8 @@ def on_event(event: Event, context: Any) -> Event:
         JobError: The resource cannot be had; the message is what the user sees.
     """
     request_type = event["RequestType"]
-    log("received", request=request_type, resource=event["LogicalResourceId"], id=event.get("PhysicalResourceId"))
+    start(event["StackId"], event["LogicalResourceId"])
+    log("received", request=request_type, id=event.get("PhysicalResourceId"))
     if request_type == "Delete":
         return on_delete(event)
     patience = Patience(context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER)
@@ -45,7 +46,7 @@ def on_event(event: Event, context: Any) -> Event:
         answer = on_create(job) if request_type == "Create" else on_update(job, event)
     except Exception as error:
         explained = explain(error, event["ResourceProperties"])
-        log("failed", request=request_type, resource=event["LogicalResourceId"], error=str(explained))
+        log("failed", request=request_type, error=str(explained))
         # Without the chain, which Lambda would put before the words that matter.
         raise explained from None
     wait = event["ResourceProperties"].get("WaitSeconds")
@@ -70,7 +71,7 @@ def on_update(job: BatchSegmentJob, event: Event) -> Event:
 
 def on_delete(event: Event) -> Event:
     """A resource that goes: jobs can be neither stopped nor deleted, so nothing is called and nothing can fail."""
-    log("forgotten", id=event["PhysicalResourceId"])
+    log("left in place", id=event["PhysicalResourceId"], output=event["ResourceProperties"].get("OutputPath"))
     return {"PhysicalResourceId": event["PhysicalResourceId"]}
 
 
@@ -89,17 +90,30 @@ def is_complete(event: Event, context: Any) -> Event:
     """
     if event["RequestType"] == "Delete" or "Deadline" not in event:
         return {"IsComplete": True}
-    patience = Patience(context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER)
-    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], patience)
+    start(event["StackId"], event["LogicalResourceId"])
     arn = event["PhysicalResourceId"]
     name = arn.rpartition("/")[2]
+    about(job=name)
+    # Asked again soon, so that there is little reason to wait here.
+    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], Patience(30))
     try:
-        description = job.describe(name)
+        return _look(job, name, event, context)
+    except UnavailableError as error:
+        if time.time() > event["Deadline"]:
+            raise
+        log("not known", error=str(error))
+        return {"IsComplete": False}
     except Exception as error:
-        raise explain(error, event["ResourceProperties"]) from None
+        explained = explain(error, event["ResourceProperties"])
+        log("failed", request=event["RequestType"], error=str(explained))
+        raise explained from None
+
+
+def _look(job: BatchSegmentJob, name: str, event: Event, context: Any) -> Event:
+    description = job.describe(name)
     status = UNKNOWN if description is None else description["status"]
     if status == ACTIVE:
-        log("complete", job=name)
+        log("complete")
         left = context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
         errors = query_errors(job.output_uri(name), left)
         return {"IsComplete": True, "Data": {"Status": status, "QueryErrors": errors}}
@@ -109,6 +123,6 @@ def is_complete(event: Event, context: Any) -> Event:
         raise JobError(
             f"wait_for_completion: the job {name} is {status} after {event['ResourceProperties']['WaitSeconds']} "
             "seconds. It goes on and will be billed; look at it with: "
-            f"aws personalize describe-batch-segment-job --batch-segment-job-arn {arn}"
+            f"aws personalize describe-batch-segment-job --batch-segment-job-arn {job.arn(name)}"
         )
     return {"IsComplete": False}

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import clients, limits, preflight, results, staging
 from .failures import JobError, Patience, call
-from .log import log
+from .log import about, log
 from .preflight import failure_reason, has_failed
 
 #: A property that is not listed starts no new job: not the role, not the tags, not what a later version of the library
@@ -70,6 +70,7 @@ class BatchSegmentJob:
             JobError: It can be neither created nor adopted.
         """
         for name in self._names():
+            about(job=name)
             description = self.describe(name)
             if description is None:
                 try:
@@ -88,10 +89,10 @@ class BatchSegmentJob:
                         "Names are never freed by the service: choose another, or leave job_name out"
                     )
             elif has_failed(status):
-                log("next attempt", job=name, status=status, reason=failure_reason(description))
+                log("next attempt", status=status, reason=failure_reason(description))
                 continue
             self._update_tags(name, {})
-            log("adopted", job=name, status=status)
+            log("adopted", status=status)
             return self._answer(name, status, description["solutionVersionArn"])
         raise AssertionError("names do not end")
 
@@ -105,15 +106,16 @@ class BatchSegmentJob:
         Raises:
             JobError: The name is explicit, and what defines the job has changed.
         """
+        about(job=name)
         description = self.describe(name)
         if description is None:
             # Nothing says how long the service keeps its records; a deployment must not fail for it.
-            log("kept", job=name, status=UNKNOWN)
+            log("kept", status=UNKNOWN)
             return self._answer(name, UNKNOWN, self.properties.get("SolutionVersionArn", UNKNOWN))
         if "JobName" in self.properties:
             self._refuse_different(name, description)
         self._update_tags(name, old_tags)
-        log("kept", job=name, status=description["status"])
+        log("kept", status=description["status"])
         return self._answer(name, description["status"], description["solutionVersionArn"])
 
     def describe(self, name: str) -> Mapping[str, Any] | None:
@@ -205,7 +207,7 @@ class BatchSegmentJob:
         if self.tags:
             request["tags"] = [{"tagKey": key, "tagValue": value} for key, value in self.tags.items()]
         call(clients.personalize().create_batch_segment_job, self.patience, **request)
-        log("created", job=name, input=input_path, output=self.output_uri(name))
+        log("created", input=input_path, output=self.output_uri(name))
         return self._answer(name, _PENDING, found.solution_version_arn)
 
     def _update_tags(self, name: str, old_tags: Mapping[str, str]) -> None:
@@ -219,7 +221,7 @@ class BatchSegmentJob:
             tags = [{"tagKey": key, "tagValue": value} for key, value in new.items()]
             call(clients.personalize().tag_resource, self.patience, resourceArn=arn, tags=tags)
         if gone or new:
-            log("tagged", job=name, set=sorted(new), removed=gone)
+            log("tagged", set=sorted(new), removed=gone)
 
     def _answer(self, name: str, status: str, solution_version_arn: str) -> dict[str, Any]:
         return {

@@ -1,9 +1,10 @@
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import batch_segment_handler.clients
 import batch_segment_handler.failures
+import batch_segment_handler.log
 import boto3
 import pytest
 from botocore.config import Config
@@ -49,7 +50,18 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return slept
 
 
+@pytest.fixture(autouse=True)
+def _no_event_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch_segment_handler.log, "_about", {})
+
+
 @pytest.fixture
-def log(capsys: pytest.CaptureFixture[str]):
-    """Reads the log lines written so far."""
-    return lambda: [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
+    """Reads the log lines written so far, without what says whose they are and without metrics."""
+    context = {"Stack", "Resource", "_aws", *batch_segment_handler.log.METRICS.values()}
+
+    def read() -> list[dict[str, Any]]:
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return [{key: value for key, value in line.items() if key not in context} for line in lines]
+
+    return read

@@ -5,8 +5,10 @@ from typing import Any
 
 import batch_segment_handler.job
 import pytest
-from batch_segment_handler.failures import JobError
+from batch_segment_handler.failures import JobError, Patience, UnavailableError, call
 from batch_segment_handler.handler import is_complete, on_event
+from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 from support import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
 
 STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
@@ -416,6 +418,7 @@ PRIVILEGES = "Insufficient privileges for accessing data in S3. Please look at t
         ("AccessDeniedException", DENIED),
         ("LimitExceededException", "5 jobs"),
         ("ResourceInUseException", "still creating"),
+        ("ThrottlingException", "Rate exceeded"),
     ],
 )
 def test_what_may_pass_is_waited_for(personalize, waits, log, code, message):
@@ -448,9 +451,10 @@ def test_a_missing_permission_is_waited_for_two_minutes_and_then_reported(person
         on_event(event(), Context())
     forget_the_rest(personalize)
     assert sum(waits) == pytest.approx(120)
-    assert str(failed.value) == (
-        f"CreateBatchSegmentJob was refused for 120 seconds with InvalidInputException: {PRIVILEGES} - check the "
-        "policies of the role and of the buckets"
+    assert re.sub(r"\d+ times", "N times", str(failed.value)) == (
+        f"CreateBatchSegmentJob failed with InvalidInputException: {PRIVILEGES}; tried N times in 120 seconds - a "
+        "permission is missing, or was given only now: check the policies of the role, the buckets and the key, and "
+        "deploy again"
     )
 
 
@@ -460,11 +464,37 @@ def test_a_full_service_is_waited_for_until_the_lambda_ends(personalize, waits):
         on_event(event(), Context(seconds=840))
     forget_the_rest(personalize)
     assert sum(waits) == pytest.approx(840 - 20)
-    assert str(failed.value) == (
-        "CreateBatchSegmentJob was refused for 820 seconds with LimitExceededException: 5 jobs - the service's limit "
-        "was reached (it runs 5 batch segment jobs at once): deploy again when other jobs are complete, or let this "
-        "one depend on another that has wait_for_completion"
+    assert re.sub(r"\d+ times", "N times", str(failed.value)) == (
+        "CreateBatchSegmentJob failed with LimitExceededException: 5 jobs; tried N times in 820 seconds - the "
+        "service's limit was reached (it runs 5 batch segment jobs at once): deploy again when other jobs are "
+        "complete, or chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
+        "(job.node.add_dependency(other_job))"
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConnectionClosedError(endpoint_url="https://personalize"),
+        EndpointConnectionError(endpoint_url="https://personalize"),
+        ReadTimeoutError(endpoint_url="https://personalize"),
+        ResponseParserError("not JSON"),
+        ClientError({"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "DescribeFilter"),
+    ],
+)
+def test_a_transport_that_fails_is_waited_for_until_the_time_is_over(waits, error):
+    answers = [error, error, "answer"]
+
+    def operation() -> str:
+        answer = answers.pop(0) if len(answers) > 1 else answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert call(operation, Patience(60)) == "answer"
+    answers[:] = [error]
+    with pytest.raises(UnavailableError, match=r"tried \d+ times in 60 seconds - AWS did not answer as it should"):
+        call(operation, Patience(60))
 
 
 @pytest.mark.parametrize(
@@ -505,6 +535,27 @@ def test_a_reason_fits_into_what_cloudformation_takes(personalize):
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
     assert len(str(failed.value)) == 2500
+
+
+def test_what_an_alarm_is_put_on_is_counted_for_the_stack_and_the_resource(personalize, capsys):
+    there_is_no(personalize)
+    version_is(personalize)
+    create_fails(personalize, "TooManyTagsException")
+    with pytest.raises(JobError):
+        on_event(event(), Context())
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    timestamp = line["_aws"].pop("Timestamp")
+    assert abs(timestamp / 1000 - datetime.datetime.now().timestamp()) < 60
+    assert line["_aws"] == {
+        "CloudWatchMetrics": [
+            {
+                "Namespace": "PersonalizeBatchSegments",
+                "Dimensions": [["Stack"], ["Stack", "Resource"]],
+                "Metrics": [{"Name": "DeploymentsFailed", "Unit": "Count"}],
+            }
+        ]
+    }
+    assert (line["Stack"], line["Resource"], line["DeploymentsFailed"]) == ("Demo", "ComedyFansAF41374F", 1)
 
 
 def test_no_log_line_has_the_signed_url(personalize, capsys):
@@ -575,6 +626,16 @@ def test_a_job_is_complete_when_it_is_active(personalize, s3):
 def test_a_job_is_not_complete_before(personalize, status):
     there_is(personalize, status=status)
     assert is_complete(waiting(9e9), Context()) == {"IsComplete": False}
+
+
+def test_a_service_that_does_not_answer_does_not_end_the_wait_before_its_time(personalize, waits, log):
+    for _ in range(200):
+        personalize.add_client_error("describe_batch_segment_job", "ThrottlingException", "Rate exceeded")
+    assert is_complete(waiting(9e9), Context()) == {"IsComplete": False}
+    assert log()[-1]["decision"] == "not known"
+    with pytest.raises(JobError, match="DescribeBatchSegmentJob failed with ThrottlingException"):
+        is_complete(waiting(0), Context())
+    forget_the_rest(personalize)
 
 
 def test_a_job_that_failed_fails_the_deployment_with_the_services_words(personalize):

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import aws_cdk as cdk
+import aws_cdk.aws_cloudwatch as cloudwatch
+import aws_cdk.aws_events as events
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 import jsii
-from batch_segment_handler import limits
+from batch_segment_handler import limits, log
 from constructs import Construct
 
 from . import validation
@@ -122,6 +124,9 @@ class BatchSegmentJob(Construct):
         else:
             names = job_name
             properties["JobName"] = job_name
+        #: Where segments go in the output bucket, as a pattern of the folders that the job's names give.
+        self._output_folders = f"{output_prefix}{names}/"
+        self._existing_input = existing
         provider.allow_job(names)
         if solution_version_arn is not None:
             provider.allow_solution_version(solution_version_arn)
@@ -146,7 +151,7 @@ class BatchSegmentJob(Construct):
         }
         if wait_for_completion is not None:
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
-            provider.allow_reading_output(output.arn, output_prefix, output.key_arn)
+            provider.allow_reading_output(output, self._output_folders)
 
         self._resource = cdk.CustomResource(
             self,
@@ -222,6 +227,92 @@ class BatchSegmentJob(Construct):
         """The role that Personalize assumes."""
         return self.storage.role
 
+    def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Lets somebody list and read this job's segments, those of its earlier runs included, and nothing else.
+
+        Args:
+            grantee: Who, for example a function.
+        """
+        return self.storage.grant_read(grantee, self._output_folders)
+
+    def grant_put_queries(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Lets somebody write this job's input where it is in S3, and nothing else.
+
+        Args:
+            grantee: Who, for example a function.
+
+        Raises:
+            ValueError: The queries are not in S3 but given in the app.
+        """
+        if self._existing_input is None:
+            raise ValueError("grant_put_queries: the queries are given in the app, wanted an input made by from_bucket")
+        return self.storage.grant_put(grantee, self._existing_input.bucket, self._existing_input.key_or_prefix)
+
+    def on_segments_written(
+        self, id: str, *, target: events.IRuleTarget | None = None, description: str | None = None
+    ) -> events.Rule:
+        """Adds a rule that EventBridge follows for each object of segments that the service has written.
+
+        The event is S3's "Object Created"
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html), with ``detail.bucket.name`` and
+        ``detail.object.key``.
+
+        Args:
+            id: The rule's id.
+            target: What to do then. Without it targets are added to the rule.
+            description: What the rule is for.
+        """
+        self.storage.send_events()
+        output_bucket = self.storage.facts(self.storage.output_bucket).name
+        return events.Rule(
+            self,
+            id,
+            description=description,
+            targets=None if target is None else [target],
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [output_bucket]},
+                    # Not "_CHECK", which the service writes beside them.
+                    "object": {"key": [{"wildcard": f"{self._output_folders}*.out"}]},
+                },
+            ),
+        )
+
+    def metric(self, metric_name: str, **options: Any) -> cloudwatch.Metric:
+        """A metric of what the handler decided for this job.
+
+        Args:
+            metric_name: ``JobsCreated``, ``JobsAdopted``, ``Retries`` or ``DeploymentsFailed``.
+            **options: Those of `aws_cdk.aws_cloudwatch.MetricOptions`; the statistic is the sum without one.
+        """
+        resource = self._resource.node.default_child
+        assert isinstance(resource, cdk.CfnResource)
+        stack_name = cdk.Stack.of(self).stack_name
+        return cloudwatch.Metric(
+            namespace=log.NAMESPACE,
+            metric_name=metric_name,
+            dimensions_map={log.STACK: stack_name, log.RESOURCE: resource.logical_id},
+            **{"statistic": "Sum", **options},
+        )
+
+    def metric_jobs_created(self, **options: Any) -> cloudwatch.Metric:
+        """How many jobs were started for this construct, see `metric`."""
+        return self.metric(log.METRICS["created"], **options)
+
+    def metric_jobs_adopted(self, **options: Any) -> cloudwatch.Metric:
+        """How often a job that was there already was taken, after a redelivered event or a rollback; see `metric`."""
+        return self.metric(log.METRICS["adopted"], **options)
+
+    def metric_retries(self, **options: Any) -> cloudwatch.Metric:
+        """How often the handler waited for a permission, a limit or the service; see `metric`."""
+        return self.metric(log.METRICS["waited"], **options)
+
+    def metric_deployments_failed(self, **options: Any) -> cloudwatch.Metric:
+        """How often a deployment failed because of this job, see `metric`."""
+        return self.metric(log.METRICS["failed"], **options)
+
     def _new_tag_manager(self) -> cdk.TagManager:
         # Only for a job that is tagged: a third of what a further job costs at synth would be for tags.
         tag_manager = cdk.TagManager(
@@ -246,12 +337,12 @@ class BatchSegmentJob(Construct):
             properties: dict[str, Any] = {"InputPath": path}
             if bound.validate:
                 properties["ValidateInput"] = "true"
-                provider.allow_reading_input(facts.arn, bound.key_or_prefix, facts.key_arn)
+                provider.allow_reading_input(facts, bound.key_or_prefix)
         else:
             facts = storage.facts(storage.input_bucket)
             storage.allow_reading(storage.input_bucket, storage.input_prefix)
             bucket, key = bound.asset.s3_bucket_name, bound.asset.s3_object_key
-            provider.allow_staging(f"{bucket}/{key}", f"{facts.arn}/{storage.input_prefix}*", facts.key_arn)
+            provider.allow_staging(f"{bucket}/{key}", facts, storage.input_prefix)
             properties = {
                 "AssetBucket": bucket,
                 "AssetKey": key,

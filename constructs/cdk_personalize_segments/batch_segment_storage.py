@@ -1,7 +1,9 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
@@ -29,6 +31,8 @@ class BucketFacts:
     arn: str
     key: kms.IKey | None
     key_arn: str | None
+    #: The account, where the bucket is known to be of the stack's own.
+    account: str | None
 
 
 class BatchSegmentStorage(Construct):
@@ -53,6 +57,10 @@ class BatchSegmentStorage(Construct):
         role: iam.IRole | None = None,
         encryption_key: kms.IKey | None = None,
         removal_policy: cdk.RemovalPolicy = cdk.RemovalPolicy.RETAIN,
+        auto_delete_objects: bool = False,
+        versioned: bool = False,
+        server_access_logs_bucket: s3.IBucket | None = None,
+        strict_conditions: bool = False,
     ) -> None:
         """Makes what is not brought along.
 
@@ -72,11 +80,28 @@ class BatchSegmentStorage(Construct):
                 the job's input and output. Without it new buckets use SSE-S3, and a bucket brought along uses its own
                 key.
             removal_policy: What becomes of the buckets that are made when the stack is deleted.
+            auto_delete_objects: Whether the objects in the buckets that are made are deleted with them, by CDK's custom
+                resource for it; only with `RemovalPolicy.DESTROY`. Without it CloudFormation refuses to delete a
+                bucket that is not empty.
+            versioned: Whether the buckets that are made keep old versions of objects. Jobs never overwrite an object.
+            server_access_logs_bucket: Where S3 logs the requests to the buckets that are made, under
+                ``<id of the bucket's construct>/``. Without it requests are not logged.
+            strict_conditions: Adds ``s3:prefix`` to the permission to list, in the role's policy and the buckets', and
+                ``aws:SourceAccount`` and ``aws:SourceArn`` to the buckets' policies. The service's guide publishes no
+                condition for the calls that Personalize makes
+                (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html), so that
+                whether a real job meets them cannot be verified without an account: one that does not would stop
+                every job. Try it in an account of your own before you rely on it.
 
         Raises:
-            ValueError: A prefix does not end in "/", or input and output prefixes overlap in one bucket.
+            ValueError: A prefix does not end in "/", input and output prefixes overlap in one bucket, or
+                `auto_delete_objects` is set for buckets that stay.
         """
         super().__init__(scope, id)
+        if auto_delete_objects and removal_policy != cdk.RemovalPolicy.DESTROY:
+            raise ValueError(
+                f"auto_delete_objects: got True with removal_policy {removal_policy.name}, wanted RemovalPolicy.DESTROY"
+            )
         validation.prefix("input_prefix", input_prefix)
         validation.prefix("output_prefix", output_prefix)
         self._check_staged_path(input_bucket, input_prefix)
@@ -87,6 +112,21 @@ class BatchSegmentStorage(Construct):
         #: The folder of the output bucket that jobs write to, unless the job says otherwise.
         self.output_prefix = output_prefix
         self._encryption_key = encryption_key
+        self._stack = cdk.Stack.of(self)
+        self._account = self._stack.account
+        self._strict = strict_conditions
+        self._source: dict[str, dict[str, str]] = {
+            "StringEquals": {"aws:SourceAccount": self._account},
+            "ArnLike": {
+                "aws:SourceArn": self._stack.format_arn(
+                    service="personalize", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
+                )
+            },
+        }
+        self._versioned = versioned
+        self._auto_delete = auto_delete_objects
+        self._has_events = False
+        self._access_logs = server_access_logs_bucket
         #: The bucket that inline and local queries are written to.
         self.input_bucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
         #: The bucket that segments are written to.
@@ -111,8 +151,7 @@ class BatchSegmentStorage(Construct):
             bucket: The bucket of the input.
             key_or_prefix: An object's key, or a prefix ending in "/".
         """
-        pattern = f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
-        self._allow(bucket, "s3:GetObject", pattern)
+        self._allow(bucket, "s3:GetObject", key_or_prefix)
 
     def allow_writing(self, output_prefix: str) -> None:
         """Lets Personalize write segments under a prefix of the output bucket.
@@ -120,16 +159,79 @@ class BatchSegmentStorage(Construct):
         Args:
             output_prefix: The prefix, ending in "/".
         """
-        self._allow(self.output_bucket, "s3:PutObject", f"{output_prefix}*")
+        self._allow(self.output_bucket, "s3:PutObject", output_prefix)
 
     def facts(self, bucket: s3.IBucket) -> BucketFacts:
         """Name, ARN and key of a bucket that a job reads or writes."""
         if bucket not in self._facts:
             key = bucket.encryption_key or self._encryption_key
+            # What is only imported may be of any account, whatever CDK takes for its own.
+            is_ours = isinstance(bucket, s3.Bucket) and bucket.env.account == self._account
             self._facts[bucket] = BucketFacts(
-                bucket.bucket_name, bucket.bucket_arn, key, None if key is None else key.key_arn
+                bucket.bucket_name,
+                bucket.bucket_arn,
+                key,
+                None if key is None else key.key_arn,
+                self._account if is_ours else None,
             )
         return self._facts[bucket]
+
+    def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
+        """Lets somebody list and read segments.
+
+        Args:
+            grantee: Who.
+            folders: The folder in the output bucket, or a pattern of folders, ending in "/".
+        """
+        bucket, facts = self.output_bucket, self.facts(self.output_bucket)
+        listing = iam.Grant.add_to_principal_or_resource(
+            grantee=grantee,
+            actions=["s3:ListBucket"],
+            resource_arns=[facts.arn],
+            resource=bucket,
+            conditions={"StringLike": {"s3:prefix": [f"{folders}*"]}},
+        )
+        reading = iam.Grant.add_to_principal_or_resource(
+            grantee=grantee, actions=["s3:GetObject"], resource_arns=[f"{facts.arn}/{folders}*"], resource=bucket
+        )
+        granted = listing.combine(reading)
+        return granted if facts.key is None else granted.combine(facts.key.grant(grantee, "kms:Decrypt"))
+
+    def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
+        """Lets somebody write queries.
+
+        Args:
+            grantee: Who.
+            bucket: The bucket of the input.
+            key_or_prefix: An object's key, or a prefix ending in "/".
+        """
+        facts = self.facts(bucket)
+        granted = iam.Grant.add_to_principal_or_resource(
+            grantee=grantee,
+            actions=["s3:PutObject"],
+            resource_arns=[f"{facts.arn}/{pattern(key_or_prefix)}"],
+            resource=bucket,
+        )
+        if facts.key is None:
+            return granted
+        # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html: Decrypt is for the parts of a
+        # multipart upload.
+        return granted.combine(facts.key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt"))
+
+    def send_events(self) -> None:
+        """Lets the output bucket send its events to EventBridge."""
+        if self._has_events:
+            return
+        self._has_events = True
+        bucket = self.output_bucket
+        cfn_bucket = bucket.node.default_child
+        if bucket.node.scope is self and isinstance(cfn_bucket, s3.CfnBucket):
+            # The bucket is ours, so that its property can be set without CDK's function for notifications.
+            cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+            )
+        else:
+            bucket.enable_event_bridge_notification()
 
     @property
     def policies(self) -> list[IDependable]:
@@ -154,19 +256,29 @@ class BatchSegmentStorage(Construct):
                 f"{validation.shown(location)}, in the same bucket: Personalize would read its own output as input"
             )
 
-    def _allow(self, bucket: s3.IBucket, action: str, pattern: str) -> None:
+    def _allow(self, bucket: s3.IBucket, action: str, location: str) -> None:
         facts = self.facts(bucket)
-        if (bucket, "s3:ListBucket") not in self._grants:
-            self._grant(bucket, "s3:ListBucket", facts.arn)
+        is_first = (bucket, "s3:ListBucket") not in self._grants
+        self._grant(bucket, "s3:ListBucket", facts.arn, prefix=location)
+        if is_first:
             self._allow_key(facts)
-        self._grant(bucket, action, f"{facts.arn}/{pattern}")
+        self._grant(bucket, action, f"{facts.arn}/{pattern(location)}")
 
-    def _grant(self, bucket: s3.IBucket, action: str, resource: str) -> None:
+    def _grant(self, bucket: s3.IBucket, action: str, resource: str, prefix: str | None = None) -> None:
         grant = self._grants.get((bucket, action))
         if grant is not None:
-            grant.add(resource)
+            grant.add(resource, prefix)
             return
-        grant = self._grants[bucket, action] = _Grant(self._service, action, resource)
+        account = self.facts(bucket).account
+        grant = self._grants[bucket, action] = _Grant(
+            self._service,
+            action,
+            resource,
+            # The account of the resource, and not of the caller: nothing about how Personalize calls matters.
+            role_conditions={} if account is None else {"StringEquals": {"aws:ResourceAccount": account}},
+            bucket_conditions=self._source if self._strict else {},
+            prefixes=[prefix] if self._strict and prefix is not None else None,
+        )
         self._add_to_role(grant.of_role)
         result = bucket.add_to_resource_policy(grant.of_bucket)
         if bucket not in self._policies:
@@ -217,23 +329,19 @@ class BatchSegmentStorage(Construct):
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
             lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
             removal_policy=removal_policy,
+            auto_delete_objects=self._auto_delete or None,
+            versioned=self._versioned or None,
+            server_access_logs_bucket=self._access_logs,
+            server_access_logs_prefix=None if self._access_logs is None else f"{id}/",
         )
 
     def _new_role(self) -> iam.Role:
         # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html
-        stack = cdk.Stack.of(self)
-        any_of_ours = stack.format_arn(service="personalize", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME)
         return iam.Role(
             self,
             "Role",
             description="Personalize reads queries and writes user segments in this role",
-            assumed_by=iam.ServicePrincipal(
-                _SERVICE,
-                conditions={
-                    "StringEquals": {"aws:SourceAccount": stack.account},
-                    "ArnLike": {"aws:SourceArn": any_of_ours},
-                },
-            ),
+            assumed_by=iam.ServicePrincipal(_SERVICE, conditions=self._source),
         )
 
     @staticmethod
@@ -248,17 +356,44 @@ class BatchSegmentStorage(Construct):
             )
 
 
+def pattern(key_or_prefix: str) -> str:
+    """The keys that a location stands for, as policies name them."""
+    return f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
+
+
 class _Grant:
     """One action on one bucket, in the role's policy and in the bucket's."""
 
-    def __init__(self, service: iam.ServicePrincipal, action: str, resource: str) -> None:
+    def __init__(
+        self,
+        service: iam.ServicePrincipal,
+        action: str,
+        resource: str,
+        *,
+        role_conditions: Mapping[str, Any],
+        bucket_conditions: Mapping[str, Any],
+        prefixes: list[str] | None,
+    ) -> None:
         self._resources = {resource}
-        self.of_role = iam.PolicyStatement(actions=[action], resources=[resource])
-        self.of_bucket = iam.PolicyStatement(principals=[service], actions=[action], resources=[resource])
+        self._prefixes = prefixes
+        self.of_role = iam.PolicyStatement(actions=[action], resources=[resource], conditions=role_conditions)
+        self.of_bucket = iam.PolicyStatement(
+            principals=[service], actions=[action], resources=[resource], conditions=bucket_conditions
+        )
+        self._limit_prefixes()
 
-    def add(self, resource: str) -> None:
-        """Extends the statements to one more resource."""
+    def add(self, resource: str, prefix: str | None) -> None:
+        """Extends the statements to one more resource, or to one more prefix that may be listed."""
         if resource not in self._resources:
             self._resources.add(resource)
             self.of_role.add_resources(resource)
             self.of_bucket.add_resources(resource)
+        if self._prefixes is not None and prefix is not None and prefix not in self._prefixes:
+            self._prefixes.append(prefix)
+            self._limit_prefixes()
+
+    def _limit_prefixes(self) -> None:
+        if self._prefixes is not None:
+            # A statement keeps the last condition of an operator and key that it was given.
+            for statement in (self.of_role, self.of_bucket):
+                statement.add_condition("StringLike", {"s3:prefix": [f"{prefix}*" for prefix in self._prefixes]})

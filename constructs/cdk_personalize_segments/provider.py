@@ -1,7 +1,7 @@
 """The custom-resource provider: one in a stack, however many jobs the stack has."""
 
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import jsii
 from constructs import Construct, IValidation
 
 from . import validation
+from .batch_segment_storage import BucketFacts, pattern
 
 Statements = Iterator[dict[str, Any]]
 
@@ -58,8 +59,8 @@ class BatchSegmentProvider(Construct):
         self._listed_solutions: dict[str, None] = {}
         self._filters: dict[str, None] = {}
         self._roles: dict[str, None] = {}
-        self._assets: dict[str, None] = {}
-        self._staging: dict[str, None] = {}
+        self._assets = _ByAccount()
+        self._staging = _ByAccount()
         self._staging_keys: dict[str, None] = {}
         self._input = _Readable()
         self._output = _Readable()
@@ -139,39 +140,37 @@ class BatchSegmentProvider(Construct):
         """Lets the handler hand a role to Personalize."""
         self._roles[role_arn] = None
 
-    def allow_staging(self, asset: str, input_arn: str, key_arn: str | None) -> None:
+    def allow_staging(self, asset: str, bucket: BucketFacts, prefix: str) -> None:
         """Lets the handler read one asset and write it under the input prefix.
 
         Args:
             asset: The asset's object, ``<bucket>/<key>``.
-            input_arn: The objects of the input prefix.
-            key_arn: The KMS key of the input bucket, if it has one.
+            bucket: The input bucket.
+            prefix: The folder in it, ending in "/".
         """
-        self._assets[f"arn:{self._partition}:s3:::{asset}"] = None
-        self._staging[input_arn] = None
-        if key_arn is not None:
-            self._staging_keys[key_arn] = None
+        # The account's bucket for assets, which is what CDK's own role for publishing assets insists on too.
+        self._assets.add(f"arn:{self._partition}:s3:::{asset}", self.account)
+        self._staging.add(f"{bucket.arn}/{prefix}*", bucket.account)
+        if bucket.key_arn is not None:
+            self._staging_keys[bucket.key_arn] = None
 
-    def allow_reading_input(self, bucket_arn: str, key_or_prefix: str, key_arn: str | None) -> None:
+    def allow_reading_input(self, bucket: BucketFacts, key_or_prefix: str) -> None:
         """Lets the handler check queries that are in S3.
 
         Args:
-            bucket_arn: The bucket.
+            bucket: The bucket.
             key_or_prefix: The key of an object, or a prefix ending in "/".
-            key_arn: The KMS key of the bucket, if it has one.
         """
-        pattern = f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
-        self._input.add(bucket_arn, key_or_prefix, pattern, key_arn)
+        self._input.add(bucket, key_or_prefix, pattern(key_or_prefix))
 
-    def allow_reading_output(self, bucket_arn: str, prefix: str, key_arn: str | None) -> None:
+    def allow_reading_output(self, bucket: BucketFacts, folders: str) -> None:
         """Lets the function that looks at jobs count the errors in their output.
 
         Args:
-            bucket_arn: The bucket.
-            prefix: The prefix of the jobs' output, ending in "/".
-            key_arn: The KMS key of the bucket, if it has one.
+            bucket: The bucket.
+            folders: The folder of the job, or a pattern of its folders, ending in "/".
         """
-        self._output.add(bucket_arn, f"{prefix}*", f"{prefix}*", key_arn)
+        self._output.add(bucket, folders, f"{folders}*")
 
     def tags(self) -> dict[str, dict[str, str]]:
         """The tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
@@ -193,10 +192,14 @@ class BatchSegmentProvider(Construct):
         solutions = list(self._solutions)
         # A tag that leaves the template with the last of them still has to be taken off.
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
-        yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions])
-        tagged = list(self.tags())
-        if tagged:
-            yield _allow(["personalize:TagResource"], tagged)
+        tags = self.tags()
+        tag_keys = {
+            "ForAllValues:StringEquals": {"aws:TagKeys": sorted({key for of_job in tags.values() for key in of_job})}
+        }
+        conditions = tag_keys if tags else {}
+        yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions], conditions)
+        if tags:
+            yield _allow(["personalize:TagResource"], list(tags), conditions)
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
         # Asked about a recipe that the handler does not know. Recipes are the service's and in no account.
         yield _allow(["personalize:DescribeRecipe"], [f"arn:{self._partition}:personalize:::recipe/*"])
@@ -204,13 +207,10 @@ class BatchSegmentProvider(Construct):
             yield _allow(["personalize:ListSolutionVersions"], list(self._listed_solutions))
         if self._filters:
             yield _allow(["personalize:DescribeFilter"], list(self._filters))
-        yield {
-            **_allow(["iam:PassRole"], list(self._roles)),
-            "Condition": {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}},
-        }
-        if self._assets:
-            yield _allow(["s3:GetObject"], list(self._assets))
-            yield _allow(["s3:PutObject"], list(self._staging))
+        to_personalize = {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}}
+        yield _allow(["iam:PassRole"], list(self._roles), to_personalize)
+        yield from self._assets.statements("s3:GetObject")
+        yield from self._staging.statements("s3:PutObject")
         if self._staging_keys:
             # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html: Decrypt is for the parts
             # of a multipart upload.
@@ -319,35 +319,52 @@ class BatchSegmentProvider(Construct):
         )
 
 
+class _ByAccount:
+    """Resources of S3, by the account that they have to be of, where that is known."""
+
+    def __init__(self) -> None:
+        # An ordered set for each account.
+        self._arns: dict[str | None, dict[str, None]] = {}
+
+    def add(self, arn: str, account: str | None) -> None:
+        self._arns.setdefault(account, {})[arn] = None
+
+    def statements(self, action: str) -> Statements:
+        for account, arns in self._arns.items():
+            yield _allow([action], list(arns), _of_account(account))
+
+
 class _Readable:
     """Objects that a function may list and read."""
 
     def __init__(self) -> None:
-        # Ordered sets, the first of them by bucket.
-        self._prefixes: dict[str, dict[str, None]] = {}
-        self._objects: dict[str, None] = {}
+        # By bucket; ordered sets.
+        self._prefixes: dict[BucketFacts, dict[str, None]] = {}
+        self._objects = _ByAccount()
         self._keys: dict[str, None] = {}
 
-    def add(self, bucket_arn: str, prefix: str, objects: str, key_arn: str | None) -> None:
-        self._prefixes.setdefault(bucket_arn, {})[prefix] = None
-        self._objects[f"{bucket_arn}/{objects}"] = None
-        if key_arn is not None:
-            self._keys[key_arn] = None
+    def add(self, bucket: BucketFacts, prefix: str, objects: str) -> None:
+        self._prefixes.setdefault(bucket, {})[prefix] = None
+        self._objects.add(f"{bucket.arn}/{objects}", bucket.account)
+        if bucket.key_arn is not None:
+            self._keys[bucket.key_arn] = None
 
     def statements(self) -> Statements:
-        for bucket_arn, prefixes in self._prefixes.items():
-            yield {
-                **_allow(["s3:ListBucket"], [bucket_arn]),
-                "Condition": {"StringLike": {"s3:prefix": list(prefixes)}},
-            }
-        if self._objects:
-            yield _allow(["s3:GetObject"], list(self._objects))
+        for bucket, prefixes in self._prefixes.items():
+            conditions = {"StringLike": {"s3:prefix": list(prefixes)}, **_of_account(bucket.account)}
+            yield _allow(["s3:ListBucket"], [bucket.arn], conditions)
+        yield from self._objects.statements("s3:GetObject")
         if self._keys:
             yield _allow(["kms:Decrypt"], list(self._keys))
 
 
-def _allow(actions: list[str], resources: list[str]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": actions, "Resource": resources}
+def _of_account(account: str | None) -> dict[str, Any]:
+    return {} if account is None else {"StringEquals": {"aws:ResourceAccount": account}}
+
+
+def _allow(actions: list[str], resources: list[str], conditions: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    statement = {"Effect": "Allow", "Action": actions, "Resource": resources}
+    return {**statement, "Condition": conditions} if conditions else statement
 
 
 def _document(statements: Iterable[dict[str, Any]]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ JOB = "Custom::PersonalizeBatchSegmentJob"
 ITEMS_LIKE_105 = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
 JOBS = "arn:<AWS::Partition>:personalize:eu-west-1:123456789012:batch-segment-job"
 BUCKET = "ComedyFansStorageInputBucket1B8156CD"
+OURS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 OUTPUT = "ComedyFansStorageOutputBucket44E8F37D"
 
 
@@ -137,8 +138,12 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
             [f"<{role}.Arn>"],
             Condition={"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}},
         ),
-        allowed(["s3:GetObject"], [f"arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/{asset_key}"]),
-        allowed(["s3:PutObject"], [f"<{BUCKET}.Arn>/queries/*"]),
+        allowed(
+            ["s3:GetObject"],
+            [f"arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/{asset_key}"],
+            Condition=OURS,
+        ),
+        allowed(["s3:PutObject"], [f"<{BUCKET}.Arn>/queries/*"], Condition=OURS),
     ]
 
 
@@ -149,8 +154,8 @@ def test_input_in_s3_may_be_looked_at_where_it_is(stack, location, objects):
     job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
     arn = readable(stack.resolve(bucket.bucket_arn))
     assert [statement for statement in handler_statements(stack) if "s3:" in str(statement["Action"])] == [
-        allowed(["s3:ListBucket"], [arn], Condition={"StringLike": {"s3:prefix": [location]}}),
-        allowed(["s3:GetObject"], [f"{arn}/{objects}"]),
+        allowed(["s3:ListBucket"], [arn], Condition={"StringLike": {"s3:prefix": [location]}, **OURS}),
+        allowed(["s3:GetObject"], [f"{arn}/{objects}"], Condition=OURS),
     ]
     assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in handler_statements(stack)
 
@@ -165,7 +170,6 @@ def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission
     ("props", "action", "resource"),
     [
         ({"filter_arn": FILTER}, "personalize:DescribeFilter", FILTER),
-        ({"tags": {"a": "b"}}, "personalize:TagResource", f"{JOBS}/Demo-ComedyFans-aae4fc04-*"),
         ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", SOLUTION),
     ],
 )
@@ -190,7 +194,16 @@ def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
     assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
-    assert allowed(["personalize:TagResource"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"]) in handler_statements(stack)
+    jobs = f"{JOBS}/Demo-ComedyFans-aae4fc04-*"
+    condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["stage", "team"]}}
+    statements = handler_statements(stack)
+    assert allowed(["personalize:TagResource"], [jobs], Condition=condition) in statements
+    assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, VERSION], Condition=condition) in statements
+
+
+def test_without_tags_there_is_no_permission_to_set_them(stack):
+    job(stack)
+    assert "TagResource" not in str(handler_statements(stack)).replace("UntagResource", "")
 
 
 def test_an_explicit_name_is_all_that_the_handler_may_create(stack):
@@ -225,8 +238,12 @@ def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
         allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"]),
-        allowed(["s3:ListBucket"], [f"<{OUTPUT}.Arn>"], Condition={"StringLike": {"s3:prefix": ["segments/*"]}}),
-        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/*"]),
+        allowed(
+            ["s3:ListBucket"],
+            [f"<{OUTPUT}.Arn>"],
+            Condition={"StringLike": {"s3:prefix": ["segments/Demo-ComedyFans-aae4fc04-*/"]}, **OURS},
+        ),
+        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/Demo-ComedyFans-aae4fc04-*/*"], Condition=OURS),
     ]
 
 

@@ -11,6 +11,7 @@ from support import ACCOUNT, REGION, VERSION, one, resources
 
 INPUT = "<StorageInputBucket0767FBBB.Arn>"
 OUTPUT = "<StorageOutputBucketCD2EEB3A.Arn>"
+OURS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 SERVICE = {"Service": "personalize.amazonaws.com"}
 
 
@@ -29,12 +30,12 @@ def warnings(stack: cdk.Stack) -> list[str]:
     return [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
 
 
-def allowed(action: str, resource: str) -> dict:
-    return {"Action": action, "Effect": "Allow", "Resource": resource}
+def allowed(action: str, resource: str, **more: dict) -> dict:
+    return {"Action": action, "Effect": "Allow", "Resource": resource, **more}
 
 
-def allowed_to_service(action: str, resource: str) -> dict:
-    return {"Action": action, "Effect": "Allow", "Principal": SERVICE, "Resource": resource}
+def allowed_to_service(action: str, resource: str, **more: dict) -> dict:
+    return {"Action": action, "Effect": "Allow", "Principal": SERVICE, "Resource": resource, **more}
 
 
 def only_over_tls(bucket: str) -> dict:
@@ -97,10 +98,10 @@ def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack):
     role = one(stack, "AWS::IAM::Role", "StorageRole")
     assert set(role) == {"AssumeRolePolicyDocument", "Description"}
     assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
-        allowed("s3:ListBucket", INPUT),
-        allowed("s3:GetObject", f"{INPUT}/queries/*"),
-        allowed("s3:ListBucket", OUTPUT),
-        allowed("s3:PutObject", f"{OUTPUT}/segments/*"),
+        allowed("s3:ListBucket", INPUT, Condition=OURS),
+        allowed("s3:GetObject", f"{INPUT}/queries/*", Condition=OURS),
+        allowed("s3:ListBucket", OUTPUT, Condition=OURS),
+        allowed("s3:PutObject", f"{OUTPUT}/segments/*", Condition=OURS),
     ]
     assert policy_of(stack, "InputBucket") == [
         only_over_tls(INPUT),
@@ -247,3 +248,69 @@ def test_an_alias_is_no_key(stack):
     BatchSegmentStorage(stack, "Fine", encryption_key=alias)
     with pytest.raises(ValueError, match=r"encryption_key: got 'Demo/Alias', wanted a key, .* not an alias"):
         BatchSegmentStorage(stack, "Storage", encryption_key=kms.Alias.from_alias_name(stack, "Alias", "alias/mine"))
+
+
+# -- options of the buckets
+
+
+def test_buckets_are_emptied_when_they_are_deleted_if_asked_for(stack):
+    BatchSegmentStorage(stack, "Storage", removal_policy=cdk.RemovalPolicy.DESTROY, auto_delete_objects=True)
+    assert len(resources(stack, "Custom::S3AutoDeleteObjects")) == 2
+
+
+def test_buckets_that_stay_are_not_emptied(stack):
+    with pytest.raises(ValueError, match=r"^auto_delete_objects: got True with removal_policy RETAIN, wanted"):
+        BatchSegmentStorage(stack, "Storage", auto_delete_objects=True)
+
+
+def test_buckets_keep_versions_and_log_requests_if_asked_for(stack):
+    logs = s3.Bucket(stack, "AccessLogs")
+    BatchSegmentStorage(stack, "Storage", versioned=True, server_access_logs_bucket=logs)
+    buckets = [bucket for name, bucket in resources(stack, "AWS::S3::Bucket").items() if name.startswith("Storage")]
+    assert [bucket["Properties"]["VersioningConfiguration"] for bucket in buckets] == [{"Status": "Enabled"}] * 2
+    (target,) = [name for name in resources(stack, "AWS::S3::Bucket") if name.startswith("AccessLogs")]
+    assert [bucket["Properties"]["LoggingConfiguration"] for bucket in buckets] == [
+        {"DestinationBucketName": f"<{target}>", "LogFilePrefix": "InputBucket/"},
+        {"DestinationBucketName": f"<{target}>", "LogFilePrefix": "OutputBucket/"},
+    ]
+
+
+# -- strict conditions
+
+SOURCE = {
+    "StringEquals": {"aws:SourceAccount": ACCOUNT},
+    "ArnLike": {"aws:SourceArn": f"arn:<AWS::Partition>:personalize:{REGION}:{ACCOUNT}:*"},
+}
+
+
+def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(stack):
+    storage = BatchSegmentStorage(stack, "Storage", strict_conditions=True)
+    use(storage)
+    use(storage, "Elsewhere", output_prefix="elsewhere/")
+    queries = {"StringLike": {"s3:prefix": ["queries/*"]}}
+    segments = {"StringLike": {"s3:prefix": ["segments/*", "elsewhere/*"]}}
+    written = [f"{OUTPUT}/segments/*", f"{OUTPUT}/elsewhere/*"]
+    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
+        allowed("s3:ListBucket", INPUT, Condition={**OURS, **queries}),
+        allowed("s3:GetObject", f"{INPUT}/queries/*", Condition=OURS),
+        allowed("s3:ListBucket", OUTPUT, Condition={**OURS, **segments}),
+        allowed("s3:PutObject", written, Condition=OURS),
+    ]
+    assert policy_of(stack, "InputBucket")[1:] == [
+        allowed_to_service("s3:ListBucket", INPUT, Condition={**SOURCE, **queries}),
+        allowed_to_service("s3:GetObject", f"{INPUT}/queries/*", Condition=SOURCE),
+    ]
+    assert policy_of(stack, "OutputBucket")[1:] == [
+        allowed_to_service("s3:ListBucket", OUTPUT, Condition={**SOURCE, **segments}),
+        allowed_to_service("s3:PutObject", written, Condition=SOURCE),
+    ]
+
+
+def test_a_bucket_that_is_imported_may_be_of_any_account(stack):
+    bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    use(BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
+    statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
+    assert [statement for statement in statements if "theirs" in str(statement)] == [
+        allowed("s3:ListBucket", "arn:<AWS::Partition>:s3:::theirs"),
+        allowed("s3:PutObject", "arn:<AWS::Partition>:s3:::theirs/segments/*"),
+    ]

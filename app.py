@@ -145,9 +145,8 @@ def _context(app: cdk.App) -> dict[str, str]:
     return {name: str(values[name]) for name in _CONTEXT if values.get(name) not in (None, "")}
 
 
-def main() -> None:
+def main(app: cdk.App) -> None:
     """Synthesises the stack, or says in one sentence what is wrong with the context."""
-    app = cdk.App()
     try:
         context = _context(app)
         PersonalizeSegmentsStack(
@@ -168,4 +167,4 @@ def _usage() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    main(cdk.App())

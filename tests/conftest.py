@@ -7,5 +7,6 @@ from personalize_local.gateway import LocalAws
 @pytest.fixture(scope="session")
 def local_aws() -> Iterator[LocalAws]:
     """The one local AWS of a test run; it is in this process, and tests may look at its jobs."""
-    with LocalAws() as aws:
+    # Waits are counted and not timed, and nothing here needs time: two minutes pass at once.
+    with LocalAws(wait_scale=0.0005) as aws:
         yield aws

@@ -41,22 +41,22 @@ class RealStack:
         self._s3 = client("s3")
         self._exists = False
 
-    def synthesise(self, build: Build, folder: str) -> dict[str, Any]:
+    def template(self, build: Build) -> dict[str, Any]:
         """The stack's template; its assets are in S3 afterwards."""
-        app = cdk.App(outdir=folder, analytics_reporting=False)
-        stack = cdk.Stack(app, self.name, env=cdk.Environment(account=self.aws.account, region=self.aws.region))
-        build(stack)
-        app.synth()
-        assets = json.loads((Path(folder) / f"{self.name}.assets.json").read_text())
-        for asset in assets["files"].values():
-            self._publish(Path(folder), asset)
-        template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
-        return template
+        with TemporaryDirectory() as folder:
+            app = cdk.App(outdir=folder, analytics_reporting=False)
+            stack = cdk.Stack(app, self.name, env=cdk.Environment(account=self.aws.account, region=self.aws.region))
+            build(stack)
+            app.synth()
+            assets = json.loads((Path(folder) / f"{self.name}.assets.json").read_text())
+            for asset in assets["files"].values():
+                self._publish(Path(folder), asset)
+            template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
+            return template
 
     def deploy(self, build: Build) -> Outcome:
         """Creates the stack, or updates it."""
-        with TemporaryDirectory() as folder:
-            return self.deploy_template(self.synthesise(build, folder))
+        return self.deploy_template(self.template(build))
 
     def deploy_template(self, template: dict[str, Any]) -> Outcome:
         """Creates the stack from a template, or updates it."""
@@ -67,7 +67,11 @@ class RealStack:
             "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         }
         if self._exists:
-            self._cloudformation.update_stack(**request)
+            try:
+                self._cloudformation.update_stack(**request)
+            except ClientError as error:
+                if "No updates" not in str(error):
+                    raise
         else:
             self._cloudformation.create_stack(**request)
             self._exists = True
@@ -108,11 +112,11 @@ class RealStack:
         return {event["EventId"] for event in self._events(self.name)} if self._exists else set()
 
     def _outcome(self, seen: set[str], stack_id: str | None = None) -> Outcome:
-        for _ in range(1200):
+        for _ in range(3000):
             stack = self._describe(stack_id)
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
                 break
-            sleep(0.05)
+            sleep(0.02)
         else:
             raise AssertionError(f"the stack {self.name} is stuck in {stack['StackStatus']}")
         events = [event for event in self._events(stack_id or self.name) if event["EventId"] not in seen]

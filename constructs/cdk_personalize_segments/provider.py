@@ -49,6 +49,7 @@ class BatchSegmentProvider(Construct):
         self.region = stack.region
         self.account = stack.account
         self._partition = stack.partition
+        self._stack_id = stack.stack_id
         self._path = stack.node.path
         self._arn_of_jobs = f"arn:{self._partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
         # By ARNs of jobs.
@@ -207,6 +208,8 @@ class BatchSegmentProvider(Construct):
             yield _allow(["personalize:ListSolutionVersions"], list(self._listed_solutions))
         if self._filters:
             yield _allow(["personalize:DescribeFilter"], list(self._filters))
+        # An update that fails has to know whether it is a rollback.
+        yield _allow(["cloudformation:DescribeStacks"], [self._stack_id])
         to_personalize = {"StringEquals": {"iam:PassedToService": "personalize.amazonaws.com"}}
         yield _allow(["iam:PassRole"], list(self._roles), to_personalize)
         yield from self._assets.statements("s3:GetObject")

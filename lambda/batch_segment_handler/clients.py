@@ -7,6 +7,7 @@ import boto3
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_personalize import PersonalizeClient
     from mypy_boto3_s3 import S3Client
 
@@ -24,3 +25,9 @@ def personalize() -> "PersonalizeClient":
 def s3() -> "S3Client":
     """The client of S3; only jobs whose input is read or written, or that wait, need it."""
     return boto3.client("s3", config=_CONFIG)
+
+
+@functools.cache
+def cloudformation() -> "CloudFormationClient":
+    """The client of CloudFormation; only an update that fails needs it."""
+    return boto3.client("cloudformation", config=_CONFIG)

@@ -6,8 +6,8 @@ Operations and errors: https://docs.aws.amazon.com/personalize/latest/dg/API_Cre
 import random
 import re
 import time
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, cast
 
 from botocore.exceptions import BotoCoreError, ClientError, ConnectionError, HTTPClientError
 from botocore.parsers import ResponseParserError
@@ -36,6 +36,9 @@ _BUSY = {
 _TRANSIENT = "AWS did not answer as it should; deploy again later"
 #: CloudFormation takes 4 KB of Reason, of which the framework's stack trace and CDK's words need a part.
 _LONGEST_MESSAGE = 2500
+
+
+_LONGEST_ANSWER = 200
 
 
 class JobError(Exception):
@@ -90,12 +93,17 @@ class Patience:
         return True
 
 
-def call(operation: Callable[..., T], patience: Patience, **request: Any) -> T:
+class MalformedAnswerError(Exception):
+    """An answer that lacks what it must have; boto3 takes any text for an answer."""
+
+
+def call(operation: Callable[..., T], patience: Patience, *, member: str | None = None, **request: Any) -> T:
     """Calls the service, again and again while the answer may pass by itself.
 
     Args:
         operation: A method of a boto3 client, or what calls some.
         patience: How long to go on.
+        member: What the answer must have.
         **request: The method's arguments.
 
     Raises:
@@ -106,8 +114,11 @@ def call(operation: Callable[..., T], patience: Patience, **request: Any) -> T:
     attempt, waited = 0, 0.0
     while True:
         try:
-            return operation(**request)
-        except (ClientError, ConnectionError, HTTPClientError, ResponseParserError) as error:
+            answer = operation(**request)
+            if member is not None and member not in cast(Mapping[str, Any], answer):
+                raise MalformedAnswerError(f"{member} is not in {str(answer)[:_LONGEST_ANSWER]}")
+            return answer
+        except (ClientError, ConnectionError, HTTPClientError, ResponseParserError, MalformedAnswerError) as error:
             hint = _passes(error)
             if hint is None:
                 raise

@@ -6,6 +6,9 @@ https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.custom_resources-readme.
 import time
 from typing import Any
 
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import clients
 from .failures import JobError, Patience, UnavailableError, explain
 from .job import UNKNOWN, BatchSegmentJob, tags_of
 from .log import about, log, start
@@ -47,6 +50,9 @@ def on_event(event: Event, context: Any) -> Event:
     except Exception as error:
         explained = explain(error, event["ResourceProperties"])
         log("failed", request=request_type, error=str(explained))
+        if request_type == "Update" and _is_rolling_back(event["StackId"]):
+            # What was is what will be; a rollback that fails would leave the stack stuck.
+            return job.assume(_name_of(event))
         # Without the chain, which Lambda would put before the words that matter.
         raise explained from None
     wait = event["ResourceProperties"].get("WaitSeconds")
@@ -63,7 +69,7 @@ def on_create(job: BatchSegmentJob) -> Event:
 
 def on_update(job: BatchSegmentJob, event: Event) -> Event:
     """A changed resource: the same job if what defines it is the same, else another one."""
-    name = event["PhysicalResourceId"].rpartition("/")[2]
+    name = _name_of(event)
     if job.is_named(name):
         return job.keep(name, tags_of(event.get("OldResourceProperties") or {}))
     return job.start(accept_failed=True)
@@ -91,8 +97,7 @@ def is_complete(event: Event, context: Any) -> Event:
     if event["RequestType"] == "Delete" or "Deadline" not in event:
         return {"IsComplete": True}
     start(event["StackId"], event["LogicalResourceId"])
-    arn = event["PhysicalResourceId"]
-    name = arn.rpartition("/")[2]
+    name = _name_of(event)
     about(job=name)
     # Asked again soon, so that there is little reason to wait here.
     job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], Patience(30))
@@ -126,3 +131,17 @@ def _look(job: BatchSegmentJob, name: str, event: Event, context: Any) -> Event:
             f"aws personalize describe-batch-segment-job --batch-segment-job-arn {job.arn(name)}"
         )
     return {"IsComplete": False}
+
+
+def _name_of(event: Event) -> str:
+    return str(event["PhysicalResourceId"].rpartition("/")[2])
+
+
+def _is_rolling_back(stack_id: str) -> bool:
+    """Whether an update is one back to what was before; only the stack's status says so."""
+    try:
+        (stack,) = clients.cloudformation().describe_stacks(StackName=stack_id)["Stacks"]
+    except (BotoCoreError, ClientError) as error:
+        log("stack not known", error=str(error))
+        return False
+    return "ROLLBACK" in stack["StackStatus"]

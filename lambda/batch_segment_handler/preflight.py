@@ -48,7 +48,9 @@ def check(properties: Mapping[str, Any], patience: Patience) -> Preflight:
     prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
     if arn is None:
         prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], patience)
-    answer = call(clients.personalize().describe_solution_version, patience, solutionVersionArn=arn)
+    answer = call(
+        clients.personalize().describe_solution_version, patience, member="solutionVersion", solutionVersionArn=arn
+    )
     version = answer["solutionVersion"]
     _refuse_failed(prop, arn, version)
     return Preflight(
@@ -72,7 +74,7 @@ def _latest_version(solution_arn: str, patience: Patience) -> str:
     versions = []
     request = {"solutionArn": solution_arn}
     while True:
-        answer = call(clients.personalize().list_solution_versions, patience, **request)
+        answer = call(clients.personalize().list_solution_versions, patience, member="solutionVersions", **request)
         versions += [version for version in answer["solutionVersions"] if version.get("status") == ACTIVE]
         if "nextToken" not in answer:
             break
@@ -88,7 +90,8 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> Q
     kind = limits.QUERY_KIND_BY_RECIPE.get(recipe_arn.rpartition("/")[2])
     if kind is None and recipe_arn:
         # Asked only about a recipe that is not known here: not one for segments, or one that is newer than this code.
-        recipe = call(clients.personalize().describe_recipe, patience, recipeArn=recipe_arn)["recipe"]
+        answer = call(clients.personalize().describe_recipe, patience, member="recipe", recipeArn=recipe_arn)
+        recipe = answer["recipe"]
         if recipe.get("recipeType") != _USER_SEGMENTATION:
             raise JobError(
                 f"{prop}: {version_arn} uses the recipe {recipe_arn.rpartition('/')[2]} of type "
@@ -101,7 +104,8 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> Q
 def _required_values(filter_arn: str | None, patience: Patience) -> frozenset[str]:
     if filter_arn is None:
         return frozenset()
-    description = call(clients.personalize().describe_filter, patience, filterArn=filter_arn)["filter"]
+    answer = call(clients.personalize().describe_filter, patience, member="filter", filterArn=filter_arn)
+    description = answer["filter"]
     _refuse_failed("filter_arn", filter_arn, description)
     return filter_placeholders(description.get("filterExpression", ""), required_only=True)
 

@@ -71,11 +71,16 @@ class LocalAws:
 
         # Not before the environment is set.
         from . import ministack_patches
+        from .faults import Faults
         from .personalize import Personalize
 
         ministack_patches.apply()
-        #: The service, for a look at its jobs.
-        self.personalize = Personalize(pending_seconds=pending_seconds, in_progress_seconds=in_progress_seconds)
+        #: What is to go wrong.
+        self.faults = Faults()
+        #: The service, for a look at its jobs and at what it was asked.
+        self.personalize = Personalize(
+            self.faults, pending_seconds=pending_seconds, in_progress_seconds=in_progress_seconds
+        )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)
         self._thread.start()
@@ -201,22 +206,36 @@ class LocalAws:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        try:
-            # In a thread, since the service asks S3, which is served by this loop.
-            status, answer = 200, await asyncio.to_thread(self._handle, scope, headers, body)
-        except ServiceError as error:
-            status, answer = error.status, {"__type": error.code, "message": error.message}
+        fault = self.faults.take(headers["x-amz-target"].rpartition(".")[2])
+        if fault is not None:
+            await asyncio.sleep(fault.delay)
+        goes_wrong = fault is not None and (fault.code is not None or fault.reset or fault.malformed)
+        status, answer = 200, {}
+        if fault is None or fault.after or not goes_wrong:
+            try:
+                # In a thread, since the service asks S3, which is served by this loop.
+                answer = await asyncio.to_thread(self._handle, scope, headers, body)
+            except ServiceError as error:
+                status, answer = error.status, {"__type": error.code, "message": error.message}
+        if fault is not None and fault.code is not None:
+            status, answer = fault.status, {"__type": fault.code, "message": fault.message}
+        content = b"<html>nonsense" if fault is not None and fault.malformed else json.dumps(answer).encode()
+        length = len(content)
+        if fault is not None and fault.reset:
+            # The server cuts the connection when a body ends before its length.
+            content, length = b"", 1000
         await send(
             {
                 "type": "http.response.start",
                 "status": status,
                 "headers": [
                     (b"content-type", b"application/x-amz-json-1.1"),
+                    (b"content-length", str(length).encode()),
                     (b"x-amzn-requestid", str(uuid.uuid4()).encode()),
                 ],
             }
         )
-        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+        await send({"type": "http.response.body", "body": content})
 
     def _handle(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
         from ministack.core import iam_evaluator, responses, router

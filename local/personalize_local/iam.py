@@ -88,7 +88,9 @@ def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
     return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
 
 
-def bucket_policy_allows(caller: Caller, bucket: str, action: str, key: str, source_arn: str) -> bool:
+def bucket_policy_allows(
+    caller: Caller, bucket: str, action: str, key: str, source_arn: str, prefix: str | None = None
+) -> bool:
     """Whether a bucket's policy lets Personalize do an action, as the service's guide asks for.
 
     https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html
@@ -96,6 +98,8 @@ def bucket_policy_allows(caller: Caller, bucket: str, action: str, key: str, sou
     resource = f"arn:{caller.partition}:s3:::{bucket}" + (f"/{key}" if key else "")
     document = ministack_s3._bucket_policies.get_scoped(caller.account, None, bucket)
     context = _context(caller, source_arn, action, resource)
+    if prefix is not None:
+        context.service_context["s3:prefix"] = prefix
     return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
 
 

@@ -31,6 +31,7 @@ from botocore.exceptions import ClientError
 
 from . import requests
 from .data import QueryError, User, films
+from .faults import JOB, Fault, Faults
 from .iam import Caller, ServiceError, bucket_policy_allows, service_may_assume, session_of
 
 MAX_RESULTS = 5_000_000
@@ -117,6 +118,7 @@ class Job:
     filter: Filter | None
     status: str = "CREATE PENDING"
     failure_reason: str | None = None
+    fault: Fault | None = None
     tags: dict[str, str] = field(default_factory=dict)
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -146,10 +148,11 @@ class _JobError(Exception):
 class Personalize:
     """The service, for whatever accounts and regions ask it."""
 
-    def __init__(self, *, pending_seconds: float = 0.1, in_progress_seconds: float = 0.2) -> None:
+    def __init__(self, faults: Faults, *, pending_seconds: float = 0.1, in_progress_seconds: float = 0.2) -> None:
         """Starts without jobs.
 
         Args:
+            faults: What is to go wrong; here only jobs themselves.
             pending_seconds: How long a job is CREATE PENDING.
             in_progress_seconds: How long a job is CREATE IN_PROGRESS at least.
         """
@@ -157,6 +160,9 @@ class Personalize:
         self.in_progress_seconds = in_progress_seconds
         #: The jobs by ARN, in the order in which they were created. None is ever removed.
         self.jobs: dict[str, Job] = {}
+        #: The operations that were asked for, in order, refused ones included.
+        self.calls: list[str] = []
+        self._faults = faults
         self._lock = threading.Lock()
         self._session = boto3.Session(region_name=os.environ["MINISTACK_REGION"])
 
@@ -190,6 +196,7 @@ class Personalize:
                 f"{operation} is not part of the local Personalize, which has {', '.join(sorted(handlers))}",
                 501,
             )
+        self.calls.append(operation)
         requests.check(operation, request)
         return handlers[operation](request, caller)
 
@@ -224,6 +231,7 @@ class Personalize:
                     f"The account has reached its quota of {MAX_JOBS_IN_FLIGHT} pending or in progress batch segment "
                     "jobs",
                 )
+            job.fault = self._faults.take(JOB)
             self.jobs[arn] = job
         threading.Thread(target=self._run, args=(job,), name=arn, daemon=True).start()
         return {"batchSegmentJobArn": arn}
@@ -264,7 +272,7 @@ class Personalize:
             (destination, "s3:ListBucket", ""),
             (destination, "s3:PutObject", f"{destination.key}_CHECK"),
         ):
-            if not bucket_policy_allows(caller, place.bucket, action, key, arn):
+            if not bucket_policy_allows(caller, place.bucket, action, key, arn, prefix=place.key if not key else None):
                 raise ServiceError(
                     "InvalidInputException",
                     "Insufficient privileges for accessing data in S3. Please look at "
@@ -315,6 +323,8 @@ class Personalize:
         self._set_status(job, "CREATE IN_PROGRESS")
         time.sleep(self.in_progress_seconds)
         try:
+            if job.fault is not None:
+                raise _JobError(job.fault.message)
             self._write_segments(job)
         except _JobError as failure:
             job.failure_reason = str(failure)

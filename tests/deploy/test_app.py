@@ -1,27 +1,33 @@
 """The ready-made app, deployed by the real CDK CLI."""
 
+import hashlib
 import json
+import runpy
 import sys
 from pathlib import Path
 
+import aws_cdk as cdk_lib
 import pytest
 
 ROOT = Path(__file__).parents[2]
 APP = f"{sys.executable} {ROOT / 'app.py'}"
 
 
+def stack_name(request: pytest.FixtureRequest) -> str:
+    return f"App{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}"
+
+
 @pytest.fixture
 def app(cdk, request):
-    name = f"App{abs(hash(request.node.name)) % 10**6}"
-    made = cdk(APP, name)
+    made = cdk(APP, stack_name(request))
     (made.folder / "queries.jsonl").write_text('{"itemId": "1"}\n{"itemId": "2"}\n')
     return made
 
 
 @pytest.fixture
-def context(app, aws):
+def context(aws, request):
     return {
-        "stack_name": app.stack,
+        "stack_name": stack_name(request),
         "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"],
         "queries": "queries.jsonl",
         "removal_policy": "destroy",
@@ -109,7 +115,7 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
     }
     s3.put_bucket_policy(Bucket="empty", Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
     del context["queries"]
-    said = app.fails(**context, input="s3://empty/none/", wait_minutes="5")
+    said = app.fails(**context, input="s3://empty/none/", validate_input="false", wait_minutes="5")
     assert "ended CREATE FAILED: No input files found at s3://empty/none/" in said
 
 
@@ -127,11 +133,21 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
         ({"output": "bucket"}, "output: got 'bucket', wanted s3://bucket/key"),
     ],
 )
-def test_a_bad_value_gets_one_sentence_and_no_traceback(app, context, changes, sentence):
+def test_a_bad_value_gets_one_sentence_and_no_traceback(context, aws, tmp_path, monkeypatch, changes, sentence):
     given = {name: value for name, value in {**context, **changes}.items() if value is not None}
-    done = app.run("synth", **given)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "queries.jsonl").write_text('{"itemId": "1"}\n')
+    for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
+        monkeypatch.setenv(name, aws.environment()[name])
+    with pytest.raises(SystemExit) as exit:
+        runpy.run_path(str(ROOT / "app.py"))["main"](cdk_lib.App(context=given))
+    assert str(exit.value).startswith(sentence)
+
+
+def test_the_cli_shows_the_sentence(app, context):
+    done = app.run("synth", **{**context, "num_results": "many"})
     assert done.returncode != 0
-    assert sentence in done.stdout
+    assert "num_results: got 'many', wanted a whole number" in done.stdout
     assert "Traceback" not in done.stdout
 
 

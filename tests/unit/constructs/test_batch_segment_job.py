@@ -133,6 +133,7 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
         allowed(["personalize:CreateBatchSegmentJob"], [jobs, VERSION]),
         allowed(["personalize:DescribeSolutionVersion"], [VERSION]),
         allowed(["personalize:DescribeRecipe"], ["arn:<AWS::Partition>:personalize:::recipe/*"]),
+        allowed(["cloudformation:DescribeStacks"], ["<AWS::StackId>"]),
         allowed(
             ["iam:PassRole"],
             [f"<{role}.Arn>"],

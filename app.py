@@ -6,6 +6,7 @@ cdk deploy -c solution_version_arn=ARN -c queries=FILE
 
 import difflib
 import os
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any, TypeVar
@@ -33,8 +34,20 @@ _CONTEXT = {
     "job_name": "a name that was never used; derived without it",
     "trigger": "any text; a change of it starts a new job",
     "wait_minutes": "minutes to wait until the job is complete, at most 60",
-    "removal_policy": "retain or destroy, for the buckets that are made; retain without it",
+    "removal_policy": "retain or destroy, for the buckets that are made and all that is in them; retain without it",
 }
+
+
+# What the library's errors name, where the context has another name for it.
+_CONTEXT_OF_PROPERTY = {
+    "path": "queries",
+    "key_or_prefix": "input",
+    "output_prefix": "output",
+    "wait_for_completion": "wait_minutes",
+}
+_ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/.+")
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cfn-using-console-create-stack-parameters.html
+_STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 
 
 class PersonalizeSegmentsStack(cdk.Stack):
@@ -45,16 +58,18 @@ class PersonalizeSegmentsStack(cdk.Stack):
         super().__init__(scope, id, **kwargs)
         job_input = self._job_input(context)
         output_bucket, output_prefix = self._bucket_and_key(context, "output")
-        role_arn = context.get("role_arn")
+        role_arn = _matching(context, "role_arn", _ROLE_ARN, "arn:aws:iam::<account>:role/<name>")
+        removal_policy = _one_of(
+            context, "removal_policy", {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
+        )
         storage = BatchSegmentStorage(
             self,
             "Storage",
             input_bucket=None if job_input.existing is None else job_input.existing.bucket,
             output_bucket=output_bucket,
             role=None if role_arn is None else iam.Role.from_role_arn(self, "Role", role_arn),
-            removal_policy=_one_of(
-                context, "removal_policy", {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
-            ),
+            removal_policy=removal_policy,
+            auto_delete_objects=removal_policy == cdk.RemovalPolicy.DESTROY,
         )
         wait_minutes = _number(context, "wait_minutes")
         job = BatchSegmentJob(
@@ -102,7 +117,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
             return None, None
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not uri.startswith("s3://") or not bucket or not key:
-            raise ValueError(f"{name}: got {uri!r}, wanted s3://bucket/key")
+            raise ValueError(f"{name}: got {uri!r}, wanted s3://bucket/folder/")
         return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
 
     @staticmethod
@@ -110,10 +125,17 @@ class PersonalizeSegmentsStack(cdk.Stack):
         tags = {}
         for pair in filter(None, context.get("tags", "").split(",")):
             key, equals, value = pair.partition("=")
-            if not equals:
-                raise ValueError(f"tags: got {pair!r}, wanted key=value,key=value")
+            if not equals or key in tags:
+                raise ValueError(f"tags: got {pair!r}, wanted key=value,key=value, each key once")
             tags[key] = value
         return tags
+
+
+def _matching(context: Mapping[str, str], name: str, pattern: re.Pattern[str], wanted: str) -> str | None:
+    value = context.get(name)
+    if value is not None and not pattern.fullmatch(value):
+        raise ValueError(f"{name}: got {value!r}, wanted {wanted}")
+    return value
 
 
 def _number(context: Mapping[str, str], name: str) -> int | None:
@@ -151,15 +173,22 @@ def main(app: cdk.App) -> None:
         context = _context(app)
         PersonalizeSegmentsStack(
             app,
-            context.get("stack_name", "PersonalizeSegments"),
+            _matching(context, "stack_name", _STACK_NAME, "letters, digits and hyphens, first a letter")
+            or "PersonalizeSegments",
             context,
             env=cdk.Environment(
                 account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION")
             ),
         )
     except ValueError as error:
-        sys.exit(f"{error}\n\nUsage: cdk deploy -c NAME=VALUE …\n{_usage()}")
+        sys.exit(f"{_renamed(str(error))}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
     app.synth()
+
+
+def _renamed(message: str) -> str:
+    """An error of the library, which names its property, in the words of the context."""
+    prop, colon, rest = message.partition(":")
+    return f"{_CONTEXT_OF_PROPERTY.get(prop, prop)}{colon}{rest}"
 
 
 def _usage() -> str:

@@ -1,7 +1,10 @@
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
+import boto3
 import pytest
 from personalize_local.gateway import LocalAws
+from policy.summary import pytest_terminal_summary  # noqa: F401 - a hook, which has to be in this file
 
 
 @pytest.fixture(scope="session")
@@ -10,3 +13,17 @@ def local_aws() -> Iterator[LocalAws]:
     # Waits are counted and not timed, and nothing here needs time: two minutes pass at once.
     with LocalAws(wait_scale=0.0005) as aws:
         yield aws
+
+
+@pytest.fixture(scope="session")
+def aws(local_aws: LocalAws) -> LocalAws:
+    """The local AWS, bootstrapped for the CDK."""
+    local_aws.bootstrap()
+    return local_aws
+
+
+@pytest.fixture(scope="session")
+def client(aws: LocalAws) -> Callable[[str], Any]:
+    """Makes clients of the local AWS, as the account's root."""
+    session = boto3.Session(aws_access_key_id=aws.account, aws_secret_access_key="local", region_name=aws.region)
+    return lambda service: session.client(service, endpoint_url=aws.endpoint_url)

@@ -113,12 +113,21 @@ class BatchSegmentInput:
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: There is none, or `queries_per_file` is not a positive whole number.
+            ValueError: There is none, the two kinds are mixed, or `queries_per_file` is not a positive whole number.
         """
-        content = b"".join(queries.query_line(query.content) for query in segment_queries)
+        content, first = [], ""
+        for number, query in enumerate(segment_queries):
+            kind = next(iter(query.content))
+            first = first or kind
+            if kind != first:
+                raise ValueError(
+                    f"segment_queries[{number}]: got a query with {kind}, wanted {first} as before: a job takes one "
+                    "kind of query"
+                )
+            content.append(queries.query_line(query.content))
         if not content:
             raise ValueError("segment_queries: got none, wanted at least one SegmentQuery")
-        return cls(content, queries_per_file)
+        return cls(b"".join(content), queries_per_file)
 
     @classmethod
     def from_asset(cls, path: str | Path, *, queries_per_file: int | None = None) -> "BatchSegmentInput":
@@ -135,8 +144,9 @@ class BatchSegmentInput:
         """
         file = Path(path)
         if not file.is_file():
+            what = "a folder" if file.is_dir() else "a path where there is no file"
             raise ValueError(
-                f"path: got {validation.shown(str(path))}, wanted a file of queries, one JSON object a line"
+                f"path: got {what}, {validation.shown(str(path))}, wanted a file of queries, one JSON object a line"
             )
         return cls(file, queries_per_file)
 

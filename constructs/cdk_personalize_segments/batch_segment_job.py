@@ -13,7 +13,7 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 import jsii
 from batch_segment_handler import limits, log
-from constructs import Construct
+from constructs import Construct, IValidation
 
 from . import validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput
@@ -324,6 +324,7 @@ class BatchSegmentJob(Construct):
         assert isinstance(resource, cdk.CfnResource)
         resource.add_property_override("Tags", tag_manager.rendered_tags)
         self._allow_tagging(tag_manager.rendered_tags)
+        self.node.add_validation(_Tags(self, tag_manager))
         return tag_manager
 
     def _input_properties(self, job_input: BatchSegmentInput, provider: BatchSegmentProvider) -> dict[str, Any]:
@@ -378,3 +379,16 @@ def _name_prefix(path: str) -> str:
     readable = re.sub(r"[^a-zA-Z0-9]+", "-", path).strip("-")
     digest = hashlib.sha256(path.encode()).hexdigest()[:8]
     return f"{readable[: _LONGEST_NAME_PREFIX - len(digest) - 1]}-{digest}".lstrip("-")
+
+
+@jsii.implements(IValidation)
+class _Tags:
+    """The service's rules for tags, checked when all of them are known."""
+
+    def __init__(self, job: BatchSegmentJob, tag_manager: cdk.TagManager) -> None:
+        self._job = job
+        self._tag_manager = tag_manager
+
+    def validate(self) -> list[str]:
+        rendered = cdk.Stack.of(self._job).resolve(self._tag_manager.rendered_tags) or []
+        return validation.tags({tag["key"]: tag["value"] for tag in rendered})

@@ -13,9 +13,8 @@ import aws_cdk.aws_stepfunctions as sfn
 import aws_cdk.custom_resources as cr
 import batch_segment_handler
 import jsii
-from constructs import Construct, IValidation
+from constructs import Construct
 
-from . import validation
 from .batch_segment_storage import BucketFacts, pattern
 
 Statements = Iterator[dict[str, Any]]
@@ -120,8 +119,6 @@ class BatchSegmentProvider(Construct):
             names: The name of the job, or a pattern of its names.
             tags: The job's tags as the template will have them.
         """
-        if not self._tags:
-            self.node.add_validation(_Tags(self))
         self._tags[f"{self._arn_of_jobs}{names}"] = tags
 
     def allow_solution_version(self, *arns: str) -> None:
@@ -383,14 +380,3 @@ class _Late:
 
     def produce(self, _context: cdk.IResolveContext) -> Any:
         return _document(self._statements())
-
-
-@jsii.implements(IValidation)
-class _Tags:
-    """The service's rules for tags, checked when all of them are known."""
-
-    def __init__(self, provider: BatchSegmentProvider) -> None:
-        self._provider = provider
-
-    def validate(self) -> list[str]:
-        return [fault for tags in self._provider.tags().values() for fault in validation.tags(tags)]

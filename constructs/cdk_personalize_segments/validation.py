@@ -154,6 +154,10 @@ def tags(values: Mapping[str, str]) -> list[str]:
     if len(values) > limits.MAX_TAGS:
         faults.append(f"tags: got {len(values)}, wanted at most {limits.MAX_TAGS} on one job")
     for key, value in values.items():
+        if key.lower().startswith("aws:"):
+            faults.append(
+                f"tags: got the key {shown(key)}, wanted one that does not start with aws:, which is AWS's own"
+            )
         if not is_token(key) and not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
             faults.append(
                 f"tags: got the key {shown(key)}, wanted 1 to {limits.MAX_TAG_KEY_LENGTH} "

@@ -113,7 +113,8 @@ def _check(objects: Iterable[tuple[str, _Object]], preflight: Preflight) -> quer
     try:
         report.raise_if_faulty()
     except queries.QueryFileError as error:
-        raise JobError(str(error)) from error
+        takes = f'\n{preflight.solution_version_arn} takes queries with "{preflight.kind}"' if preflight.kind else ""
+        raise JobError(f"{error}{takes}") from error
     return report
 
 

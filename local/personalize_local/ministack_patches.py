@@ -1,13 +1,29 @@
 """Where MiniStack differs from CloudFormation in a way that matters here."""
 
 from typing import Any
+from xml.sax.saxutils import escape
 
-from ministack.services.cloudformation import custom_resource
+from ministack.services import s3
+from ministack.services.cloudformation import custom_resource, provisioners
 
 
 def apply() -> None:
     """Changes MiniStack in place; fails loudly where it is not as expected."""
     _delete_after_failed_create()
+    _tags_of_buckets()
+
+
+def _tags_of_buckets() -> None:
+    # MiniStack leaves out a bucket's tags, by which CDK's custom resource knows the buckets that it may empty.
+    # https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_s3-readme.html#bucket-deletion
+    def xml(tags: list[dict[str, str]]) -> bytes:
+        pairs = "".join(
+            f"<Tag><Key>{escape(tag['Key'])}</Key><Value>{escape(tag['Value'])}</Value></Tag>" for tag in tags
+        )
+        return f"<Tagging><TagSet>{pairs}</TagSet></Tagging>".encode()
+
+    configuration = ("Tags", xml, s3._put_bucket_tagging, s3._delete_bucket_tagging)
+    provisioners._S3_BUCKET_CONFIGURATIONS += (configuration,)
 
 
 def _delete_after_failed_create() -> None:

@@ -6,26 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import boto3
 import pytest
 from personalize_local.gateway import LocalAws, cdk_cli
 from stacks import RealStack
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def aws(local_aws: LocalAws) -> LocalAws:
-    """The local AWS, bootstrapped for the CDK."""
-    local_aws.bootstrap()
-    return local_aws
-
-
-@pytest.fixture(scope="session")
-def client(aws: LocalAws) -> Callable[[str], Any]:
-    """Makes clients of the local AWS, as the account's root."""
-    session = boto3.Session(aws_access_key_id=aws.account, aws_secret_access_key="local", region_name=aws.region)
-    return lambda service: session.client(service, endpoint_url=aws.endpoint_url)
 
 
 class Cdk:

@@ -123,14 +123,19 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
     ("changes", "sentence"),
     [
         ({"queries": None}, "pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)"),
-        ({"queries": "none.jsonl"}, "path: got 'none.jsonl', wanted a file of queries, one JSON object a line"),
+        ({"queries": "none.jsonl"}, "queries: got a path where there is no file, 'none.jsonl', wanted a file of"),
+        ({"queries": "."}, "queries: got a folder, '.', wanted a file of queries, one JSON object a line"),
+        ({"role_arn": "foo"}, "role_arn: got 'foo', wanted arn:aws:iam::<account>:role/<name>"),
+        ({"stack_name": "a_b"}, "stack_name: got 'a_b', wanted letters, digits and hyphens, first a letter"),
+        ({"tags": "a=1,a=2"}, "tags: got 'a=2', wanted key=value,key=value, each key once"),
         ({"num_results": "many"}, "num_results: got 'many', wanted a whole number"),
         ({"num_result": "10"}, "unknown context value 'num_result'; did you mean num_results?"),
         ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, wanted one of the two"),
         ({"removal_policy": "delete"}, "removal_policy: got 'delete', wanted retain or destroy"),
-        ({"tags": "a"}, "tags: got 'a', wanted key=value,key=value"),
-        ({"wait_minutes": "61"}, "wait_for_completion: got 1 hour 1 minute, wanted more than nothing"),
-        ({"output": "bucket"}, "output: got 'bucket', wanted s3://bucket/key"),
+        ({"tags": "a"}, "tags: got 'a', wanted key=value,key=value, each key once"),
+        ({"output": "s3://bucket/a"}, "output: got 'a', wanted a prefix that ends in '/'"),
+        ({"wait_minutes": "61"}, "wait_minutes: got 1 hour 1 minute, wanted more than nothing"),
+        ({"output": "bucket"}, "output: got 'bucket', wanted s3://bucket/folder/"),
     ],
 )
 def test_a_bad_value_gets_one_sentence_and_no_traceback(context, aws, tmp_path, monkeypatch, changes, sentence):

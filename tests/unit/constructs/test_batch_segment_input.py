@@ -3,6 +3,7 @@ from pathlib import Path
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import pytest
+from aws_cdk.assertions import Annotations, Match
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from support import VERSION, one
 
@@ -70,10 +71,22 @@ def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack, tmp_p
     assert str(file) in str(refused.value)
 
 
-def test_the_two_kinds_of_query_are_not_mixed(stack):
-    mixed = BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(GENRES="Comedy")])
-    with pytest.raises(ValueError, match="segment_queries, line 2"):
-        asset_of(stack, mixed)
+def test_what_may_be_refused_is_a_warning_at_synth(stack, tmp_path):
+    file = tmp_path / "queries.jsonl"
+    file.write_text('{"itemAttributes": "ITEMS.year < 1999"}\n')
+    asset_of(stack, BatchSegmentInput.from_asset(file))
+    (warning,) = [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
+    assert warning.startswith(f"{file}, line 1, column 32: '<' is not documented for segments and may be refused")
+    assert warning.endswith("[ack: cdk-personalize-segments:queries]")
+
+
+@pytest.mark.parametrize(("count", "per_file"), [(1001, 1), (500_001, None)])
+def test_more_queries_than_a_job_reads_are_refused_at_synth(stack, tmp_path, count, per_file):
+    file = tmp_path / "queries.jsonl"
+    file.write_text('{"itemId": "1"}\n' * count)
+    with pytest.raises(ValueError, match=f"^{count:,} queries are too many: a job reads 1,000 files of") as refused:
+        asset_of(stack, BatchSegmentInput.from_asset(file, queries_per_file=per_file))
+    assert "set queries_per_file if your quota is higher" in str(refused.value)
 
 
 @pytest.mark.parametrize(
@@ -82,7 +95,17 @@ def test_the_two_kinds_of_query_are_not_mixed(stack):
         (lambda: BatchSegmentInput.from_queries([]), "segment_queries: got none, wanted at least one SegmentQuery"),
         (
             lambda: BatchSegmentInput.from_asset("no/such.jsonl"),
-            "path: got 'no/such.jsonl', wanted a file of queries, one JSON object a line",
+            "path: got a path where there is no file, 'no/such.jsonl', wanted a file of queries, "
+            "one JSON object a line",
+        ),
+        (
+            lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(G="Comedy")]),
+            "segment_queries[1]: got a query with itemAttributes, wanted itemId as before: a job takes one kind "
+            "of query",
+        ),
+        (
+            lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1")], queries_per_file=0),
+            "queries_per_file: got 0, wanted a whole number from 1 to 50,000,000",
         ),
         (lambda: SegmentQuery.items_like(""), "item_id: got '', wanted a string that is not empty"),
         (lambda: SegmentQuery.items_like(105), "item_id: got 105, wanted a string that is not empty"),

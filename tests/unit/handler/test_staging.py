@@ -126,6 +126,7 @@ def test_a_fault_names_the_line_and_nothing_is_written(stage, s3, bucket):
         stage(lines(776) + b'{"itemID": "777"}\n' + lines(1))
     assert str(refused.value) == (
         "1 fault in the queries:\n  job_input, line 777, column 2: unknown key 'itemID': write \"itemId\""
+        '\narn takes queries with "itemId"'
     )
     assert objects(s3, bucket, "queries/") == {}
 
@@ -170,7 +171,7 @@ def test_a_fault_in_s3_has_the_words_that_it_has_at_synth(put, bucket):
         check(f"s3://{bucket}/in/")
     assert str(refused.value) == (
         f"1 fault in the queries:\n  s3://{bucket}/in/a.jsonl, line 777, column 2: unknown key 'itemID': "
-        'write "itemId"'
+        'write "itemId"\narn takes queries with "itemId"'
     )
 
 

@@ -1,0 +1,239 @@
+"""Stacks whose permissions are looked at, and every path that a permission of theirs is there for."""
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_s3 as s3
+import pytest
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from personalize_local.gateway import LocalAws
+from stacks import RealStack
+
+RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
+#: What a path gives back if nothing went wrong.
+WORKS = ""
+
+
+def given_in_the_app(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
+    """Queries in the app, tags, and a filter with a placeholder."""
+
+    def build(stack: cdk.Stack) -> BatchSegmentJob:
+        query = SegmentQuery.items_like("1").with_filter_values(COUNTRY=["Japan"])
+        return BatchSegmentJob(
+            stack,
+            "Job",
+            job_input=BatchSegmentInput.from_queries([query]),
+            solution_version_arn=seed(aws, "ITEM_AFFINITY_VERSION"),
+            filter_arn=seed(aws, "FILTER_WITH_PLACEHOLDER"),
+            tags={"team": "films"},
+        )
+
+    return build
+
+
+def in_s3_already(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
+    """Queries in a bucket of the stack, checked there; the latest version of a solution; a deployment that waits."""
+
+    def build(stack: cdk.Stack) -> BatchSegmentJob:
+        return BatchSegmentJob(
+            stack,
+            "Job",
+            job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Queries"), "in/"),
+            solution_arn=seed(aws, "ITEM_AFFINITY_SOLUTION"),
+            wait_for_completion=cdk.Duration.minutes(30),
+        )
+
+    return build
+
+
+def with_a_key_and_strict_conditions(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
+    """Buckets with a key, and every condition that can be had."""
+
+    def build(stack: cdk.Stack) -> BatchSegmentJob:
+        return BatchSegmentJob(
+            stack,
+            "Job",
+            job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]),
+            solution_version_arn=seed(aws, "ITEM_AFFINITY_VERSION"),
+            storage=BatchSegmentStorage(stack, "Storage", encryption_key=kms.Key(stack, "Key"), strict_conditions=True),
+        )
+
+    return build
+
+
+EXAMPLES = (given_in_the_app, in_s3_already, with_a_key_and_strict_conditions)
+
+
+def seed(aws: LocalAws, name: str) -> str:
+    """The ARN of something that the local Personalize has."""
+    return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
+
+
+class Example:
+    """A stack as deployed, and its job's events sent again."""
+
+    def __init__(self, aws: LocalAws, client: Callable[[str], Any], example: Any) -> None:
+        """Deploys the stack by CloudFormation, as its users do; the job runs once."""
+        self.aws = aws
+        self.stack = RealStack(aws, client, "Policy-" + example.__name__.replace("_", "-"))
+        self._lambda, self._logs, self._iam = client("lambda"), client("logs"), client("iam")
+        self._runs = itertools.count()
+        self.template = self.stack.template(example(aws))
+        for name in self.named("AWS::Lambda::Function"):
+            # The less time there is, the sooner the handler gives up: what is taken away does not come by itself.
+            self.template["Resources"][name]["Properties"]["Timeout"] = 25
+        without_job = json.loads(json.dumps(self.template))
+        for name in self.named(RESOURCE_TYPE):
+            del without_job["Resources"][name]
+        # Two deployments, since queries that are in S3 already have to be there before the job.
+        assert self.stack.deploy_template(without_job).status == "CREATE_COMPLETE"
+        self.physical_ids = self._physical_ids(client)
+        for name in self.named("AWS::S3::Bucket"):
+            if name.startswith("Queries"):
+                client("s3").put_object(Bucket=self.physical_ids[name], Key="in/a.jsonl", Body=b'{"itemId": "1"}\n')
+        with _recorded() as events:
+            done = self.stack.deploy_template(self.template)
+        assert done.status == "UPDATE_COMPLETE", done.said
+        self.physical_ids = self._physical_ids(client)
+        (self._event,) = events
+        #: The ARN of the job that the deployment made.
+        self.job = self.physical_ids[self._event["LogicalResourceId"]]
+        #: The job's properties as the handler got them.
+        self.properties: dict[str, Any] = self._event["ResourceProperties"]
+
+    def _physical_ids(self, client: Callable[[str], Any]) -> dict[str, str]:
+        found = client("cloudformation").list_stack_resources(StackName=self.stack.name)["StackResourceSummaries"]
+        return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
+
+    def named(self, of_type: str) -> list[str]:
+        """The logical ids of a type's resources."""
+        return [name for name, one in self.template["Resources"].items() if one["Type"] == of_type]
+
+    # -- paths
+
+    @property
+    def paths(self) -> list[Callable[[], str]]:
+        """Every path there is a permission for. Each says what went wrong, or that nothing did."""
+        waits = [self.is_looked_at] if self._function("IsComplete") else []
+        return [self.a_new_job, *waits, self.other_tags, self.a_recipe_nobody_knows, self.a_rollback, self.framework]
+
+    def a_new_job(self) -> str:
+        """The handler starts a job, and the service runs it."""
+        return self._handled("Create", self._properties())
+
+    def is_looked_at(self) -> str:
+        """The function that looks at jobs looks at one that is complete."""
+        event = {"PhysicalResourceId": self.job, "Deadline": int(time.time()) + 1000}
+        answer, error = self._invoke("IsComplete", "Create", self._properties(), **event)
+        return error or (WORKS if answer["Data"]["QueryErrors"] == "none" else f"{answer}, {self._said()}")
+
+    def other_tags(self) -> str:
+        """An update that starts nothing takes the tags off that the template had before."""
+        old = {**self.properties, "Tags": [{"key": "old", "value": "1"}]}
+        event = {"PhysicalResourceId": self.job, "OldResourceProperties": old}
+        return self._invoke("Handler", "Update", self.properties, **event)[1]
+
+    def a_recipe_nobody_knows(self) -> str:
+        """The handler asks of what type a recipe is, and refuses it."""
+        version = seed(self.aws, "USER_PERSONALIZATION_VERSION")
+        role = {"RoleName": self.physical_ids[self._named_like("HandlerRole")], "PolicyName": "OfTheTest"}
+        statement = {"Effect": "Allow", "Action": "personalize:DescribeSolutionVersion", "Resource": version}
+        self._iam.put_role_policy(**role, PolicyDocument=json.dumps({"Statement": [statement]}))
+        error = self._handled("Create", self._properties(SolutionVersionArn=version))
+        self._iam.delete_role_policy(**role)
+        return WORKS if "of type USER_PERSONALIZATION, wanted" in error else error
+
+    def a_rollback(self) -> str:
+        """An update that fails succeeds all the same if the stack is being rolled back."""
+        from ministack.services import cloudformation
+
+        event = {"PhysicalResourceId": self.job, "OldResourceProperties": self._properties()}
+        self._be_in_the_account()
+        stack = cloudformation._stacks[self.stack.name]
+        stack["StackStatus"] = "UPDATE_ROLLBACK_IN_PROGRESS"
+        try:
+            error = self._handled("Update", self._properties(NumResults="0"), **event)
+            return f"{error}\n{self._said()}" if error else WORKS
+        finally:
+            stack["StackStatus"] = "UPDATE_COMPLETE"
+
+    def framework(self) -> str:
+        """CloudFormation calls CDK's framework, which calls the handler and, where jobs are waited for, waits."""
+        from ministack.services.cloudformation import custom_resource
+
+        self._be_in_the_account()
+        name, stack_id = self._event["LogicalResourceId"], self._event["StackId"]
+        try:
+            custom_resource.invoke_custom_resource(
+                "Create", name, self._properties(), self.stack.name, stack_id, RESOURCE_TYPE
+            )
+        except RuntimeError as error:
+            return str(error)
+        return WORKS
+
+    # -- what they are made of
+
+    def _be_in_the_account(self) -> None:
+        """What MiniStack does for a request, before its own functions are called without one."""
+        from ministack.core import responses
+
+        responses.set_request_account_id(self.aws.account)
+        responses.set_request_region(self.aws.region)
+
+    def _properties(self, **changed: str) -> dict[str, Any]:
+        return {**self.properties, "Trigger": str(next(self._runs)), **changed}
+
+    def _handled(self, request_type: str, properties: dict[str, Any], **event: Any) -> str:
+        answer, error = self._invoke("Handler", request_type, properties, **event)
+        if error:
+            return error
+        job = self.aws.personalize.jobs.get(answer["PhysicalResourceId"])
+        while job is not None and job.in_flight:
+            time.sleep(0.005)
+        return WORKS if job is None else job.failure_reason or WORKS
+
+    def _invoke(self, function: str, request_type: str, properties: dict[str, Any], **more: Any) -> tuple[Any, str]:
+        event = {**self._event, "RequestType": request_type, "ResourceProperties": properties, **more}
+        self._called = int(time.time() * 1000)
+        name = self._function(function)
+        assert name is not None
+        done = self._lambda.invoke(FunctionName=self.physical_ids[name], Payload=json.dumps(event))
+        answer = json.load(done["Payload"])
+        return (None, answer["errorMessage"]) if "FunctionError" in done else (answer, WORKS)
+
+    def _said(self) -> str:
+        group = self.physical_ids[self._named_like("Logs")]
+        events = self._logs.filter_log_events(logGroupName=group, startTime=self._called)["events"]
+        return "\n".join(event["message"] for event in events)
+
+    def _function(self, part: str) -> str | None:
+        return next((name for name in self.named("AWS::Lambda::Function") if f"Provider{part}" in name), None)
+
+    def _named_like(self, part: str) -> str:
+        (found,) = [name for name in self.template["Resources"] if f"Provider{part}" in name]
+        return found
+
+
+@contextlib.contextmanager
+def _recorded() -> Iterator[list[dict[str, Any]]]:
+    """What CloudFormation sends to a custom resource meanwhile, without where to answer."""
+    from ministack.services.cloudformation import custom_resource
+
+    events: list[dict[str, Any]] = []
+    invoke = custom_resource.invoke_custom_resource
+
+    def record(kind: str, logical_id: str, props: Any, name: str, stack_id: str, of_type: str, **more: Any) -> Any:
+        if of_type == RESOURCE_TYPE:
+            props = custom_resource._normalise_resource_properties(props)
+            events.append({"StackId": stack_id, "LogicalResourceId": logical_id, "ResourceProperties": props})
+        return invoke(kind, logical_id, props, name, stack_id, of_type, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(custom_resource, "invoke_custom_resource", record)
+        yield events

@@ -1,0 +1,207 @@
+"""Least privilege from the one side: what can be taken away without a loss should not have been given.
+
+Each action that a policy of a deployed stack allows is taken out, and each resource where there are several, each
+principal gives way to another, and each condition becomes one that is not met: one at a time, in the deployed policy.
+Then the stack's paths are tried until one fails for want of just that. What to take away is read from the synthesised
+template, so that a statement that is added tomorrow is tried tomorrow.
+`test_everything_else_is_refused` is the other side.
+"""
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+from policy.examples import EXAMPLES, WORKS, Example
+from stacks import RealStack
+from support import readable
+
+Statement = dict[str, Any]
+
+#: What no path on the local AWS can show the need for, "<logical id> <what is taken away>", and why.
+UNPROVEN_HERE = {
+    "*Role* logs:CreateLogStream": "MiniStack writes the logs of functions itself",
+    "*Role* logs:PutLogEvents": "MiniStack writes the logs of functions itself",
+    "*Role* lambda:GetFunction": "the framework asks it of a function that sleeps, and then again for five minutes",
+    "*waiterstatemachineRole* lambda:InvokeFunction": "MiniStack runs state machines without their role; it is CDK's",
+    "PersonalizeBatchSegmentProvider*Role* sts:AssumeRole": "MiniStack runs functions whatever their role trusts",
+    "PersonalizeBatchSegmentProvider*Role* for *.amazonaws.com": "MiniStack runs functions whatever their role trusts",
+    "*waiterstatemachineRole* on *": "MiniStack runs state machines without their role; it is CDK's",
+    "*HandlerPolicy* on arn:aws:personalize:*:solution/*": "CreateBatchSegmentJob is of the job by AWS's reference, "
+    "and of the solution too by AWS's own solution: whichever is right works",
+    "* kms:*": "MiniStack's S3 uses keys without asking their policies",
+    "Key* for *": "MiniStack's S3 uses keys without asking their policies",
+}
+# What a failure has to name; else the name of the action.
+_NAMED_AS = {"sts:AssumeRole": "cannot be assumed: fix its trust policy"}
+_NOBODY = {"Service": "nobody.amazonaws.com", "AWS": "arn:aws:iam::000000000000:root"}
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Something that a statement of a policy no longer says."""
+
+    logical_id: str
+    policy: str
+    statement: int
+    kind: str
+    what: str
+    actions: list[str]
+    change: Callable[[Statement], None]
+
+    def __str__(self) -> str:
+        return f"{self.logical_id} {self.what}"
+
+    @property
+    def is_unproven_here(self) -> bool:
+        return any(fnmatchcase(str(self), pattern) for pattern in UNPROVEN_HERE)
+
+    def explains(self, failure: str) -> bool:
+        return any(_NAMED_AS.get(action, action.partition(":")[2]) in failure for action in self.actions)
+
+
+def losses(template: dict[str, Any]) -> Iterator[Loss]:
+    """Everything that can be taken away from a template's policies."""
+    for logical_id, policy, document in policies(template):
+        for number, statement in enumerate(document["Statement"]):
+            if statement["Effect"] == "Allow":
+                for kind, what, actions, change in changes(statement):
+                    yield Loss(logical_id, policy, number, kind, what, actions, change)
+
+
+def policies(template: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """The policies in a template: whose, which of them, what it says."""
+    for logical_id, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::IAM::Role":
+                yield logical_id, "trust", properties["AssumeRolePolicyDocument"]
+                for inline in properties.get("Policies", []):
+                    yield logical_id, inline["PolicyName"], inline["PolicyDocument"]
+            case "AWS::IAM::Policy":
+                yield logical_id, properties["PolicyName"], properties["PolicyDocument"]
+            case "AWS::S3::BucketPolicy":
+                yield logical_id, "bucket", properties["PolicyDocument"]
+            case "AWS::KMS::Key":
+                yield logical_id, "key", properties["KeyPolicy"]
+
+
+def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callable[[Statement], None]]]:
+    """What can be taken away from a statement."""
+    actions = as_list(statement["Action"])
+    for action in actions:
+
+        def without_action(changed: Statement, action: str = action) -> None:
+            # An action that nobody needs a permission for, lest a statement is left without any.
+            changed["Action"] = [one for one in actions if one != action] or ["sts:GetCallerIdentity"]
+
+        yield "actions", action, [action], without_action
+    resources = as_list(statement.get("Resource", []))
+    for number, resource in enumerate(resources if len(resources) > 1 else []):
+
+        def without_resource(changed: Statement, number: int = number) -> None:
+            del changed["Resource"][number]
+
+        yield "resources", f"on {readable(resource)}", actions, without_resource
+    for kind, names in statement.get("Principal", {}).items():
+        for number, name in enumerate(as_list(names)):
+
+            def without_principal(changed: Statement, kind: str = kind, number: int = number) -> None:
+                changed["Principal"][kind] = as_list(changed["Principal"][kind])
+                changed["Principal"][kind][number] = _NOBODY[kind]
+
+            yield "principals", f"for {name if isinstance(name, str) else kind}", actions, without_principal
+    for operator, keys in statement.get("Condition", {}).items():
+        for key in keys:
+
+            def not_met(changed: Statement, operator: str = operator, key: str = key) -> None:
+                changed["Condition"][operator][key] = "nothing"
+
+            yield "conditions", f"if {key}", actions, not_met
+
+
+def as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+class Deployed:
+    """The policies of a stack as they are in force."""
+
+    def __init__(self, example: Example, client: Callable[[str], Any]) -> None:
+        self._example = example
+        self._iam, self._s3 = client("iam"), client("s3")
+
+    def failure_without(self, loss: Loss) -> str:
+        """What the first path that fails says while something is lost; `WORKS` if none does."""
+        before = self._get(loss)
+        after = copy.deepcopy(before)
+        loss.change(after["Statement"][loss.statement])
+        assert after != before
+        self._put(loss, after)
+        try:
+            return next((failure for path in self._example.paths if (failure := path()) != WORKS), WORKS)
+        finally:
+            self._put(loss, before)
+
+    def _owner(self, loss: Loss) -> str:
+        properties = self._example.template["Resources"][loss.logical_id]["Properties"]
+        owner = properties.get("Bucket") or properties.get("Roles", [{"Ref": loss.logical_id}])[0]
+        return self._example.physical_ids[owner["Ref"]]
+
+    def _get(self, loss: Loss) -> dict[str, Any]:
+        owner = self._owner(loss)
+        match loss.policy:
+            case "trust":
+                return self._iam.get_role(RoleName=owner)["Role"]["AssumeRolePolicyDocument"]
+            case "bucket":
+                return json.loads(self._s3.get_bucket_policy(Bucket=owner)["Policy"])
+            case _:
+                return self._iam.get_role_policy(RoleName=owner, PolicyName=loss.policy)["PolicyDocument"]
+
+    def _put(self, loss: Loss, document: dict[str, Any]) -> None:
+        owner, text = self._owner(loss), json.dumps(document)
+        match loss.policy:
+            case "trust":
+                self._iam.update_assume_role_policy(RoleName=owner, PolicyDocument=text)
+            case "bucket":
+                self._s3.put_bucket_policy(Bucket=owner, Policy=text)
+            case _:
+                self._iam.put_role_policy(RoleName=owner, PolicyName=loss.policy, PolicyDocument=text)
+
+
+@pytest.mark.parametrize("kind", ["actions", "resources", "principals", "conditions"])
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
+def test_what_is_taken_away_is_missed(deployed, client, record_property, example, kind):
+    stack = deployed(example)
+    assert fails(stack) == []
+    in_force = Deployed(stack, client)
+    all_losses = [loss for loss in losses(stack.template) if loss.kind == kind]
+    to_try = [loss for loss in all_losses if not loss.is_unproven_here]
+    not_missed, otherwise = [], []
+    for loss in to_try:
+        failure = in_force.failure_without(loss)
+        if failure == WORKS:
+            not_missed.append(str(loss))
+        elif not loss.explains(failure):
+            otherwise.append(f"{loss}: {failure}")
+    record_property(f"{kind} taken away", len(to_try))
+    record_property("missed", len(to_try) - len(not_missed))
+    record_property("unproven", len(all_losses) - len(to_try))
+    assert not_missed == [], "given, and needed by no path"
+    assert otherwise == [], "the failure does not name what is missing"
+    # Everything is as it was.
+    assert fails(stack) == []
+
+
+def fails(stack: Example) -> list[str]:
+    """The paths that fail."""
+    return [f"{path.__name__}: {failure}" for path in stack.paths if (failure := path()) != WORKS]
+
+
+def test_what_is_not_proven_here_is_still_given(aws, client):
+    templates = [RealStack(aws, client, "Policy").template(example(aws)) for example in EXAMPLES]
+    given = [str(loss) for template in templates for loss in losses(template)]
+    assert [pattern for pattern in UNPROVEN_HERE if not any(fnmatchcase(one, pattern) for one in given)] == []

@@ -91,6 +91,11 @@ class RealStack:
         (physical_id,) = [one["PhysicalResourceId"] for one in found if logical_id_contains in one["LogicalResourceId"]]
         return str(physical_id)
 
+    def resources_of(self, type: str) -> list[str]:
+        """The physical ids of all resources of a type."""
+        found = self._cloudformation.list_stack_resources(StackName=self.name)["StackResourceSummaries"]
+        return [one["PhysicalResourceId"] for one in found if one["ResourceType"] == type]
+
     @property
     def jobs(self) -> list[str]:
         """The ARNs of the stack's jobs, in the order in which they were created."""

@@ -156,6 +156,7 @@ class BatchSegmentInput:
         bucket: s3.IBucket,
         key_or_prefix: str,
         *,
+        single_object: bool = False,
         validate_input: bool = True,
         queries_per_file: int | None = None,
     ) -> "BatchSegmentInput":
@@ -168,6 +169,8 @@ class BatchSegmentInput:
             bucket: The bucket.
             key_or_prefix: The key of one object, for example ``queries/today.jsonl``, or a prefix that ends in "/",
                 for example ``queries/today/``: then every object under it is input.
+            single_object: Says that a key without a dot in its last part, for example ``unload/part-00000``, is one
+                object and no folder whose "/" was forgotten.
             validate_input: Whether the handler reads the objects and checks them before the job is created. False
                 takes the permission to read them away from it; the service finds faults then, line by line in the
                 output.
@@ -178,8 +181,11 @@ class BatchSegmentInput:
             ValueError: It looks like a folder and does not end in "/", or `queries_per_file` is not a positive whole
                 number.
         """
-        if not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]:
-            validation.prefix("key_or_prefix", key_or_prefix)
+        looks_like_folder = not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]
+        if looks_like_folder and not single_object:
+            validation.prefix(
+                "key_or_prefix", key_or_prefix, hint="; if it is the key of one object, pass single_object=True"
+            )
         validation.s3_key("key_or_prefix", key_or_prefix)
         return cls(ExistingInput(bucket, key_or_prefix, validate_input, queries_per_file), queries_per_file)
 

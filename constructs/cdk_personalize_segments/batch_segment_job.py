@@ -1,8 +1,6 @@
 """The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
 
 import functools
-import hashlib
-import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +10,7 @@ import aws_cdk.aws_events as events
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 import jsii
-from batch_segment_handler import limits, log
+from batch_segment_handler import log
 from constructs import Construct, IValidation
 
 from . import validation
@@ -21,8 +19,6 @@ from .batch_segment_storage import BatchSegmentStorage
 from .provider import LONGEST_WAIT, BatchSegmentProvider
 
 RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
-# A derived name is "<prefix>-<12 hex>", and "-<attempt>" of up to three characters after failed ones.
-_LONGEST_NAME_PREFIX = limits.MAX_JOB_NAME_LENGTH - len("-0123456789ab") - len("-99")
 
 
 @jsii.implements(cdk.ITaggableV2)
@@ -100,34 +96,36 @@ class BatchSegmentJob(Construct):
                     f"trigger: got {validation.shown(trigger)} with job_name {validation.shown(job_name)}, wanted one "
                     "of the two: names are never freed, so a new job under the same name cannot be had"
                 )
-        if output_prefix is not None:
-            validation.prefix("output_prefix", output_prefix)
         if wait_for_completion is not None:
             self._check_wait(wait_for_completion)
 
         existing = job_input.existing
+        if existing is not None and storage is not None:
+            self._check_stacks(existing, storage)
         #: The buckets and the service role.
         self.storage = storage or BatchSegmentStorage(
             self, "Storage", input_bucket=None if existing is None else existing.bucket
         )
         properties: dict[str, Any] = self._input_properties(job_input, provider)
 
+        if output_prefix is not None:
+            self.storage.check_output_prefix(output_prefix)
         output_prefix = output_prefix or self.storage.output_prefix
         output = self.storage.facts(self.storage.output_bucket)
         self.storage.allow_writing(output_prefix)
         self._check_locations(existing, output_prefix)
 
         if job_name is None:
-            name_prefix = _name_prefix(f"{provider.path_of(scope)}/{id}")
+            name_prefix = provider.name_prefix(scope, id)
             names = f"{name_prefix}-*"
             properties["JobNamePrefix"] = name_prefix
         else:
+            provider.allow_job(job_name)
             names = job_name
             properties["JobName"] = job_name
         #: Where segments go in the output bucket, as a pattern of the folders that the job's names give.
         self._output_folders = f"{output_prefix}{names}/"
         self._existing_input = existing
-        provider.allow_job(names)
         if solution_version_arn is not None:
             provider.allow_solution_version(solution_version_arn)
             properties["SolutionVersionArn"] = solution_version_arn
@@ -153,11 +151,14 @@ class BatchSegmentJob(Construct):
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
             provider.allow_reading_output(output, self._output_folders)
 
+        waits = wait_for_completion is not None
         self._resource = cdk.CustomResource(
             self,
-            "Resource",
+            # CloudFormation changes no service token: a job that is waited for is another resource, which adopts the
+            # job that is there. https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
+            "WaitingResource" if waits else "Resource",
             resource_type=RESOURCE_TYPE,
-            service_token=provider.service_token(waits=wait_for_completion is not None),
+            service_token=provider.service_token(waits=waits),
             properties=properties,
         )
         self._resource.node.add_dependency(*self.storage.policies)
@@ -364,6 +365,17 @@ class BatchSegmentJob(Construct):
             location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
         self.storage.check_apart(bucket, location, prop, output_prefix, "output_prefix")
 
+    def _check_stacks(self, existing: ExistingInput, storage: BatchSegmentStorage) -> None:
+        # The role of the storage would need the bucket, and the job in the bucket's stack the role.
+        if not isinstance(existing.bucket, s3.Bucket):
+            return
+        mine, of_storage = cdk.Stack.of(self), cdk.Stack.of(storage)
+        if existing.bucket.stack is mine and of_storage is not mine:
+            raise ValueError(
+                f"job_input: got a bucket of the stack {mine.node.path} with a storage of {of_storage.node.path}; "
+                "wanted both in one stack, or the bucket in the storage's: each stack would need the other first"
+            )
+
     @staticmethod
     def _check_wait(wait: cdk.Duration) -> None:
         if not 0 < wait.to_seconds() <= LONGEST_WAIT.to_seconds():
@@ -371,14 +383,6 @@ class BatchSegmentJob(Construct):
                 f"wait_for_completion: got {wait.to_human_string()}, wanted more than nothing and at most "
                 f"{LONGEST_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
             )
-
-
-def _name_prefix(path: str) -> str:
-    # What `cdk.Names.unique_resource_name` would make of the path, without a call to another process for each job:
-    # the path in what characters the service allows, and a hash of it, so that no prefix is the beginning of another's.
-    readable = re.sub(r"[^a-zA-Z0-9]+", "-", path).strip("-")
-    digest = hashlib.sha256(path.encode()).hexdigest()[:8]
-    return f"{readable[: _LONGEST_NAME_PREFIX - len(digest) - 1]}-{digest}".lstrip("-")
 
 
 @jsii.implements(IValidation)
@@ -391,4 +395,4 @@ class _Tags:
 
     def validate(self) -> list[str]:
         rendered = cdk.Stack.of(self._job).resolve(self._tag_manager.rendered_tags) or []
-        return validation.tags({tag["key"]: tag["value"] for tag in rendered})
+        return validation.tags([(tag["key"], tag["value"]) for tag in rendered])

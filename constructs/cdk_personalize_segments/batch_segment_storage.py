@@ -1,7 +1,7 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,8 +9,9 @@ import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
+import jsii
 from batch_segment_handler import limits
-from constructs import Construct, IDependable
+from constructs import Construct, IConstruct, IDependable, IValidation
 
 from . import validation
 
@@ -18,9 +19,8 @@ _SERVICE = "personalize.amazonaws.com"
 #: https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-access.html
 _KEY_ACTIONS_OF_ROLE = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"]
 _KEY_ACTIONS_OF_SERVICE = [*_KEY_ACTIONS_OF_ROLE, "kms:CreateGrant"]
-# What the handler puts between the prefix and the end of an input path: "<job name>/<12 hex of the content>/".
-_LONGEST_STAGED_FOLDER = limits.MAX_JOB_NAME_LENGTH + len("/") + 12 + len("/")
-_LONGEST_BUCKET_NAME = 63
+# What the handler puts behind the job's folder of an input path: "<12 hex of the content>-<queries per file>/".
+_LONGEST_SPLIT = 12 + len(f"-{limits.MAX_RECORDS}/")
 
 
 @dataclass(frozen=True)
@@ -103,8 +103,6 @@ class BatchSegmentStorage(Construct):
                 f"auto_delete_objects: got True with removal_policy {removal_policy.name}, wanted RemovalPolicy.DESTROY"
             )
         validation.prefix("input_prefix", input_prefix)
-        validation.prefix("output_prefix", output_prefix)
-        self._check_staged_path(input_bucket, input_prefix)
         if encryption_key is not None:
             validation.key("encryption_key", encryption_key)
         #: The folder of the input bucket that staged queries are written to.
@@ -136,13 +134,28 @@ class BatchSegmentStorage(Construct):
         self.role = role or self._new_role()
         #: The ARN of that role.
         self.role_arn = self.role.role_arn
+        self._check_role_account()
         self._service = iam.ServicePrincipal(_SERVICE)
         self._facts: dict[s3.IBucket, BucketFacts] = {}
         self._grants: dict[tuple[s3.IBucket, str], _Grant] = {}
         # By whose policies they are; None where a policy is not ours to change. What is true of an owner's first
         # statement is true of all of them.
         self._policies: dict[object, IDependable | None] = {}
+        # What has to be added by hand, by the warning's id and what it is to be added to.
+        self._theirs: dict[tuple[str, str], list[iam.PolicyStatement]] = {}
         self.check_apart(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
+        input_name = self.facts(self.input_bucket).name
+        validation.folder_of_jobs("input_prefix", input_name, input_prefix, more=_LONGEST_SPLIT)
+        self.check_output_prefix(output_prefix)
+
+    def check_output_prefix(self, prefix: str) -> None:
+        """Checks a folder in the output bucket that segments go to.
+
+        Raises:
+            ValueError: It is none, or too long for the service.
+        """
+        validation.prefix("output_prefix", prefix)
+        validation.folder_of_jobs("output_prefix", self.facts(self.output_bucket).name, prefix)
 
     def allow_reading(self, bucket: s3.IBucket, key_or_prefix: str) -> None:
         """Lets Personalize read the input at a key or under a prefix.
@@ -166,7 +179,9 @@ class BatchSegmentStorage(Construct):
         if bucket not in self._facts:
             key = bucket.encryption_key or self._encryption_key
             # What is only imported may be of any account, whatever CDK takes for its own.
-            is_ours = isinstance(bucket, s3.Bucket) and bucket.env.account == self._account
+            place = bucket.env
+            validation.region("bucket", place.region, self._stack.region)
+            is_ours = isinstance(bucket, s3.Bucket) and place.account == self._account
             self._facts[bucket] = BucketFacts(
                 bucket.bucket_name,
                 bucket.bucket_arn,
@@ -230,6 +245,7 @@ class BatchSegmentStorage(Construct):
             cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
                 event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
             )
+            cdk.Aspects.of(bucket).add(_KeepsEvents(bucket))
         else:
             bucket.enable_event_bridge_notification()
 
@@ -284,14 +300,16 @@ class BatchSegmentStorage(Construct):
         if bucket not in self._policies:
             self._policies[bucket] = result.policy_dependable if result.statement_added else None
         if self._policies[bucket] is None:
-            self._warn("bucketPolicy", f"the policy of the bucket {self.facts(bucket).name}", grant.of_bucket)
+            self._not_ours("bucketPolicy", f"the policy of the bucket {self.facts(bucket).name}", grant.of_bucket)
 
     def _add_to_role(self, statement: iam.PolicyStatement) -> None:
         result = self.role.add_to_principal_policy(statement)
         if self.role not in self._policies:
-            self._policies[self.role] = result.policy_dependable if result.statement_added else None
+            # An imported role that must not be changed says that it was; one that was has a policy below it.
+            was_added = isinstance(self.role, iam.Role) or self.role.node.try_find_child("Policy") is not None
+            self._policies[self.role] = result.policy_dependable if was_added else None
         if self._policies[self.role] is None:
-            self._warn("rolePolicy", f"the policy of the role {self.role_arn}", statement)
+            self._not_ours("rolePolicy", f"the policy of the role {self.role_arn}", statement)
 
     def _allow_key(self, facts: BucketFacts) -> None:
         key = facts.key
@@ -299,22 +317,39 @@ class BatchSegmentStorage(Construct):
             return
         validation.key("encryption_key", key)
         self._add_to_role(iam.PolicyStatement(actions=_KEY_ACTIONS_OF_ROLE, resources=[facts.key_arn]))
+        is_near = cdk.Stack.of(key) is cdk.Stack.of(self.role)
+        # A key of another stack cannot name a role of this one, which names the key. Its account lets the role's own
+        # policy decide: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
+        role = iam.ArnPrincipal(self.role_arn) if is_near else iam.AccountPrincipal(self._account)
         statement = iam.PolicyStatement(
-            principals=[self._service, iam.ArnPrincipal(self.role_arn)],
-            actions=_KEY_ACTIONS_OF_SERVICE,
-            resources=["*"],
+            principals=[self._service, role], actions=_KEY_ACTIONS_OF_SERVICE, resources=["*"]
         )
         # A key's policy is part of the key.
         self._policies[key] = key if key.add_to_resource_policy(statement).statement_added else None
         if self._policies[key] is None:
-            self._warn("keyPolicy", f"the policy of the key {facts.key_arn}", statement)
+            self._not_ours("keyPolicy", f"the policy of the key {facts.key_arn}", statement)
 
-    def _warn(self, id: str, what: str, statement: iam.PolicyStatement) -> None:
-        statement_json = json.dumps(cdk.Stack.of(self).resolve(statement.to_statement_json()))
-        cdk.Annotations.of(self).add_warning_v2(
-            f"cdk-personalize-segments:{id}",
-            f"{what} is not ours to change; Personalize needs this statement in it: {statement_json}",
-        )
+    def _not_ours(self, id: str, what: str, *statements: iam.PolicyStatement) -> None:
+        if not self._theirs:
+            self.node.add_validation(_Theirs(self._warn))
+        self._theirs.setdefault((id, what), []).extend(statements)
+
+    def _warn(self) -> None:
+        stack = cdk.Stack.of(self)
+        for (id, what), statements in self._theirs.items():
+            listed = json.dumps(stack.resolve([statement.to_statement_json() for statement in statements]))
+            cdk.Annotations.of(self).add_warning_v2(
+                f"cdk-personalize-segments:{id}",
+                f"{what} is not ours to change; Personalize needs these statements in it: {listed}",
+            )
+
+    def _check_role_account(self) -> None:
+        account = self.role_arn.split(":")[4] if not validation.is_token(self.role_arn) else ""
+        if account and not validation.is_token(self._account) and account != self._account:
+            raise ValueError(
+                f"role: got {validation.shown(self.role_arn)}, wanted a role of the stack's account {self._account}: "
+                "Personalize assumes no role of another"
+            )
 
     def _new_bucket(self, id: str, removal_policy: cdk.RemovalPolicy) -> s3.Bucket:
         key = self._encryption_key
@@ -344,16 +379,30 @@ class BatchSegmentStorage(Construct):
             assumed_by=iam.ServicePrincipal(_SERVICE, conditions=self._source),
         )
 
-    @staticmethod
-    def _check_staged_path(bucket: s3.IBucket | None, prefix: str) -> None:
-        name = None if bucket is None else bucket.bucket_name
-        length_of_name = _LONGEST_BUCKET_NAME if name is None or validation.is_token(name) else len(name)
-        longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - length_of_name - _LONGEST_STAGED_FOLDER
-        if not validation.is_token(prefix) and len(prefix) > longest:
-            raise ValueError(
-                f"input_prefix: got {len(prefix)} characters, wanted at most {longest}: "
-                f"the path of a job's input may have {limits.MAX_S3_PATH_LENGTH}"
-            )
+
+@jsii.implements(IValidation)
+class _Theirs:
+    """Warns of policies that are not ours to change when all statements are known."""
+
+    def __init__(self, warn: Callable[[], None]) -> None:
+        self._warn = warn
+
+    def validate(self) -> list[str]:
+        self._warn()
+        return []
+
+
+@jsii.implements(cdk.IAspect)
+class _KeepsEvents:
+    """Keeps a bucket's events going to EventBridge when CDK's function sets its other notifications."""
+
+    def __init__(self, bucket: s3.IBucket) -> None:
+        self._bucket = bucket
+
+    def visit(self, node: IConstruct) -> None:
+        if isinstance(node, cdk.CfnResource) and node.cfn_resource_type == "Custom::S3BucketNotifications":
+            # What the function is told is rendered with the template.
+            self._bucket.enable_event_bridge_notification()
 
 
 def pattern(key_or_prefix: str) -> str:

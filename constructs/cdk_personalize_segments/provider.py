@@ -1,5 +1,8 @@
 """The custom-resource provider: one in a stack, however many jobs the stack has."""
 
+import hashlib
+import json
+import re
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -13,10 +16,17 @@ import aws_cdk.aws_stepfunctions as sfn
 import aws_cdk.custom_resources as cr
 import batch_segment_handler
 import jsii
-from constructs import Construct
+from batch_segment_handler import limits
+from constructs import Construct, IValidation
 
 from .batch_segment_storage import BucketFacts, pattern
 
+# A derived name is "<stack>-<job>-<12 hex>", and "-<attempt>" of up to three characters after failed ones.
+_LONGEST_NAME_PREFIX = limits.MAX_JOB_NAME_LENGTH - len("-0123456789ab") - len("-99")
+_LONGEST_STACK_PART = 21
+_LONGEST_JOB_PART = _LONGEST_NAME_PREFIX - _LONGEST_STACK_PART - len("-")
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies", without spaces.
+_LONGEST_POLICY = 10_240
 Statements = Iterator[dict[str, Any]]
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to another process.
@@ -51,6 +61,8 @@ class BatchSegmentProvider(Construct):
         self._stack_id = stack.stack_id
         self._path = stack.node.path
         self._arn_of_jobs = f"arn:{self._partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
+        # One pattern for all of a stack's jobs keeps the handler's policy small.
+        self._names = _shortened(self._path, _LONGEST_STACK_PART, digits=6)
         # By ARNs of jobs.
         self._tags: dict[str, cdk.IResolvable] = {}
         # Ordered sets of ARNs.
@@ -76,6 +88,7 @@ class BatchSegmentProvider(Construct):
         self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)
         policy = self._new_policy("HandlerPolicy", self._role, cdk.Lazy.uncached_any(_Late(self.handler_policy)))
         self._on_event.node.add_dependency(policy)
+        self.node.add_validation(_FitsIntoARole(self))
         self._framework_logs = self._new_log_group("FrameworkLogs")
         # By whether jobs wait.
         self._service_tokens: dict[bool, str] = {}
@@ -89,9 +102,20 @@ class BatchSegmentProvider(Construct):
             provider = _PROVIDERS[stack] = cls(stack)
         return provider
 
-    def path_of(self, scope: Construct) -> str:
-        """The path of a construct in the stack; that of the stack itself needs no question to CDK."""
-        return self._path if scope is self._stack else scope.node.path
+    def name_prefix(self, scope: Construct, id: str) -> str:
+        """The start of a derived name: the stack and the construct in what characters the service allows.
+
+        What `cdk.Names.unique_resource_name` would make of the path, without a call to another process for each job.
+        The hashes make that no stack's prefix is the beginning of another's, and no construct's either.
+
+        Args:
+            scope: The job's parent.
+            id: The job's id.
+        """
+        self._jobs[f"{self._arn_of_jobs}{self._names}-*"] = None
+        # The path of the stack itself needs no question to CDK.
+        path = id if scope is self._stack else f"{scope.node.path.removeprefix(f'{self._path}/')}/{id}"
+        return f"{self._names}-{_shortened(path, _LONGEST_JOB_PART, digits=8)}"
 
     def service_token(self, *, waits: bool) -> str:
         """The service token of a job; the framework that answers it is made with the first job that needs it.
@@ -104,13 +128,16 @@ class BatchSegmentProvider(Construct):
             self._service_tokens[waits] = provider.service_token
         return self._service_tokens[waits]
 
-    def allow_job(self, names: str) -> None:
-        """Lets the handler create and describe jobs.
+    def allow_job(self, name: str) -> None:
+        """Lets the handler create and describe a job of an explicit name.
 
-        Args:
-            names: The name of the job, or a pattern of its names.
+        Raises:
+            ValueError: Another job of the stack has that name.
         """
-        self._jobs[f"{self._arn_of_jobs}{names}"] = None
+        arn = f"{self._arn_of_jobs}{name}"
+        if arn in self._jobs:
+            raise ValueError(f"job_name: got {name!r} for a second job, wanted a name for each: it can be used once")
+        self._jobs[arn] = None
 
     def allow_tagging(self, names: str, tags: cdk.IResolvable) -> None:
         """Lets the handler tag jobs, if there are tags when the template is written.
@@ -170,14 +197,14 @@ class BatchSegmentProvider(Construct):
         """
         self._output.add(bucket, folders, f"{folders}*")
 
-    def tags(self) -> dict[str, dict[str, str]]:
-        """The tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
+    def _tag_keys(self) -> dict[str, list[Any]]:
+        """The keys of the tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
         if not self._tags:
             return {}
         by_number = {str(number): tags for number, tags in enumerate(self._tags.values())}
-        tags: dict[str, list[dict[str, str]]] = self._stack.resolve(by_number)
+        tags: dict[str, list[dict[str, Any]]] = self._stack.resolve(by_number)
         arns = list(self._tags)
-        return {arns[int(number)]: {tag["key"]: tag["value"] for tag in of_job} for number, of_job in tags.items()}
+        return {arns[int(number)]: [tag["key"] for tag in of_job] for number, of_job in tags.items()}
 
     def handler_policy(self) -> Statements:
         """What the handler may do, for the jobs that the stack has.
@@ -190,14 +217,13 @@ class BatchSegmentProvider(Construct):
         solutions = list(self._solutions)
         # A tag that leaves the template with the last of them still has to be taken off.
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
-        tags = self.tags()
-        tag_keys = {
-            "ForAllValues:StringEquals": {"aws:TagKeys": sorted({key for of_job in tags.values() for key in of_job})}
-        }
-        conditions = tag_keys if tags else {}
+        tag_keys = self._tag_keys()
+        keys: list[Any] = []
+        keys.extend(key for of_job in tag_keys.values() for key in of_job if key not in keys)
+        conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": sorted(keys, key=str)}} if keys else {}
         yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions], conditions)
-        if tags:
-            yield _allow(["personalize:TagResource"], list(tags), conditions)
+        if tag_keys:
+            yield _allow(["personalize:TagResource"], jobs, conditions)
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
         # Asked about a recipe that the handler does not know. Recipes are the service's and in no account.
         yield _allow(["personalize:DescribeRecipe"], [f"arn:{self._partition}:personalize:::recipe/*"])
@@ -217,8 +243,14 @@ class BatchSegmentProvider(Construct):
             yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
         yield from self._input.statements()
 
+    def resolved_policy(self) -> Any:
+        """The handler's policy as the template will have it."""
+        return self._stack.resolve(_document(self.handler_policy()))
+
     def is_complete_policy(self) -> Statements:
         """What the function that looks at jobs may do."""
+        # A wait that fails has to know whether it is part of a rollback.
+        yield _allow(["cloudformation:DescribeStacks"], [self._stack_id])
         yield _allow(["personalize:DescribeBatchSegmentJob"], list(self._jobs))
         yield from self._output.statements()
 
@@ -319,6 +351,12 @@ class BatchSegmentProvider(Construct):
         )
 
 
+def _shortened(path: str, longest: int, *, digits: int) -> str:
+    readable = re.sub(r"[^a-zA-Z0-9]+", "-", path).strip("-")
+    digest = hashlib.sha256(path.encode()).hexdigest()[:digits]
+    return f"{readable[: longest - digits - 1]}-{digest}".lstrip("-")
+
+
 class _ByAccount:
     """Resources of S3, by the account that they have to be of, where that is known."""
 
@@ -380,3 +418,23 @@ class _Late:
 
     def produce(self, _context: cdk.IResolveContext) -> Any:
         return _document(self._statements())
+
+
+@jsii.implements(IValidation)
+class _FitsIntoARole:
+    """The handler's policy grows with the stack's jobs, and what a role takes is limited."""
+
+    def __init__(self, provider: BatchSegmentProvider) -> None:
+        self._provider = provider
+
+    def validate(self) -> list[str]:
+        policy = self._provider.resolved_policy()
+        # An ARN that is known at deploy is no shorter than its name here.
+        length = len(json.dumps(policy, separators=(",", ":")))
+        if length <= _LONGEST_POLICY:
+            return []
+        return [
+            f"the handler's policy has about {length:,} characters with all the jobs of this stack, and a role takes "
+            f"{_LONGEST_POLICY:,}: put some of the jobs into another stack, or their queries into S3 "
+            "(BatchSegmentInput.from_bucket)"
+        ]

@@ -5,7 +5,8 @@ Every error names the property, what was got and what was wanted.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
@@ -23,10 +24,12 @@ _KIND_OF_RESOURCE = [
     (re.compile(r"solution/[^/]+/[^/]+"), "solution_version_arn"),
     (re.compile(r"filter/[^/]+"), "filter_arn"),
 ]
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_LONGEST_BUCKET_NAME = 63
 _KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/.+")
 
 
-def is_token(value: str | float) -> bool:
+def is_token(value: object) -> bool:
     """Whether the value is known only at deploy.
 
     Asking CDK is a call to another process, and values are asked about often; so texts are looked at for the marker by
@@ -34,7 +37,10 @@ def is_token(value: str | float) -> bool:
     """
     if isinstance(value, str):
         return "${Token[" in value
-    return value < 0 and cdk.Token.is_unresolved(value)
+    if isinstance(value, int | float):
+        return value < 0 and cdk.Token.is_unresolved(value)
+    # An intrinsic function, which is what a token resolves to.
+    return True
 
 
 def job_name(name: str) -> None:
@@ -109,7 +115,7 @@ def key(prop: str, value: kms.IKey) -> None:
         )
 
 
-def prefix(prop: str, value: str) -> None:
+def prefix(prop: str, value: str, hint: str = "") -> None:
     """Checks a key prefix that stands for a folder.
 
     https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html: S3 is prefix based, so that
@@ -120,9 +126,36 @@ def prefix(prop: str, value: str) -> None:
     if not value.endswith("/"):
         raise ValueError(
             f"{prop}: got {shown(value)}, wanted a prefix that ends in '/': "
-            f"without it, {shown(value + '_test/')} would match as well"
+            f"without it, {shown(value + '_test/')} would match as well{hint}"
         )
     s3_key(prop, value)
+
+
+def folder_of_jobs(prop: str, bucket_name: str, prefix: str, *, more: int = 0) -> None:
+    """Checks that the paths below a prefix are as short as the service wants them.
+
+    Args:
+        prop: The property that the prefix came from.
+        bucket_name: The bucket's name.
+        prefix: The prefix, below which each job has a folder.
+        more: How many characters there are after the job's folder.
+    """
+    name = _LONGEST_BUCKET_NAME if is_token(bucket_name) else len(bucket_name)
+    longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - name - limits.MAX_JOB_NAME_LENGTH - len("/") - more
+    if not is_token(prefix) and len(prefix) > longest:
+        raise ValueError(
+            f"{prop}: got {len(prefix)} characters, wanted at most {longest}: a path that the service is given may "
+            f"have {limits.MAX_S3_PATH_LENGTH}, with the names of bucket and job"
+        )
+
+
+def region(prop: str, got: str, wanted: str) -> None:
+    """Checks that a bucket is in the job's region.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/API_BatchInferenceJobInput.html says so of the other kind of job.
+    """
+    if not is_token(got) and not is_token(wanted) and got != wanted:
+        raise ValueError(f"{prop}: got a bucket in the region {got!r}, wanted one in {wanted!r}, the stack's region")
 
 
 def s3_key(prop: str, value: str) -> None:
@@ -144,8 +177,11 @@ def s3_path(prop: str, path: str) -> None:
         )
 
 
-def tags(values: Mapping[str, str]) -> list[str]:
+def tags(values: Sequence[tuple[Any, Any]]) -> list[str]:
     """Checks tags against the service's rules.
+
+    Args:
+        values: Keys and values, as the template has them.
 
     Returns:
         One sentence for each fault.
@@ -153,20 +189,19 @@ def tags(values: Mapping[str, str]) -> list[str]:
     faults = []
     if len(values) > limits.MAX_TAGS:
         faults.append(f"tags: got {len(values)}, wanted at most {limits.MAX_TAGS} on one job")
-    for key, value in values.items():
-        if key.lower().startswith("aws:"):
-            faults.append(
-                f"tags: got the key {shown(key)}, wanted one that does not start with aws:, which is AWS's own"
-            )
-        if not is_token(key) and not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
-            faults.append(
-                f"tags: got the key {shown(key)}, wanted 1 to {limits.MAX_TAG_KEY_LENGTH} "
-                f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
-            )
+    for key, value in values:
+        if not is_token(key):
+            if key.lower().startswith("aws:"):
+                faults.append(f"tags: got the key {shown(key)}, wanted one without aws: before it, which is AWS's own")
+            if not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
+                faults.append(
+                    f"tags: got the key {shown(key)}, wanted 1 to {limits.MAX_TAG_KEY_LENGTH} "
+                    f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
+                )
         if not is_token(value) and not (len(value) <= limits.MAX_TAG_VALUE_LENGTH and _is_tag_text(value)):
             faults.append(
-                f"tags: got {shown(value)} for the key {shown(key)}, wanted at most {limits.MAX_TAG_VALUE_LENGTH} "
-                f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
+                f"tags: got {shown(value)} for the key {shown(str(key))}, wanted at most "
+                f"{limits.MAX_TAG_VALUE_LENGTH} letters, digits, spaces or {limits.TAG_PUNCTUATION}"
             )
     return faults
 

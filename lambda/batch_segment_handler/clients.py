@@ -11,8 +11,14 @@ if TYPE_CHECKING:
     from mypy_boto3_personalize import PersonalizeClient
     from mypy_boto3_s3 import S3Client
 
-# Few attempts: what has to be waited for longer is waited for where it can be explained (`failures.call`).
-_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 4})
+# Few attempts and short ones: what has to be waited for longer is waited for where it can be explained
+# (`failures.call`), and a service that hangs must not outlast the function.
+_ATTEMPTS, _CONNECT, _READ = 2, 5, 15
+_CONFIG = Config(
+    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=_CONNECT, read_timeout=_READ
+)
+#: How long one call can take, in seconds.
+LONGEST_CALL = _ATTEMPTS * (_CONNECT + _READ)
 
 
 @functools.cache

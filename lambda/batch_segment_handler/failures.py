@@ -34,7 +34,7 @@ _BUSY = {
     "ResourceInUseException": "the solution version or the filter is still being made: deploy again when it is ACTIVE",
 }
 _TRANSIENT = "AWS did not answer as it should; deploy again later"
-#: CloudFormation takes 4 KB of Reason, of which the framework's stack trace and CDK's words need a part.
+#: Bytes. CloudFormation takes 4 KB of Reason, of which the framework's stack trace and CDK's words need a part.
 _LONGEST_MESSAGE = 2500
 
 
@@ -45,7 +45,9 @@ class JobError(Exception):
     """A failure in words for the user; what CloudFormation shows."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…")
+        text = message.encode(errors="replace")
+        cut = text[:_LONGEST_MESSAGE].decode(errors="ignore")
+        super().__init__(message if len(text) <= _LONGEST_MESSAGE else f"{cut}…")
 
 
 class UnavailableError(JobError):
@@ -111,7 +113,7 @@ def call(operation: Callable[..., T], patience: Patience, *, member: str | None 
         JobError: The same of a missing permission, which is waited for two minutes only.
         ClientError: Any other answer.
     """
-    attempt, waited = 0, 0.0
+    attempt, waited, started = 0, 0.0, time.monotonic()
     while True:
         try:
             answer = operation(**request)
@@ -130,8 +132,9 @@ def call(operation: Callable[..., T], patience: Patience, *, member: str | None 
             what = _what_failed(error)
             log("waited" if passed else "gave up", error=what, attempt=attempt)
             if not passed:
+                seconds = max(waited, time.monotonic() - started)
                 error_type = JobError if propagation else UnavailableError
-                raise error_type(f"{what}; tried {attempt} times in {waited:.0f} seconds - {hint}") from error
+                raise error_type(f"{what}; tried {attempt} times in {seconds:.0f} seconds - {hint}") from error
 
 
 _PROPAGATES = (

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clients
-from .failures import JobError, Patience, UnavailableError, explain
+from .failures import LONGEST_PROPAGATION, JobError, Patience, UnavailableError, explain
 from .job import UNKNOWN, BatchSegmentJob, tags_of
 from .log import about, log, start
 from .preflight import ACTIVE, failure_reason, has_failed
@@ -17,10 +17,12 @@ from .results import query_errors
 
 Event = dict[str, Any]
 
-# What is left of the Lambda's time to say why it gave up.
-_TIME_TO_ANSWER = 20
+# What is left of the Lambda's time when it gives up: for a call that hangs, a look at the stack, and the answer.
+_TIME_TO_ANSWER = 2 * clients.LONGEST_CALL + 20
 # CloudFormation waits an hour for the answer, counted from before we are called; ours has to come first.
-_CLOUDFORMATION_WAITS = 3600 - 120
+_CLOUDFORMATION_WAITS = 3600 - 180
+# For reading the errors in the output of a job that was complete at the last moment.
+_TIME_TO_READ = 60
 
 
 def on_event(event: Event, context: Any) -> Event:
@@ -43,14 +45,14 @@ def on_event(event: Event, context: Any) -> Event:
     if request_type == "Delete":
         return on_delete(event)
     patience = Patience(context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER)
-    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], patience)
+    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], patience)
     started = time.time()
     try:
         answer = on_create(job) if request_type == "Create" else on_update(job, event)
     except Exception as error:
         explained = explain(error, event["ResourceProperties"])
         log("failed", request=request_type, error=str(explained))
-        if request_type == "Update" and _is_rolling_back(event["StackId"]):
+        if _is_rolling_back(event):
             # What was is what will be; a rollback that fails would leave the stack stuck.
             return job.assume(_name_of(event))
         # Without the chain, which Lambda would put before the words that matter.
@@ -64,7 +66,7 @@ def on_event(event: Event, context: Any) -> Event:
 
 def on_create(job: BatchSegmentJob) -> Event:
     """A new resource: the job is created, or adopted when the event is delivered again."""
-    return job.start(accept_failed=False)
+    return job.start(lambda: False)
 
 
 def on_update(job: BatchSegmentJob, event: Event) -> Event:
@@ -72,7 +74,7 @@ def on_update(job: BatchSegmentJob, event: Event) -> Event:
     name = _name_of(event)
     if job.is_named(name):
         return job.keep(name, tags_of(event.get("OldResourceProperties") or {}))
-    return job.start(accept_failed=True)
+    return job.start(lambda: _is_rolling_back(event))
 
 
 def on_delete(event: Event) -> Event:
@@ -99,19 +101,27 @@ def is_complete(event: Event, context: Any) -> Event:
     start(event["StackId"], event["LogicalResourceId"])
     name = _name_of(event)
     about(job=name)
-    # Asked again soon, so that there is little reason to wait here.
-    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], event["LogicalResourceId"], Patience(30))
+    # Long enough for a permission that was given only now; for all else the question is asked again soon.
+    patience = Patience(min(LONGEST_PROPAGATION, context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER))
+    job = BatchSegmentJob(event["ResourceProperties"], event["StackId"], patience)
     try:
         return _look(job, name, event, context)
     except UnavailableError as error:
-        if time.time() > event["Deadline"]:
-            raise
-        log("not known", error=str(error))
-        return {"IsComplete": False}
+        if time.time() <= event["Deadline"]:
+            log("not known", error=str(error))
+            return {"IsComplete": False}
+        return _give_up(error, event)
     except Exception as error:
-        explained = explain(error, event["ResourceProperties"])
-        log("failed", request=event["RequestType"], error=str(explained))
-        raise explained from None
+        return _give_up(error, event)
+
+
+def _give_up(error: Exception, event: Event) -> Event:
+    explained = explain(error, event["ResourceProperties"])
+    log("failed", request=event["RequestType"], error=str(explained))
+    if _is_rolling_back(event):
+        return {"IsComplete": True}
+    # Without the chain, which Lambda would put before the words that matter.
+    raise explained from None
 
 
 def _look(job: BatchSegmentJob, name: str, event: Event, context: Any) -> Event:
@@ -119,7 +129,10 @@ def _look(job: BatchSegmentJob, name: str, event: Event, context: Any) -> Event:
     status = UNKNOWN if description is None else description["status"]
     if status == ACTIVE:
         log("complete")
-        left = context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER
+        left = min(
+            context.get_remaining_time_in_millis() / 1000 - _TIME_TO_ANSWER,
+            event["Deadline"] + _TIME_TO_READ - time.time(),
+        )
         errors = query_errors(job.output_uri(name), left)
         return {"IsComplete": True, "Data": {"Status": status, "QueryErrors": errors}}
     if description is not None and has_failed(status):
@@ -137,10 +150,12 @@ def _name_of(event: Event) -> str:
     return str(event["PhysicalResourceId"].rpartition("/")[2])
 
 
-def _is_rolling_back(stack_id: str) -> bool:
+def _is_rolling_back(event: Event) -> bool:
     """Whether an update is one back to what was before; only the stack's status says so."""
+    if event["RequestType"] != "Update":
+        return False
     try:
-        (stack,) = clients.cloudformation().describe_stacks(StackName=stack_id)["Stacks"]
+        (stack,) = clients.cloudformation().describe_stacks(StackName=event["StackId"])["Stacks"]
     except (BotoCoreError, ClientError) as error:
         log("stack not known", error=str(error))
         return False

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,21 +47,19 @@ class BatchSegmentJob:
     Attributes:
         properties: The resource's properties; every value a string or a list of strings.
         stack_id: The stack's ARN.
-        logical_id: The resource's logical id.
         patience: How long the deployment may wait for what passes by itself.
     """
 
     properties: Mapping[str, Any]
     stack_id: str
-    logical_id: str
     patience: Patience
 
-    def start(self, *, accept_failed: bool) -> dict[str, Any]:
+    def start(self, is_rollback: Callable[[], bool]) -> dict[str, Any]:
         """Creates the job, or adopts it if it is there already.
 
         Args:
-            accept_failed: Whether a job under an explicit name is adopted although it failed. On an update it has to
-                be: the update may be a rollback, and one that fails leaves the stack stuck.
+            is_rollback: Says whether this is an update back to what was before. Then a job that failed is adopted too:
+                nothing may be created, and a rollback that fails leaves the stack stuck.
 
         Returns:
             What the framework is told.
@@ -69,10 +67,13 @@ class BatchSegmentJob:
         Raises:
             JobError: It can be neither created nor adopted.
         """
+        failed: tuple[str, Mapping[str, Any]] | None = None
         for name in self._names():
             about(job=name)
             description = self.describe(name)
             if description is None:
+                if failed is not None and is_rollback():
+                    return self._adopt(*failed)
                 try:
                     return self._create(name)
                 except clients.personalize().exceptions.ResourceAlreadyExistsException:
@@ -83,18 +84,23 @@ class BatchSegmentJob:
             status = description["status"]
             if "JobName" in self.properties:
                 self._refuse_different(name, description)
-                if has_failed(status) and not accept_failed:
+                if has_failed(status) and not is_rollback():
                     raise JobError(
                         f"job_name: {name!r} is taken by a job that ended {status}: {failure_reason(description)}. "
                         "Names are never freed by the service: choose another, or leave job_name out"
                     )
             elif has_failed(status):
                 log("next attempt", status=status, reason=failure_reason(description))
+                failed = name, description
                 continue
-            self._update_tags(name, {})
-            log("adopted", status=status)
-            return self._answer(name, status, description["solutionVersionArn"])
+            return self._adopt(name, description)
         raise AssertionError("names do not end")
+
+    def _adopt(self, name: str, description: Mapping[str, Any]) -> dict[str, Any]:
+        about(job=name)
+        self._update_tags(name, {})
+        log("adopted", status=description["status"])
+        return self._answer(name, description["status"], description["solutionVersionArn"])
 
     def keep(self, name: str, old_tags: Mapping[str, str]) -> dict[str, Any]:
         """Leaves the job as it is but for its tags, whatever has become of it.
@@ -161,7 +167,10 @@ class BatchSegmentJob:
     @property
     def _base_name(self) -> str:
         definition = {key: str(self.properties[key]) for key in DEFINING_PROPERTIES if key in self.properties}
-        seed = json.dumps([self.stack_id, self.logical_id, definition], sort_keys=True, separators=(",", ":"))
+        # The prefix tells constructs apart; the logical id changes with whether the job is waited for.
+        seed = json.dumps(
+            [self.stack_id, self.properties["JobNamePrefix"], definition], sort_keys=True, separators=(",", ":")
+        )
         return f"{self.properties['JobNamePrefix']}-{hashlib.sha256(seed.encode()).hexdigest()[:12]}"
 
     def _names(self) -> Iterator[str]:

@@ -16,6 +16,7 @@ from .queries import QueryKind
 
 ACTIVE = "ACTIVE"
 _FAILED = "FAILED"
+_LONGEST_REASON = 2000
 _USER_SEGMENTATION = "USER_SEGMENTATION"
 
 
@@ -67,7 +68,7 @@ def has_failed(status: str) -> bool:
 
 def failure_reason(description: Mapping[str, Any]) -> str:
     """The service's words for why something failed."""
-    return description.get("failureReason") or "no reason given"
+    return (description.get("failureReason") or "no reason given")[:_LONGEST_REASON]
 
 
 def _latest_version(solution_arn: str, patience: Patience) -> str:

@@ -11,6 +11,7 @@ def apply() -> None:
     """Changes MiniStack in place; fails loudly where it is not as expected."""
     _delete_after_failed_create()
     _tags_of_buckets()
+    _service_tokens_that_stay()
 
 
 def _tags_of_buckets() -> None:
@@ -49,4 +50,22 @@ def _delete_after_failed_create() -> None:
             raise
 
     custom_resource.deliver_response = deliver_response
+    custom_resource.invoke_custom_resource = invoke_custom_resource
+
+
+def _service_tokens_that_stay() -> None:
+    # CloudFormation changes no service token: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
+    invoke = custom_resource.invoke_custom_resource
+    tokens: dict[tuple[str, str], str] = {}
+
+    def invoke_custom_resource(
+        request_type: str, logical_id: str, props: Any, stack_name: str, stack_id: str, *more: Any, **named: Any
+    ) -> Any:
+        resource, token = (stack_id, logical_id), props.get("ServiceToken")
+        if request_type == "Update" and tokens.get(resource, token) != token:
+            raise RuntimeError("Modifying service token is not allowed.")
+        answer = invoke(request_type, logical_id, props, stack_name, stack_id, *more, **named)
+        tokens[resource] = token
+        return answer
+
     custom_resource.invoke_custom_resource = invoke_custom_resource

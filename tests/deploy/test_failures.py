@@ -5,6 +5,7 @@ was said, and then deploys the same again without it.
 """
 
 import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,7 +118,7 @@ SCENARIOS = [
         "a solution version in use for too long",
         fails("ResourceInUseException", "in use"),
         **STOPS,
-        says="in 820 seconds - the solution version or the filter is still being made",
+        says="in 740 seconds - the solution version or the filter is still being made",
     ),
     creating(
         "something that does not exist",
@@ -433,6 +434,41 @@ def test_what_does_not_define_the_job_starts_nothing(stack, build):
     for props in ({"tags": {"a": "b"}}, WAIT, {}):
         assert stack.deploy(build(**props)).status == UPDATED
         assert stack.jobs == [arn]
+
+
+def test_a_wait_that_is_added_or_taken_away_adopts_the_job_under_another_logical_id(stack, build):
+    assert stack.deploy(build()).status == CREATED
+    (arn,) = stack.jobs
+    for props in (WAIT, {}, WAIT):
+        assert stack.deploy(build(**props)).status == UPDATED
+        assert stack.resource("JobWaiting" if props else "JobB") == arn
+        assert stack.jobs == [arn]
+
+
+def test_the_local_aws_refuses_a_changed_service_token_as_cloudformation_does(stack, build):
+    template = stack.template(build())
+    assert stack.deploy_template(template).status == CREATED
+    (resource,) = [made for made in template["Resources"].values() if made["Type"].startswith("Custom::Personalize")]
+    (handler,) = [
+        name
+        for name, made in template["Resources"].items()
+        if made["Type"] == "AWS::Lambda::Function" and "ProviderHandler" in name
+    ]
+    resource["Properties"]["ServiceToken"] = {"Fn::GetAtt": [handler, "Arn"]}
+    done = stack.deploy_template(template)
+    assert done.status == ROLLED_BACK
+    assert "Modifying service token is not allowed." in done.said
+
+
+def test_a_rollback_to_a_job_that_failed_starts_nothing(stack, build, faults, aws):
+    faults.inject(Fault(JOB, message="no data"))
+    assert stack.deploy(build()).status == CREATED
+    (failed,) = stack.jobs
+    while aws.personalize.jobs[failed].in_flight:
+        time.sleep(0.01)
+    done = stack.deploy(with_a_sibling_that_fails(build(trigger="2")))
+    assert done.status == ROLLED_BACK
+    assert len(stack.jobs) == 2
 
 
 def test_an_explicit_name_that_is_taken_fails_and_says_why(stack, build):

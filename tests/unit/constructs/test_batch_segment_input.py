@@ -123,5 +123,15 @@ def test_a_bad_input_is_refused(make, message):
 
 def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):
     bucket = s3.Bucket(stack, "Bucket")
-    with pytest.raises(ValueError, match="wanted a prefix that ends in '/': without it, 'folder_test/' would match"):
+    with pytest.raises(ValueError, match="key_or_prefix") as refused:
         BatchSegmentInput.from_bucket(bucket, "folder")
+    assert str(refused.value) == (
+        "key_or_prefix: got 'folder', wanted a prefix that ends in '/': without it, 'folder_test/' would match as "
+        "well; if it is the key of one object, pass single_object=True"
+    )
+
+
+def test_an_object_without_an_extension_is_taken_if_it_is_said_to_be_one(stack):
+    job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "unload/part-00000", single_object=True)
+    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
+    assert one(stack, "Custom::PersonalizeBatchSegmentJob")["InputPath"].endswith("/unload/part-00000")

@@ -1,3 +1,5 @@
+import json
+
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
@@ -125,7 +127,7 @@ def allowed(actions: list[str], resources: list[str], **more) -> dict:
 
 def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
     made = job(stack)
-    jobs = f"{JOBS}/Demo-ComedyFans-aae4fc04-*"
+    jobs = f"{JOBS}/Demo-8a2cc0-*"
     asset_key = one(stack, JOB)["AssetKey"]
     role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
     assert handler_statements(stack) == [
@@ -185,7 +187,7 @@ def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action
 def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack):
     job(stack, solution_arn=SOLUTION)
     assert one(stack, JOB)["SolutionArn"] == SOLUTION
-    jobs = f"{JOBS}/Demo-ComedyFans-aae4fc04-*"
+    jobs = f"{JOBS}/Demo-8a2cc0-*"
     statements = handler_statements(stack)
     assert allowed(["personalize:DescribeSolutionVersion"], [f"{SOLUTION}/*"]) in statements
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, f"{SOLUTION}/*"]) in statements
@@ -195,7 +197,7 @@ def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
     assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
-    jobs = f"{JOBS}/Demo-ComedyFans-aae4fc04-*"
+    jobs = f"{JOBS}/Demo-8a2cc0-*"
     condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["stage", "team"]}}
     statements = handler_statements(stack)
     assert allowed(["personalize:TagResource"], [jobs], Condition=condition) in statements
@@ -238,13 +240,14 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack):
 def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
-        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-ComedyFans-aae4fc04-*"]),
+        allowed(["cloudformation:DescribeStacks"], ["<AWS::StackId>"]),
+        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-8a2cc0-*"]),
         allowed(
             ["s3:ListBucket"],
             [f"<{OUTPUT}.Arn>"],
-            Condition={"StringLike": {"s3:prefix": ["segments/Demo-ComedyFans-aae4fc04-*/"]}, **OURS},
+            Condition={"StringLike": {"s3:prefix": ["segments/Demo-8a2cc0-ComedyFans-ca3ea23b-*/"]}, **OURS},
         ),
-        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/Demo-ComedyFans-aae4fc04-*/*"], Condition=OURS),
+        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/Demo-8a2cc0-ComedyFans-ca3ea23b-*/*"], Condition=OURS),
     ]
 
 
@@ -329,7 +332,7 @@ def test_a_stack_without_environment_takes_any_region_and_account(app):
     job(stack)
     creating = next(s for s in handler_statements(stack) if s["Action"] == ["personalize:CreateBatchSegmentJob"])
     assert creating["Resource"][0].startswith(
-        "arn:<AWS::Partition>:personalize:<AWS::Region>:<AWS::AccountId>:batch-segment-job/Agnostic-ComedyFans-"
+        "arn:<AWS::Partition>:personalize:<AWS::Region>:<AWS::AccountId>:batch-segment-job/Agnostic-"
     )
 
 
@@ -451,3 +454,65 @@ def test_output_inside_the_input_is_refused(stack):
     storage = BatchSegmentStorage(stack, "Storage", output_bucket=s3.Bucket.from_bucket_name(stack, "Same", "theirs"))
     with pytest.raises(ValueError, match="would read its own output as input"):
         job(stack, job_input=BatchSegmentInput.from_bucket(bucket, "a/"), storage=storage, output_prefix="a/b/")
+
+
+# -- a job that is waited for is another resource
+
+
+def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(app):
+    made = {}
+    for name, wait in (("Plain", None), ("Waiting", cdk.Duration.minutes(30))):
+        stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
+        job(stack, wait_for_completion=wait)
+        ((logical_id, resource),) = resources(stack, JOB).items()
+        made[name] = (logical_id, resource["Properties"]["JobNamePrefix"])
+    assert made["Plain"][0] != made["Waiting"][0]
+    assert made["Plain"][1] == made["Waiting"][1]
+
+
+# -- tags whose value is known at deploy
+
+
+@pytest.mark.parametrize("value", [cdk.Aws.STACK_NAME, f"x-{cdk.Aws.STACK_NAME}"], ids=["alone", "in a text"])
+def test_a_tag_may_have_a_value_that_is_known_at_deploy(stack, value):
+    job(stack, tags={"stack": value})
+    ((tag),) = one(stack, JOB)["Tags"]
+    assert tag == {"key": "stack", "value": value.replace(cdk.Aws.STACK_NAME, "<AWS::StackName>")}
+
+
+def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack):
+    job(stack)
+    cdk.Tags.of(stack).add("stack", cdk.Aws.STACK_NAME)
+    assert one(stack, JOB)["Tags"] == [{"key": "stack", "value": "<AWS::StackName>"}]
+
+
+# -- one stack's limits
+
+
+def test_forty_five_jobs_fit_into_the_policy_of_a_role_and_more_are_refused_at_synth(app):
+    stack = cdk.Stack(app, "Many", env=ENVIRONMENT)
+    storage = BatchSegmentStorage(stack, "Storage")
+    for number in range(45):
+        queries = BatchSegmentInput.from_queries([SegmentQuery.items_like(str(number))])
+        job(stack, f"Job{number}", storage=storage, job_input=queries)
+    policy = one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]
+    assert len(json.dumps(policy, separators=(",", ":"))) < 10_240
+
+    stack = cdk.Stack(cdk.App(), "TooMany", env=ENVIRONMENT)
+    storage = BatchSegmentStorage(stack, "Storage")
+    for number in range(80):
+        queries = BatchSegmentInput.from_queries([SegmentQuery.items_like(str(number))])
+        job(stack, f"Job{number}", storage=storage, job_input=queries)
+    with pytest.raises(RuntimeError, match="a role takes 10,240: put some of the jobs into another stack"):
+        Template.from_stack(stack)
+
+
+def test_an_explicit_name_is_used_once_in_a_stack(stack):
+    storage = job(stack, job_name="mine").storage
+    with pytest.raises(ValueError, match=r"^job_name: got 'mine' for a second job, wanted a name for each"):
+        job(stack, "Again", job_name="mine", storage=storage)
+
+
+def test_an_output_prefix_that_is_too_long_is_refused(stack):
+    with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, wanted at most 123: a path that the"):
+        job(stack, output_prefix="x" * 199 + "/")

@@ -160,8 +160,7 @@ def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(sta
 
 def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    role = iam.Role.from_role_arn(stack, "TheirRole", f"arn:aws:iam::{ACCOUNT}:role/theirs", mutable=False)
-    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, role=role))
+    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
     statement = json.dumps(
         {
             "Action": "s3:GetObject",
@@ -171,7 +170,7 @@ def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
         }
     )
     assert any(
-        text.startswith("the policy of the bucket theirs is not ours to change; Personalize needs this statement")
+        text.startswith("the policy of the bucket theirs is not ours to change; Personalize needs these")
         and statement in text
         and text.endswith("[ack: cdk-personalize-segments:bucketPolicy]")
         for text in warnings(stack)
@@ -225,7 +224,8 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
         ),
         (
             {"input_prefix": "a" * 110 + "/"},
-            "input_prefix: got 111 characters, wanted at most 110: the path of a job's input may have 256",
+            "input_prefix: got 111 characters, wanted at most 101: a path that the service is "
+            "given may have 256, with the names of bucket and job",
         ),
     ],
 )
@@ -314,3 +314,71 @@ def test_a_bucket_that_is_imported_may_be_of_any_account(stack):
         allowed("s3:ListBucket", "arn:<AWS::Partition>:s3:::theirs"),
         allowed("s3:PutObject", "arn:<AWS::Partition>:s3:::theirs/segments/*"),
     ]
+
+
+# -- what is not ours, or elsewhere
+
+
+def test_a_warning_has_all_the_statements_that_jobs_need(stack):
+    bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
+    storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
+    for id, key in (("A", "in/a.jsonl"), ("B", "in/b.jsonl")):
+        use(storage, id, job_input=BatchSegmentInput.from_bucket(bucket, key))
+    (warning,) = warnings(stack)
+    assert "in/a.jsonl" in warning
+    assert "in/b.jsonl" in warning
+
+
+def test_a_role_that_must_not_be_changed_is_a_warning(stack):
+    arn = f"arn:aws:iam::{ACCOUNT}:role/theirs"
+    use(BatchSegmentStorage(stack, "Storage", role=iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)))
+    (warning,) = warnings(stack)
+    assert warning.startswith(f"the policy of the role {arn} is not ours to change; Personalize needs these statements")
+    assert all(action in warning for action in ("s3:ListBucket", "s3:GetObject", "s3:PutObject"))
+
+
+def test_a_role_of_another_account_is_refused(stack):
+    role = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::210987654321:role/theirs")
+    with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::210987654321:role/theirs', wanted a role of the"):
+        BatchSegmentStorage(stack, "Storage", role=role)
+
+
+def test_a_bucket_of_another_region_is_refused(app, stack):
+    theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region="us-east-1"))
+    bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
+    with pytest.raises(ValueError, match=r"^bucket: got a bucket in the region 'us-east-1', wanted one in 'eu-west-1'"):
+        BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
+
+
+def test_a_key_of_another_stack_is_used_without_a_cycle(app, stack):
+    keys = cdk.Stack(app, "Keys", env=cdk.Environment(account=ACCOUNT, region=REGION))
+    key = kms.Key(keys, "Key")
+    use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
+    app.synth()
+    statement = one(keys, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1]
+    assert statement["Principal"] == {**SERVICE, "AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
+
+
+def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app, stack):
+    key = kms.Key(stack, "Key")
+    nested = cdk.NestedStack(stack, "Nested")
+    use(BatchSegmentStorage(nested, "Storage", encryption_key=key))
+    app.synth()
+    statement = one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1]
+    assert statement["Principal"] == {**SERVICE, "AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
+
+
+def test_a_bucket_with_a_key_of_another_stack_is_read(app, stack):
+    theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region=REGION))
+    bucket = s3.Bucket(theirs, "Bucket", encryption=s3.BucketEncryption.KMS)
+    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
+    app.synth()
+
+
+def test_a_bucket_of_the_jobs_stack_with_a_storage_of_another_is_explained(app, stack):
+    storage = BatchSegmentStorage(cdk.Stack(app, "Shared", env=cdk.Environment(account=ACCOUNT, region=REGION)), "S")
+    job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Mine"), "in/")
+    with pytest.raises(
+        ValueError, match=r"^job_input: got a bucket of the stack Demo with a storage of Shared; wanted"
+    ):
+        BatchSegmentJob(stack, "Job", storage=storage, solution_version_arn=VERSION, job_input=job_input)

@@ -6,6 +6,7 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_deployment as s3_deployment
+import aws_cdk.aws_s3_notifications as s3_notifications
 import aws_cdk.aws_sqs as sqs
 import pytest
 from aws_cdk.assertions import Template
@@ -13,7 +14,7 @@ from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSe
 from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, one, readable, resources
 
 JOB = "Custom::PersonalizeBatchSegmentJob"
-FOLDERS = "segments/Demo-ComedyFans-aae4fc04-*/"
+FOLDERS = "segments/Demo-8a2cc0-ComedyFans-ca3ea23b-*/"
 
 
 def job(scope, id: str = "ComedyFans", **props) -> BatchSegmentJob:
@@ -105,6 +106,14 @@ def test_two_rules_on_one_storage_turn_events_on_once(stack):
         job(stack, id, storage=storage).on_segments_written("Written")
     assert len(resources(stack, "AWS::Events::Rule")) == 2
     assert len(resources(stack, "Custom::S3BucketNotifications")) == 1
+
+
+def test_other_notifications_of_the_bucket_leave_the_events_on(stack):
+    made = job(stack)
+    made.on_segments_written("Written")
+    queue = sqs.Queue(stack, "Queue")
+    made.output_bucket.add_event_notification(s3.EventType.OBJECT_CREATED, s3_notifications.SqsDestination(queue))
+    assert one(stack, "Custom::S3BucketNotifications")["NotificationConfiguration"]["EventBridgeConfiguration"] == {}
 
 
 # -- metrics

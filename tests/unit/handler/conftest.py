@@ -28,6 +28,18 @@ def personalize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
         stubber.assert_no_pending_responses()
 
 
+@pytest.fixture(autouse=True)
+def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """The handler's client of CloudFormation, answering what a test says and nothing else."""
+    client = boto3.client(
+        "cloudformation", region_name="eu-west-1", aws_access_key_id="key", aws_secret_access_key="secret"
+    )
+    monkeypatch.setattr(batch_segment_handler.clients, "cloudformation", lambda: client)
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
 @pytest.fixture
 def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The handler's client of S3, which is that of the local AWS."""

@@ -19,6 +19,7 @@ import aws_cdk.custom_resources as cr
 import batch_segment_handler
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from cdk_personalize_segments.provider import NOT_SHIPPED
 
 VERSION = "arn:aws:personalize:eu-west-1:123456789012:solution/films/0123abcd"
 ENVIRONMENT = cdk.Environment(account="123456789012", region="eu-west-1")
@@ -181,6 +182,8 @@ def asset_kilobytes() -> float:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in HANDLER.glob("*.py"):
+            if file.name in NOT_SHIPPED:
+                continue
             archive.write(file, f"{HANDLER.name}/{file.name}")
     return len(buffer.getvalue()) / 1024
 

@@ -9,10 +9,10 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
-from batch_segment_handler import expressions, queries
+from batch_segment_handler import queries
 from constructs import Construct
 
-from . import validation
+from . import query_lines, validation
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SegmentQuery:
         Raises:
             ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
         """
-        return cls({"itemAttributes": expressions.attribute_expression(columns)})
+        return cls({"itemAttributes": query_lines.attribute_expression(columns)})
 
     def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
         """The same query with values for the placeholders of the job's filter.
@@ -68,7 +68,7 @@ class SegmentQuery:
             texts = [one for one in listed if isinstance(one, str)]
             if not texts or len(texts) < len(listed):
                 raise ValueError(f"filter value {name}: got {value!r}, wanted a string or a list of strings")
-            rendered[name] = ",".join(expressions.quoted(text) for text in texts)
+            rendered[name] = ",".join(query_lines.quoted(text) for text in texts)
         return replace(self, content={**self.content, "filterValues": rendered})
 
 
@@ -124,7 +124,7 @@ class BatchSegmentInput:
                     f"segment_queries[{number}]: got a query with {kind}, wanted {first} as before: a job takes one "
                     "kind of query"
                 )
-            content.append(queries.query_line(query.content))
+            content.append(query_lines.query_line(query.content))
         if not content:
             raise ValueError("segment_queries: got none, wanted at least one SegmentQuery")
         return cls(b"".join(content), queries_per_file)
@@ -224,4 +224,4 @@ class BatchSegmentInput:
             more = report.warning_count - len(report.warnings)
             listed = [*map(str, report.warnings), *([f"and {more} more"] if more else [])]
             cdk.Annotations.of(scope).add_warning_v2("cdk-personalize-segments:queries", "\n  ".join(listed))
-        return StagedInput(s3_assets.Asset(scope, "Queries", path=str(file)), self._queries_per_file)
+        return StagedInput(s3_assets.Asset(scope, "Queries", path=str(file.resolve())), self._queries_per_file)

@@ -33,6 +33,8 @@ Statements = Iterator[dict[str, Any]]
 _PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakref.WeakKeyDictionary()
 _ID = "PersonalizeBatchSegmentProvider"
 _HANDLER = Path(batch_segment_handler.__file__).parent
+#: What of the handler's package only the library uses.
+NOT_SHIPPED = ["py.typed", "segments.py"]
 _LOG_RETENTION = logs.RetentionDays.THREE_MONTHS
 # The framework's own functions stop after 15 minutes; ours has to be the first to speak.
 _HANDLER_TIMEOUT = cdk.Duration.minutes(14)
@@ -82,7 +84,7 @@ class BatchSegmentProvider(Construct):
         self._code = lambda_.Code.from_asset(
             # The package in its parent folder and nothing else of that folder, so that it keeps its name in Lambda.
             str(_HANDLER.parent),
-            exclude=["/*", f"!/{_HANDLER.name}", "__pycache__", "py.typed"],
+            exclude=["/*", f"!/{_HANDLER.name}", "__pycache__", *NOT_SHIPPED],
             ignore_mode=cdk.IgnoreMode.GIT,
         )
         self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)

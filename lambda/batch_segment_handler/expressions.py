@@ -8,18 +8,18 @@ Sources:
 
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 _GRAMMAR = 'ITEMS.<column> = "<value>", joined by AND'
 #: A name of a schema's field: https://avro.apache.org/docs/current/specification/#names
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
+NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'"
 _SPACE = re.compile(r"[ \t\r\n]*+")
 #: What comes after what: what to call it, and how it is written, what is doubtful included.
 _STEPS = {
-    "column": ("ITEMS.<column>", re.compile(rf"ITEMS{_SPACE.pattern}\.{_SPACE.pattern}({_NAME.pattern})", re.I)),
+    "column": ("ITEMS.<column>", re.compile(rf"ITEMS{_SPACE.pattern}\.{_SPACE.pattern}({NAME.pattern})", re.I)),
     "equals": ("=", re.compile(r"=(?!=)")),
     "value": ("a value in double quotes", re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|[-+]?+\.?+\d[\d.eE+-]*+", re.S)),
     "and": ("AND", re.compile(r"AND\b", re.I)),
@@ -109,45 +109,6 @@ def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
             yield 0, "an empty value"
         elif single := re.search(r"(?<!\\)(?:\\\\)*+(')", text):
             yield single.start(1), "a single quote: the documentation puts a backslash before it"
-
-
-def quoted(value: str) -> str:
-    r"""Writes a value of an expression or of a filter's placeholder: ``Men's`` as ``"Men\'s"``.
-
-    Quotes, single ones too, and backslashes get a backslash before them (INPUT).
-    """
-    return '"' + re.sub(r"""["'\\]""", r"\\\g<0>", value) + '"'
-
-
-def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
-    """Writes the expression of an ``itemAttributes`` query.
-
-    Args:
-        columns: The value, or the values, that each column of the Items dataset has to have. Only text: the service
-            documents nothing else (INPUT), and how a number is written only its dataset knows.
-
-    Returns:
-        For example ``ITEMS.genres = "Comedy" AND ITEMS.genres = "Action"``.
-
-    Raises:
-        ValueError: There is no column or no value, a column's name is no name of a schema's field, or a value is empty
-            or no text.
-    """
-    conditions = []
-    for column, values in columns.items():
-        if not isinstance(column, str) or not _NAME.fullmatch(column):
-            wanted = "a name of letters, digits and underscores, not starting with a digit, without ITEMS."
-            raise ValueError(f"column: wanted {wanted}, got {excerpt(column)}")
-        listed = [*values] if isinstance(values, list | tuple) else [values]
-        for value in listed:
-            if not isinstance(value, str) or not value:
-                raise ValueError(f"column {column[:40]}: wanted text, got {excerpt(value)}")
-            conditions.append(f"ITEMS.{column} = {quoted(value)}")
-        if not listed:
-            raise ValueError(f"column {column[:40]}: wanted at least one value, got none")
-    if not conditions:
-        raise ValueError("columns: wanted at least one, got none")
-    return " AND ".join(conditions)
 
 
 _FILTER_TOKEN = re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)

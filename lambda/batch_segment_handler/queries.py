@@ -1,4 +1,4 @@
-"""The query file: checks it, splits it, writes its lines.
+"""The query file: checks it, splits it.
 
 A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` (INPUT) and, where the filter
 has placeholders, ``filterValues`` (FILTER). What a query may be is said once, by `_Query`, which reads a line token by
@@ -15,19 +15,17 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, NoReturn, get_args
+from typing import BinaryIO, NoReturn, get_args
 
 from . import limits
 from .expressions import (
     Expression,
     ExpressionError,
-    attribute_expression,
     excerpt,
     filter_placeholders,
     parse_expression,
-    quoted,
 )
 from .limits import QueryKind
 
@@ -38,13 +36,10 @@ __all__ = [
     "QueryFileError",
     "QueryKind",
     "QueryReport",
-    "attribute_expression",
     "check_queries",
     "filter_placeholders",
     "parse_expression",
     "queries_per_file",
-    "query_line",
-    "quoted",
     "split_queries",
 ]
 
@@ -538,16 +533,7 @@ def _where(text: str, value_at: int, index: int) -> int:
     return next(written).start()
 
 
-# -- writing
-
-
-def query_line(query: Mapping[str, Any]) -> bytes:
-    """Writes a query as a line of a query file, in UTF-8, its newline included.
-
-    Raises:
-        ValueError: It holds something that JSON or UTF-8 has no way to say.
-    """
-    return f"{json.dumps(dict(query), ensure_ascii=False, allow_nan=False)}\n".encode()
+# -- splitting
 
 
 def queries_per_file(report: QueryReport, quota: int | None = None) -> int:

@@ -4,16 +4,21 @@ One that the service could not answer is an ``error`` in the output and no failu
 (aws-samples/amazon-personalize-samples, update-item-dataset-schema-example.ipynb).
 """
 
+import itertools
+import json
+import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clients
 from .log import log
-from .segments import read_errors
 
 _CHUNK = 1024**2
+# A longer one has users: a query has at most 256 KiB, and an error says little more than the query.
+_LONGEST_RECORD_WITHOUT_USERS = 512 * 1024
+_NO_ERROR = re.compile(rb'"error"\s*+:\s*+null')
 _LONGEST_ERROR = 300
 #: Said of a job that was not waited for, and of an output that cannot be read.
 UNKNOWN = "unknown"
@@ -48,6 +53,37 @@ def query_errors(output_uri: str, seconds: float) -> str:
     if not errors:
         return f"none of {queries:,}{more}" if more else "none"
     return f"{errors:,} of {queries:,} queries{more}; the first: {first[:_LONGEST_ERROR]}"
+
+
+def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
+    """Reads nothing but the errors of an output object, in memory that grows with no segment.
+
+    Args:
+        chunks: The object's bytes.
+
+    Yields:
+        For each record its error, or None.
+
+    Raises:
+        ValueError: A line is no record.
+    """
+    rest, is_long = b"", False
+    for chunk in itertools.chain(chunks, [b"\n"]):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if is_long or line.strip():
+                yield None if is_long or b'"error"' not in line or _NO_ERROR.search(line) else _error(line)
+            is_long = False
+        if len(rest) > _LONGEST_RECORD_WITHOUT_USERS:
+            rest, is_long = b"", True
+
+
+def _error(line: bytes) -> str | None:
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError("no record")
+    error = record.get("error")
+    return error if error is None or isinstance(error, str) else json.dumps(error)
 
 
 def _errors(output_uri: str) -> Iterator[str | None]:

@@ -1,4 +1,4 @@
-"""The job's output: who is in each segment.
+"""The job's output: who is in each segment. Not part of what Lambda gets.
 
 Sources:
     OUTPUT: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
@@ -6,9 +6,7 @@ Sources:
         next_steps/core_use_cases/user_segmentation/user_segmentation_example.ipynb
 """
 
-import itertools
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -58,35 +56,6 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
             yield segment
-
-
-#: A line as long as this has users: a query is at most 256 KiB, and an error says little more than the query.
-_LONGEST_ERROR = 512 * 1024
-_NO_ERROR = re.compile(rb'"error"\s*+:\s*+null')
-
-
-def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
-    """Reads nothing but the errors of an output object, in memory that grows with no segment.
-
-    Args:
-        chunks: The object's bytes.
-
-    Yields:
-        For each record its error, or None.
-
-    Raises:
-        ValueError: A line is no record.
-    """
-    rest, is_long = b"", False
-    for chunk in itertools.chain(chunks, [b"\n"]):
-        *lines, rest = (rest + chunk).split(b"\n")
-        for line in lines:
-            if is_long or line.strip():
-                has_error = not is_long and b'"error"' in line and not _NO_ERROR.search(line)
-                yield _segment(line).error if has_error else None
-            is_long = False
-        if len(rest) > _LONGEST_ERROR:
-            rest, is_long = b"", True
 
 
 def _segment(line: bytes | str) -> Segment:

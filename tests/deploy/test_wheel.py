@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import boto3
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -79,4 +80,16 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     asset = folder / "out" / f"asset.{key}"
     assert sorted(file.name for file in asset.iterdir()) == ["batch_segment_handler"]
     handlers_own = {file.name for file in (ROOT / "lambda" / "batch_segment_handler").glob("*.py")}
-    assert {file.name for file in (asset / "batch_segment_handler").iterdir()} == handlers_own
+    # The reader of segments is for programs that use them.
+    assert {file.name for file in (asset / "batch_segment_handler").iterdir()} == handlers_own - {"segments.py"}
+
+    # It needs nothing but the standard library and boto3.
+    site_packages = Path(boto3.__file__).parents[1]
+    only = tmp_path / "only"
+    only.mkdir()
+    for package in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py"):
+        (only / package).symlink_to(site_packages / package)
+    program = (
+        f"import sys; sys.path += [{str(asset)!r}, {str(only)!r}]; import batch_segment_handler.handler as handler"
+    )
+    subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)

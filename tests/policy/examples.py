@@ -87,7 +87,7 @@ class Example:
         self.template = self.stack.template(example(aws))
         for name in self.named("AWS::Lambda::Function"):
             # The less time there is, the sooner the handler gives up: what is taken away does not come by itself.
-            self.template["Resources"][name]["Properties"]["Timeout"] = 25
+            self.template["Resources"][name]["Properties"]["Timeout"] = 105
         without_job = json.loads(json.dumps(self.template))
         for name in self.named(RESOURCE_TYPE):
             del without_job["Resources"][name]
@@ -120,7 +120,7 @@ class Example:
     @property
     def paths(self) -> list[Callable[[], str]]:
         """Every path there is a permission for. Each says what went wrong, or that nothing did."""
-        waits = [self.is_looked_at] if self._function("IsComplete") else []
+        waits = [self.is_looked_at, self.a_wait_in_a_rollback] if self._function("IsComplete") else []
         return [self.a_new_job, *waits, self.other_tags, self.a_recipe_nobody_knows, self.a_rollback, self.framework]
 
     def a_new_job(self) -> str:
@@ -151,15 +151,28 @@ class Example:
 
     def a_rollback(self) -> str:
         """An update that fails succeeds all the same if the stack is being rolled back."""
+        event = {"PhysicalResourceId": self.job, "OldResourceProperties": self._properties()}
+        with self._rolling_back():
+            error = self._handled("Update", self._properties(NumResults="0"), **event)
+            return f"{error}\n{self._said()}" if error else WORKS
+
+    def a_wait_in_a_rollback(self) -> str:
+        """A wait that is over succeeds all the same if the stack is being rolled back."""
+        none = f"{self.job}-99"
+        with self._rolling_back():
+            event = {"PhysicalResourceId": none, "Deadline": 0}
+            error = self._invoke("IsComplete", "Update", self._properties(), **event)[1]
+            return f"{error}\n{self._said()}" if error else WORKS
+
+    @contextlib.contextmanager
+    def _rolling_back(self) -> Iterator[None]:
         from ministack.services import cloudformation
 
-        event = {"PhysicalResourceId": self.job, "OldResourceProperties": self._properties()}
         self._be_in_the_account()
         stack = cloudformation._stacks[self.stack.name]
         stack["StackStatus"] = "UPDATE_ROLLBACK_IN_PROGRESS"
         try:
-            error = self._handled("Update", self._properties(NumResults="0"), **event)
-            return f"{error}\n{self._said()}" if error else WORKS
+            yield
         finally:
             stack["StackStatus"] = "UPDATE_COMPLETE"
 

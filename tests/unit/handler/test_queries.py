@@ -15,14 +15,12 @@ from batch_segment_handler.queries import (
     ExpressionError,
     QueryFileError,
     QueryReport,
-    attribute_expression,
     check_queries,
     filter_placeholders,
     parse_expression,
-    query_line,
-    quoted,
     split_queries,
 )
+from cdk_personalize_segments.query_lines import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -3,8 +3,7 @@
 import uuid
 
 import pytest
-from batch_segment_handler.results import query_errors
-from batch_segment_handler.segments import read_errors
+from batch_segment_handler.results import query_errors, read_errors
 
 GOOD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a", "b"]}, "error": null}\n'
 DOCUMENTED = b'{"itemAttributes": "ITEMS.a = \\"b\\"", "output": {"recommendedUsers": ["a"]}}\n'

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Node, npm and the CDK CLI come from the virtual environment, whatever else the machine has.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test test-unit check bench deploy-local pins clean
+.PHONY: help install test test-unit check bench docs deploy-local pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,11 +32,16 @@ test: install ## all tests: unit, and deployments by the real CDK CLI to the loc
 test-unit: install ## the unit tests alone
 	@pytest tests/unit
 
-check: install ## ruff, mypy --strict, and the rules that no tool checks
+check: install ## ruff, mypy --strict, cdk-nag, cfn-lint, parliament, and the rules that no tool checks
 	@ruff format --check .
 	@ruff check .
 	@mypy
 	@tools/check-layout
+	@python tools/check_security.py
+
+docs: install ## the documentation, in docs/_build/html
+	@sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 bench: install ## speed and size, as ratios from one run
 	@python benchmarks/run.py

@@ -70,7 +70,7 @@ class BatchSegmentProvider(Construct):
         # Ordered sets of ARNs.
         self._jobs: dict[str, None] = {}
         self._solutions: dict[str, None] = {}
-        self._listed_solutions: dict[str, None] = {}
+        self._lists_solutions = False
         self._filters: dict[str, None] = {}
         self._roles: dict[str, None] = {}
         self._assets = _ByAccount()
@@ -156,7 +156,7 @@ class BatchSegmentProvider(Construct):
 
     def allow_solution(self, arn: str) -> None:
         """Lets the handler look for the latest version of a solution and use it."""
-        self._listed_solutions[arn] = None
+        self._lists_solutions = True
         self.allow_solution_version(f"{arn}/*")
 
     def allow_filter(self, arn: str) -> None:
@@ -229,8 +229,9 @@ class BatchSegmentProvider(Construct):
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
         # Asked about a recipe that the handler does not know. Recipes are the service's and in no account.
         yield _allow(["personalize:DescribeRecipe"], [f"arn:{self._partition}:personalize:::recipe/*"])
-        if self._listed_solutions:
-            yield _allow(["personalize:ListSolutionVersions"], list(self._listed_solutions))
+        if self._lists_solutions:
+            # The service authorization reference lists no resource for it, so that it can be allowed on all or on none.
+            yield _allow(["personalize:ListSolutionVersions"], ["*"])
         if self._filters:
             yield _allow(["personalize:DescribeFilter"], list(self._filters))
         # An update that fails has to know whether it is a rollback.

@@ -468,7 +468,7 @@ class Personalize:
 
     def _list_versions(self, request: Json, caller: Caller) -> Json:
         arn = request.get("solutionArn")
-        caller.authorize("personalize:ListSolutionVersions", arn or "*")
+        caller.authorize("personalize:ListSolutionVersions", "*")
         found = _VERSIONS if arn is None else self._versions_of(arn, caller)
         wanted = ("solutionVersionArn", "status", "creationDateTime", "lastUpdatedDateTime")
         versions = [self._version(version, caller) for version in found]

@@ -256,14 +256,6 @@ REFUSED = [
     ),
     *by(
         S3,
-        HANDLER,
-        "personalize",
-        lists_versions_of_another_solution=lambda api, w: api.list_solution_versions(
-            solutionArn=seed(w.aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")
-        ),
-    ),
-    *by(
-        S3,
         LOOKS,
         "personalize",
         creates_a_job=lambda api, w: api.create_batch_segment_job(**w.other_request()),

@@ -173,7 +173,7 @@ def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission
     ("props", "action", "resource"),
     [
         ({"filter_arn": FILTER}, "personalize:DescribeFilter", FILTER),
-        ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", SOLUTION),
+        ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", "*"),
     ],
 )
 def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action, resource):

@@ -1,0 +1,345 @@
+"""Looks at two synthesised stacks as others would: cdk-nag, cfn-lint and parliament; run by ``make check``.
+
+``python tools/check_security.py --write`` writes docs/permissions.md anew, which lists what the stacks grant.
+"""
+
+import argparse
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_s3 as s3
+from cdk_nag import AwsSolutionsChecks, NIST80053R5Checks
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+
+ROOT = Path(__file__).parents[1]
+PERMISSIONS = ROOT / "docs" / "permissions.md"
+ENVIRONMENT = cdk.Environment(account="123456789012", region="eu-west-1")
+PERSONALIZE = "arn:aws:personalize:eu-west-1:123456789012"
+PROVIDER = "PersonalizeBatchSegmentProvider"
+
+# What the packs find in our resources and why it is so: by the finding, the constructs it is found in, the reason.
+_FUNCTIONS = [f"{PROVIDER}/Handler/Resource", f"{PROVIDER}/.*Framework/framework-.*", f"{PROVIDER}/IsComplete/Resource"]
+_FRAMEWORK = f"{PROVIDER}/WaitingFramework/waiter-state-machine"
+ACKNOWLEDGED = [
+    (
+        r"AwsSolutions-IAM5\[Resource::\*\]",
+        [f"{PROVIDER}/HandlerPolicy"],
+        "ListSolutionVersions, for solution_arn: the service authorization reference lists no resource for it.",
+    ),
+    (
+        r"AwsSolutions-IAM5\[Resource::.*:solution/.*/\*\]",
+        [f"{PROVIDER}/HandlerPolicy"],
+        "The versions of one solution, for solution_arn: which is the latest is known at deploy.",
+    ),
+    (
+        r"AwsSolutions-IAM5\[Resource::.*/(queries|segments|today)/.*\*\]",
+        [".*"],
+        "Objects are made at deploy under this prefix, so that their keys are not known at synth.",
+    ),
+    (
+        r"AwsSolutions-IAM5\[Resource::arn:.*:batch-segment-job/.*-\*\]",
+        [f"{PROVIDER}/HandlerPolicy", f"{PROVIDER}/IsCompletePolicy"],
+        "Jobs of this stack only: a job's name ends in a hash of what defines it, which is known at deploy.",
+    ),
+    (
+        r"AwsSolutions-IAM5\[Resource::arn:.*:personalize:::recipe/\*\]",
+        [f"{PROVIDER}/HandlerPolicy"],
+        "Recipes are the service's and hold nothing of the account; which one a version has is known at deploy.",
+    ),
+    (
+        r"AwsSolutions-IAM5\[Resource::<.*framework(isComplete|onTimeout).*\.Arn>:\*\]",
+        [f"{_FRAMEWORK}/Role/DefaultPolicy/Resource"],
+        "CDK's provider framework lets its state machine call its own two functions in every version.",
+    ),
+    (
+        "AwsSolutions-SF[12]",
+        [f"{_FRAMEWORK}/Resource"],
+        "CDK's framework: the waiter's input is CloudFormation's event, whose signed URL should not be logged.",
+    ),
+    (
+        "AwsSolutions-S1|NIST.800.53.R5-S3BucketLoggingEnabled",
+        [".*/(Input|Output)Bucket/Resource"],
+        "Requests are logged with server_access_logs_bucket, which the second of these stacks has.",
+    ),
+    (
+        "NIST.800.53.R5-S3BucketReplicationEnabled",
+        [".*/(Input|Output)Bucket/Resource"],
+        "Queries and segments can be made again from the template; replicas would copy user data to another region.",
+    ),
+    (
+        "NIST.800.53.R5-S3BucketVersioningEnabled",
+        [".*/(Input|Output)Bucket/Resource"],
+        "No job overwrites an object; versioned=True, which the second of these stacks has, turns it on.",
+    ),
+    (
+        "NIST.800.53.R5-S3DefaultEncryptionKMS",
+        [".*/(Input|Output)Bucket/Resource"],
+        "SSE-S3 by default; encryption_key, which the second of these stacks has, turns SSE-KMS on.",
+    ),
+    (
+        "NIST.800.53.R5-IAMNoInlinePolicy",
+        [".*"],
+        "Each policy is for one role of this stack, is of no use to another, and goes with it.",
+    ),
+    (
+        "NIST.800.53.R5-CloudWatchLogGroupEncrypted",
+        [f"{PROVIDER}/(Framework)?Logs/Resource"],
+        "The logs hold names, ARNs and decisions, no queries and no users; CloudWatch encrypts them with its own key.",
+    ),
+    (
+        "NIST.800.53.R5-LambdaConcurrency",
+        _FUNCTIONS,
+        "Called by CloudFormation alone; to reserve concurrency would take it from the account's other functions.",
+    ),
+    (
+        "NIST.800.53.R5-LambdaDLQ",
+        _FUNCTIONS,
+        "Called synchronously, and a failure is CloudFormation's answer: nothing would reach a dead-letter queue.",
+    ),
+    (
+        "NIST.800.53.R5-LambdaInsideVPC",
+        _FUNCTIONS,
+        "Calls AWS APIs only; put it into a VPC by an aspect if yours has the endpoints.",
+    ),
+]  # fmt: skip
+
+
+# The service authorization reference lists batch segment jobs for these, and parliament's copy of it none.
+NEWER_THAN_PARLIAMENT = {"personalize:TagResource", "personalize:UntagResource"}
+
+
+def plain(scope: cdk.App) -> cdk.Stack:
+    """What one gets without asking."""
+    stack = cdk.Stack(scope, "Plain", env=ENVIRONMENT)
+    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    BatchSegmentJob(stack, "Job", solution_version_arn=f"{PERSONALIZE}:solution/films/0123abcd", job_input=queries)
+    return stack
+
+
+def full(scope: cdk.App) -> cdk.Stack:
+    """Everything there is."""
+    stack = cdk.Stack(scope, "Full", env=ENVIRONMENT)
+    logs = s3.Bucket.from_bucket_name(stack, "AccessLogs", "access-logs")
+    storage = BatchSegmentStorage(
+        stack,
+        "Storage",
+        encryption_key=kms.Key(stack, "Key", enable_key_rotation=True),
+        versioned=True,
+        server_access_logs_bucket=logs,
+    )
+    inline = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    in_s3 = BatchSegmentInput.from_bucket(storage.input_bucket, "today/")
+    for id, job_input in (("Inline", inline), ("InS3", in_s3)):
+        BatchSegmentJob(
+            stack,
+            id,
+            storage=storage,
+            solution_arn=f"{PERSONALIZE}:solution/films",
+            filter_arn=f"{PERSONALIZE}:filter/adults",
+            job_input=job_input,
+            tags={"team": "growth"},
+            wait_for_completion=cdk.Duration.minutes(30),
+        )
+    return stack
+
+
+def synthesise(folder: str) -> None:
+    """Writes both stacks to a folder, with the packs' report."""
+    app = cdk.App(outdir=folder, analytics_reporting=False)
+    plain(app)
+    full(app)
+    cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app), NIST80053R5Checks(app))
+    try:
+        app.synth()
+    except RuntimeError as error:
+        # What was found is in the report.
+        if not str(error).startswith("ValidationFailed:"):
+            raise
+
+
+def findings(folder: str) -> Iterator[tuple[str, str]]:
+    """Rule and construct of each finding."""
+    report = json.loads((Path(folder) / "validation-report.json").read_text())
+    for plugin in report["pluginReports"]:
+        for violation in plugin["violations"]:
+            for found in violation["violatingConstructs"]:
+                yield violation["ruleName"], found["constructPath"]
+
+
+def check_nag(folder: str) -> Iterator[str]:
+    """Findings that nobody has acknowledged, and acknowledgements that nothing is found for."""
+    used = set()
+    for rule, path in findings(folder):
+        inside = path.partition("/")[2]
+        for number, (pattern, places, _) in enumerate(ACKNOWLEDGED):
+            if re.fullmatch(pattern, rule) and any(re.fullmatch(place, inside) for place in places):
+                used.add(number)
+                break
+        else:
+            yield f"cdk-nag: {rule} in {path}"
+    for number, (pattern, *_) in enumerate(ACKNOWLEDGED):
+        if number not in used:
+            yield f"cdk-nag: nothing is found any more for the acknowledgement {pattern}"
+
+
+def check_lint(folder: str) -> Iterator[str]:
+    """What cfn-lint says."""
+    templates = [str(path) for path in Path(folder).glob("*.template.json")]
+    # W3005: CDK writes the dependencies of a role's policies out, those that a reference implies included.
+    command = ["cfn-lint", "--format", "parseable", "--ignore-checks", "W3005", "--", *templates]
+    done = subprocess.run(command, capture_output=True, text=True)
+    yield from (f"cfn-lint: {line}" for line in done.stdout.splitlines())
+    if done.returncode and not done.stdout:
+        yield f"cfn-lint: {done.stderr}"
+
+
+def policies(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Owner and document of each policy in a template, intrinsic functions written out."""
+    for logical_id, resource in template["Resources"].items():
+        properties = written_out(resource.get("Properties", {}))
+        match resource["Type"]:
+            case "AWS::IAM::Policy":
+                yield properties["Roles"][0], properties["PolicyDocument"]
+            case "AWS::IAM::Role":
+                yield f"trust of {logical_id}", properties["AssumeRolePolicyDocument"]
+                for policy in properties.get("Policies", []):
+                    yield logical_id, policy["PolicyDocument"]
+            case "AWS::S3::BucketPolicy":
+                yield f"policy of {properties['Bucket']}", properties["PolicyDocument"]
+            case "AWS::KMS::Key":
+                yield f"policy of {logical_id}", properties["KeyPolicy"]
+
+
+def written_out(value: Any) -> Any:
+    """A template's value with plausible text for what is known at deploy."""
+    match value:
+        case {"Ref": "AWS::Partition"}:
+            return "aws"
+        case {"Ref": "AWS::StackId"}:
+            return "arn:aws:cloudformation:eu-west-1:123456789012:stack/Stack/0e0f"
+        case {"Ref": name}:
+            state_machine = f"arn:aws:states:eu-west-1:123456789012:stateMachine:{name}"
+            return name.lower() if "Bucket" in name else state_machine if "statemachine" in name else name
+        case {"Fn::GetAtt": [name, "Arn"]}:
+            for part, arn in (
+                ("Bucket", f"arn:aws:s3:::{name.lower()}"),
+                ("Key", f"arn:aws:kms:eu-west-1:123456789012:key/{name}"),
+                ("Logs", f"arn:aws:logs:eu-west-1:123456789012:log-group:{name}:*"),
+                ("Role", f"arn:aws:iam::123456789012:role/{name}"),
+            ):
+                if part in name:
+                    return arn
+            return f"arn:aws:lambda:eu-west-1:123456789012:function:{name}"
+        case {"Fn::Join": ["", parts]}:
+            return "".join(written_out(part) for part in parts)
+        case {"Fn::Sub": text}:
+            return str(text)
+        case dict():
+            return {key: written_out(part) for key, part in value.items()}
+        case list():
+            return [written_out(part) for part in value]
+        case _:
+            return value
+
+
+def check_parliament(templates: list[dict[str, Any]]) -> Iterator[str]:
+    """What parliament says of the policies of roles: unknown actions and conditions, resources that do not fit."""
+    # It says that setuptools deprecates what it imports.
+    warnings.simplefilter("ignore")
+    import parliament
+
+    for template in templates:
+        for owner, document in policies(template):
+            if owner.startswith(("trust of", "policy of")):
+                continue
+            for finding in parliament.analyze_policy_string(json.dumps(document)).findings:
+                if finding.issue == "RESOURCE_MISMATCH" and NEWER_THAN_PARLIAMENT & {
+                    one["action"] for one in finding.detail
+                }:
+                    continue
+                yield f"parliament: {owner}: {finding.issue} {finding.detail} {finding.location}"
+
+
+def permissions(templates: list[dict[str, Any]]) -> str:
+    """The page that lists what the stacks grant."""
+    lines = [
+        "# Permissions",
+        "",
+        "What is granted, taken from two synthesised stacks by `tools/check_security.py`: *Plain* has one job and",
+        "nothing that was asked for, *Full* has every option. Hashes in names are left out.",
+    ]
+    for name, template in zip(("Plain", "Full"), templates, strict=True):
+        lines += ["", f"## {name}", "", "| who | may | on | if |", "|---|---|---|---|"]
+        for owner, document in sorted(policies(template), key=lambda pair: pair[0]):
+            for statement in document["Statement"]:
+                lines.append(_row(owner, statement))
+    return "\n".join(lines) + "\n"
+
+
+def _row(owner: str, statement: dict[str, Any]) -> str:
+    def listed(value: Any) -> str:
+        return "<br>".join(f"`{_without_hashes(one)}`" for one in ([value] if isinstance(value, str) else value))
+
+    principals = [
+        one
+        for value in statement.get("Principal", {}).values()
+        for one in ([value] if isinstance(value, str) else value)
+    ]
+    who = _without_hashes(owner) + (f", for {listed(principals)}" if principals else "")
+    conditions = [
+        f"`{operator} {key}` = {listed(value)}"
+        for operator, keys in statement.get("Condition", {}).items()
+        for key, value in keys.items()
+    ]
+    effect = "**not** " if statement["Effect"] == "Deny" else ""
+    resource = listed(statement["Resource"]) if "Resource" in statement else ""
+    return f"| {who} | {effect}{listed(statement['Action'])} | {resource} | {'<br>'.join(conditions)} |"
+
+
+def _without_hashes(text: str) -> str:
+    text = re.sub(r"\b[0-9a-f]{64}\b", "<asset>", text)
+    text = re.sub(r"([A-Za-z])(?:[0-9A-F]{8}|[0-9a-f]{8})(?![0-9A-Za-z])", r"\1", text)
+    return text.replace(PROVIDER.lower(), "").replace(PROVIDER, "Provider/")
+
+
+def main() -> int:
+    """Prints what is wrong, if anything."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--write", action="store_true", help="write docs/permissions.md")
+    parser.add_argument("--synthesise", metavar="FOLDER", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.synthesise:
+        synthesise(options.synthesise)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        # In a process whose output is not shown, as CDK prints each finding, acknowledged here or not. This is where
+        # CDK's own validation of templates runs.
+        environment = {name: value for name, value in os.environ.items() if name != "CDK_VALIDATION"}
+        command = [sys.executable, __file__, "--synthesise", folder]
+        done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
+        if done.returncode:
+            print(done.stderr)
+            return 1
+        templates = [json.loads((Path(folder) / f"{name}.template.json").read_text()) for name in ("Plain", "Full")]
+        page = permissions(templates)
+        if options.write:
+            PERMISSIONS.write_text(page)
+        faults = [*check_nag(folder), *check_lint(folder), *check_parliament(templates)]
+        if PERMISSIONS.read_text() != page:
+            faults.append("docs/permissions.md is not what the stacks grant: python tools/check_security.py --write")
+    print("\n".join(faults) or "nothing found by cdk-nag, cfn-lint and parliament that is not acknowledged")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

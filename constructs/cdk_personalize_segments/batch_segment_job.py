@@ -76,6 +76,7 @@ class BatchSegmentJob(Construct):
 
         Raises:
             ValueError: A value is not as described; the message names the property, what was got and what was wanted.
+                Or the stack has so many jobs that the handler's policy does not fit into a role.
         """
         super().__init__(scope, id)
         if (solution_version_arn is None) == (solution_arn is None):
@@ -100,8 +101,8 @@ class BatchSegmentJob(Construct):
             self._check_wait(wait_for_completion)
 
         existing = job_input.existing
-        if existing is not None and storage is not None:
-            self._check_stacks(existing, storage)
+        if existing is not None and storage is not None and storage.stack is not provider.stack:
+            self._check_stacks(existing, storage, provider.stack)
         #: The buckets and the service role.
         self.storage = storage or BatchSegmentStorage(
             self, "Storage", input_bucket=None if existing is None else existing.bucket
@@ -151,6 +152,7 @@ class BatchSegmentJob(Construct):
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
             provider.allow_reading_output(output, self._output_folders)
 
+        provider.check_size()
         waits = wait_for_completion is not None
         self._resource = cdk.CustomResource(
             self,
@@ -365,14 +367,12 @@ class BatchSegmentJob(Construct):
             location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
         self.storage.check_apart(bucket, location, prop, output_prefix, "output_prefix")
 
-    def _check_stacks(self, existing: ExistingInput, storage: BatchSegmentStorage) -> None:
+    @staticmethod
+    def _check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: cdk.Stack) -> None:
         # The role of the storage would need the bucket, and the job in the bucket's stack the role.
-        if not isinstance(existing.bucket, s3.Bucket):
-            return
-        mine, of_storage = cdk.Stack.of(self), cdk.Stack.of(storage)
-        if existing.bucket.stack is mine and of_storage is not mine:
+        if isinstance(existing.bucket, s3.Bucket) and existing.bucket.stack is stack:
             raise ValueError(
-                f"job_input: got a bucket of the stack {mine.node.path} with a storage of {of_storage.node.path}; "
+                f"job_input: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}; "
                 "wanted both in one stack, or the bucket in the storage's: each stack would need the other first"
             )
 

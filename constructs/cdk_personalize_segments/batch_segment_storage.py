@@ -110,13 +110,14 @@ class BatchSegmentStorage(Construct):
         #: The folder of the output bucket that jobs write to, unless the job says otherwise.
         self.output_prefix = output_prefix
         self._encryption_key = encryption_key
-        self._stack = cdk.Stack.of(self)
-        self._account = self._stack.account
+        #: The stack that the role is in, if it is not brought along.
+        self.stack = cdk.Stack.of(self)
+        self._account = self.stack.account
         self._strict = strict_conditions
         self._source: dict[str, dict[str, str]] = {
             "StringEquals": {"aws:SourceAccount": self._account},
             "ArnLike": {
-                "aws:SourceArn": self._stack.format_arn(
+                "aws:SourceArn": self.stack.format_arn(
                     service="personalize", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
                 )
             },
@@ -124,6 +125,7 @@ class BatchSegmentStorage(Construct):
         self._versioned = versioned
         self._auto_delete = auto_delete_objects
         self._has_events = False
+        self._made: list[s3.IBucket] = []
         self._access_logs = server_access_logs_bucket
         #: The bucket that inline and local queries are written to.
         self.input_bucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
@@ -177,17 +179,16 @@ class BatchSegmentStorage(Construct):
     def facts(self, bucket: s3.IBucket) -> BucketFacts:
         """Name, ARN and key of a bucket that a job reads or writes."""
         if bucket not in self._facts:
-            key = bucket.encryption_key or self._encryption_key
-            # What is only imported may be of any account, whatever CDK takes for its own.
-            place = bucket.env
-            validation.region("bucket", place.region, self._stack.region)
-            is_ours = isinstance(bucket, s3.Bucket) and place.account == self._account
+            made_here = bucket in self._made
+            key = self._encryption_key if made_here else bucket.encryption_key or self._encryption_key
+            account: str | None = self._account
+            if not made_here:
+                place = bucket.env
+                validation.region("bucket", place.region, self.stack.region)
+                # What is only imported may be of any account, whatever CDK takes for its own.
+                account = account if isinstance(bucket, s3.Bucket) and place.account == account else None
             self._facts[bucket] = BucketFacts(
-                bucket.bucket_name,
-                bucket.bucket_arn,
-                key,
-                None if key is None else key.key_arn,
-                self._account if is_ours else None,
+                bucket.bucket_name, bucket.bucket_arn, key, None if key is None else key.key_arn, account
             )
         return self._facts[bucket]
 
@@ -240,7 +241,7 @@ class BatchSegmentStorage(Construct):
         self._has_events = True
         bucket = self.output_bucket
         cfn_bucket = bucket.node.default_child
-        if bucket.node.scope is self and isinstance(cfn_bucket, s3.CfnBucket):
+        if bucket in self._made and isinstance(cfn_bucket, s3.CfnBucket):
             # The bucket is ours, so that its property can be set without CDK's function for notifications.
             cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
                 event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
@@ -303,6 +304,10 @@ class BatchSegmentStorage(Construct):
             self._not_ours("bucketPolicy", f"the policy of the bucket {self.facts(bucket).name}", grant.of_bucket)
 
     def _add_to_role(self, statement: iam.PolicyStatement) -> None:
+        if self._policies.get(self.role) is not None and isinstance(self.role, iam.Role):
+            # Where it went is known already, and to be told again is two questions to CDK.
+            self.role.add_to_policy(statement)
+            return
         result = self.role.add_to_principal_policy(statement)
         if self.role not in self._policies:
             # An imported role that must not be changed says that it was; one that was has a policy below it.
@@ -335,9 +340,8 @@ class BatchSegmentStorage(Construct):
         self._theirs.setdefault((id, what), []).extend(statements)
 
     def _warn(self) -> None:
-        stack = cdk.Stack.of(self)
         for (id, what), statements in self._theirs.items():
-            listed = json.dumps(stack.resolve([statement.to_statement_json() for statement in statements]))
+            listed = json.dumps(self.stack.resolve([statement.to_statement_json() for statement in statements]))
             cdk.Annotations.of(self).add_warning_v2(
                 f"cdk-personalize-segments:{id}",
                 f"{what} is not ours to change; Personalize needs these statements in it: {listed}",
@@ -353,7 +357,7 @@ class BatchSegmentStorage(Construct):
 
     def _new_bucket(self, id: str, removal_policy: cdk.RemovalPolicy) -> s3.Bucket:
         key = self._encryption_key
-        return s3.Bucket(
+        bucket = s3.Bucket(
             self,
             id,
             encryption=s3.BucketEncryption.S3_MANAGED if key is None else s3.BucketEncryption.KMS,
@@ -369,6 +373,8 @@ class BatchSegmentStorage(Construct):
             server_access_logs_bucket=self._access_logs,
             server_access_logs_prefix=None if self._access_logs is None else f"{id}/",
         )
+        self._made.append(bucket)
+        return bucket
 
     def _new_role(self) -> iam.Role:
         # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html

@@ -17,7 +17,7 @@ import aws_cdk.custom_resources as cr
 import batch_segment_handler
 import jsii
 from batch_segment_handler import limits
-from constructs import Construct, IValidation
+from constructs import Construct
 
 from .batch_segment_storage import BucketFacts, pattern
 
@@ -27,6 +27,9 @@ _LONGEST_STACK_PART = 21
 _LONGEST_JOB_PART = _LONGEST_NAME_PREFIX - _LONGEST_STACK_PART - len("-")
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies", without spaces.
 _LONGEST_POLICY = 10_240
+# What is known at deploy, and about how long it is then: the ARN of a bucket, a role or a key.
+_TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
+_RESOLVED = "x" * 60
 Statements = Iterator[dict[str, Any]]
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to another process.
@@ -55,7 +58,8 @@ class BatchSegmentProvider(Construct):
     def __init__(self, stack: cdk.Stack) -> None:
         """Use `of`."""
         super().__init__(stack, _ID)
-        self._stack = stack
+        #: The stack.
+        self.stack = stack
         #: Where the stack's jobs are.
         self.region = stack.region
         self.account = stack.account
@@ -79,6 +83,7 @@ class BatchSegmentProvider(Construct):
         self._input = _Readable()
         self._output = _Readable()
 
+        self._lambda = iam.ServicePrincipal("lambda.amazonaws.com")
         self._log_group = self._new_log_group("Logs")
         self._role = self._new_lambda_role("HandlerRole", "Creates batch segment jobs", self._log_group)
         self._code = lambda_.Code.from_asset(
@@ -90,7 +95,6 @@ class BatchSegmentProvider(Construct):
         self._on_event = self._new_function("Handler", "on_event", self._role, self._log_group, _HANDLER_TIMEOUT)
         policy = self._new_policy("HandlerPolicy", self._role, cdk.Lazy.uncached_any(_Late(self.handler_policy)))
         self._on_event.node.add_dependency(policy)
-        self.node.add_validation(_FitsIntoARole(self))
         self._framework_logs = self._new_log_group("FrameworkLogs")
         # By whether jobs wait.
         self._service_tokens: dict[bool, str] = {}
@@ -116,7 +120,7 @@ class BatchSegmentProvider(Construct):
         """
         self._jobs[f"{self._arn_of_jobs}{self._names}-*"] = None
         # The path of the stack itself needs no question to CDK.
-        path = id if scope is self._stack else f"{scope.node.path.removeprefix(f'{self._path}/')}/{id}"
+        path = id if scope is self.stack else f"{scope.node.path.removeprefix(f'{self._path}/')}/{id}"
         return f"{self._names}-{_shortened(path, _LONGEST_JOB_PART, digits=8)}"
 
     def service_token(self, *, waits: bool) -> str:
@@ -204,12 +208,16 @@ class BatchSegmentProvider(Construct):
         if not self._tags:
             return {}
         by_number = {str(number): tags for number, tags in enumerate(self._tags.values())}
-        tags: dict[str, list[dict[str, Any]]] = self._stack.resolve(by_number)
+        tags: dict[str, list[dict[str, Any]]] = self.stack.resolve(by_number)
         arns = list(self._tags)
         return {arns[int(number)]: [tag["key"] for tag in of_job] for number, of_job in tags.items()}
 
     def handler_policy(self) -> Statements:
-        """What the handler may do, for the jobs that the stack has.
+        """What the handler may do, for the jobs that the stack has."""
+        return self._handler_policy(self._tag_keys())
+
+    def _handler_policy(self, tag_keys: dict[str, list[Any]]) -> Statements:
+        """The policy.
 
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html names the
         resource of each action. It lists only the job for CreateBatchSegmentJob; AWS's own solution grants it on the
@@ -219,7 +227,6 @@ class BatchSegmentProvider(Construct):
         solutions = list(self._solutions)
         # A tag that leaves the template with the last of them still has to be taken off.
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
-        tag_keys = self._tag_keys()
         keys: list[Any] = []
         keys.extend(key for of_job in tag_keys.values() for key in of_job if key not in keys)
         conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": sorted(keys, key=str)}} if keys else {}
@@ -246,9 +253,21 @@ class BatchSegmentProvider(Construct):
             yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
         yield from self._input.statements()
 
-    def resolved_policy(self) -> Any:
-        """The handler's policy as the template will have it."""
-        return self._stack.resolve(_document(self.handler_policy()))
+    def check_size(self) -> None:
+        """Checks that the handler's policy, which grows with the stack's jobs, fits into a role.
+
+        Raises:
+            ValueError: It does not.
+        """
+        # Tags are not known yet, and what is known at deploy is not asked for: it would take as long as all the rest.
+        policy = json.dumps(list(self._handler_policy({})), separators=(",", ":"))
+        length = len(_TOKEN.sub(_RESOLVED, policy))
+        if length > _LONGEST_POLICY:
+            raise ValueError(
+                f"one job too many for this stack: the handler's policy has about {length:,} characters with it, and a "
+                f"role takes {_LONGEST_POLICY:,}. Put some of the jobs into another stack, or their queries into S3 "
+                "(BatchSegmentInput.from_bucket)"
+            )
 
     def is_complete_policy(self) -> Statements:
         """What the function that looks at jobs may do."""
@@ -349,7 +368,7 @@ class BatchSegmentProvider(Construct):
             self,
             id,
             description=description,
-            assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"),
+            assumed_by=self._lambda,
             inline_policies={"Lambda": iam.PolicyDocument.from_json(_document(statements))},
         )
 
@@ -421,23 +440,3 @@ class _Late:
 
     def produce(self, _context: cdk.IResolveContext) -> Any:
         return _document(self._statements())
-
-
-@jsii.implements(IValidation)
-class _FitsIntoARole:
-    """The handler's policy grows with the stack's jobs, and what a role takes is limited."""
-
-    def __init__(self, provider: BatchSegmentProvider) -> None:
-        self._provider = provider
-
-    def validate(self) -> list[str]:
-        policy = self._provider.resolved_policy()
-        # An ARN that is known at deploy is no shorter than its name here.
-        length = len(json.dumps(policy, separators=(",", ":")))
-        if length <= _LONGEST_POLICY:
-            return []
-        return [
-            f"the handler's policy has about {length:,} characters with all the jobs of this stack, and a role takes "
-            f"{_LONGEST_POLICY:,}: put some of the jobs into another stack, or their queries into S3 "
-            "(BatchSegmentInput.from_bucket)"
-        ]

@@ -3,7 +3,6 @@ import json
 import re
 from typing import Any
 
-import batch_segment_handler.job
 import boto3
 import pytest
 from batch_segment_handler import clients, handler
@@ -11,100 +10,21 @@ from batch_segment_handler.failures import JobError, Patience, UnavailableError,
 from batch_segment_handler.handler import is_complete, on_event
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
+from events import (
+    NAME,
+    PROPERTIES,
+    ROLE,
+    STACK,
+    Context,
+    answer,
+    arn,
+    event,
+    names_of,
+    there_is,
+    there_is_no,
+    version_is,
+)
 from support import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
-
-STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
-ROLE = f"arn:aws:iam::{ACCOUNT}:role/service"
-NAME = "Demo-ComedyFans-1A2B3C4D-4c915fdafd08"
-PROPERTIES = {
-    "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:framework",
-    "JobNamePrefix": "Demo-ComedyFans-1A2B3C4D",
-    "SolutionVersionArn": VERSION,
-    "InputPath": "s3://in/queries.jsonl",
-    "OutputPath": "s3://out/segments/",
-    "RoleArn": ROLE,
-}
-RESPONSE_URL = "https://cloudformation.example/signed?Signature=secret"
-
-
-class Context:
-    def __init__(self, seconds: float = 840) -> None:
-        self._seconds = seconds
-
-    def get_remaining_time_in_millis(self) -> int:
-        return int(self._seconds * 1000)
-
-
-def arn(name: str = NAME) -> str:
-    return f"arn:aws:personalize:{REGION}:{ACCOUNT}:batch-segment-job/{name}"
-
-
-def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
-    """A request as the framework hands it on: every value a string."""
-    properties = {**PROPERTIES, **changes.pop("properties", {})}
-    return {
-        "RequestType": request,
-        "RequestId": "b6f0",
-        "ResponseURL": RESPONSE_URL,
-        "ResourceType": "Custom::PersonalizeBatchSegmentJob",
-        "LogicalResourceId": "ComedyFansAF41374F",
-        "StackId": STACK,
-        "ResourceProperties": {key: value for key, value in properties.items() if value is not None},
-        **({} if request == "Create" else {"PhysicalResourceId": arn()}),
-        **changes,
-    }
-
-
-def description(name: str = NAME, status: str = "ACTIVE", **changes: Any) -> dict[str, Any]:
-    return {
-        "batchSegmentJob": {
-            "jobName": name,
-            "batchSegmentJobArn": arn(name),
-            "solutionVersionArn": VERSION,
-            "numResults": 25,
-            "jobInput": {"s3DataSource": {"path": "s3://in/queries.jsonl"}},
-            "jobOutput": {"s3DataDestination": {"path": f"s3://out/segments/{name}/"}},
-            "roleArn": ROLE,
-            "status": status,
-            **changes,
-        }
-    }
-
-
-def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERSION) -> dict[str, Any]:
-    return {
-        "PhysicalResourceId": arn(name),
-        "Data": {
-            "JobName": name,
-            "OutputUri": f"s3://out/segments/{name}/",
-            "Status": status,
-            "SolutionVersionArn": version,
-            "QueryErrors": "unknown",
-        },
-    }
-
-
-def there_is(personalize, name: str = NAME, **details: Any) -> None:
-    personalize.add_response(
-        "describe_batch_segment_job", description(name, **details), {"batchSegmentJobArn": arn(name)}
-    )
-
-
-def there_is_no(personalize, name: str = NAME) -> None:
-    personalize.add_client_error(
-        "describe_batch_segment_job",
-        "ResourceNotFoundException",
-        "no such job",
-        expected_params={"batchSegmentJobArn": arn(name)},
-    )
-
-
-def version_is(personalize, status: str = "ACTIVE", **details: Any) -> None:
-    personalize.add_response(
-        "describe_solution_version",
-        {"solutionVersion": {"solutionVersionArn": VERSION, "status": status, **details}},
-        {"solutionVersionArn": VERSION},
-    )
 
 
 def request(name: str = NAME, **more: Any) -> dict[str, Any]:
@@ -236,13 +156,6 @@ def test_a_solution_version_that_failed_is_refused(personalize):
 
 
 # -- names
-
-
-def names_of(stack: str = STACK, **changes: Any) -> list[str]:
-    properties = {**PROPERTIES, **changes}
-    given = {key: value for key, value in properties.items() if value is not None}
-    job = batch_segment_handler.job.BatchSegmentJob(given, stack, patience=None)
-    return [name for name, _ in zip(job._names(), range(1), strict=False)]
 
 
 def test_a_name_is_its_prefix_and_twelve_hexadecimal_digits():

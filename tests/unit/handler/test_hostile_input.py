@@ -1,0 +1,58 @@
+"""What CloudFormation hands over is data, whatever it looks like."""
+
+import json
+
+import pytest
+from batch_segment_handler.failures import JobError
+from batch_segment_handler.handler import on_event
+from events import Context, arn, event, names_of, there_is_no, version_is
+
+PATHS = [
+    "s3://in/../../etc/passwd",
+    "s3://in/a\nb.jsonl",
+    "s3://in/" + "x" * 1024,
+    "s3://in/arn:aws:s3:::other/*",
+    's3://in/"}],"roleArn":"mine',
+    "s3://in/${AWS::AccountId}",
+]
+
+
+@pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
+def test_a_path_is_sent_as_it_is_and_nowhere_interpreted(personalize, capsys, path):
+    (name,) = names_of(InputPath=path)
+    there_is_no(personalize, name)
+    version_is(personalize)
+    personalize.add_response(
+        "create_batch_segment_job",
+        {"batchSegmentJobArn": arn(name)},
+        {
+            "jobName": name,
+            "solutionVersionArn": event()["ResourceProperties"]["SolutionVersionArn"],
+            "roleArn": event()["ResourceProperties"]["RoleArn"],
+            "jobInput": {"s3DataSource": {"path": path}},
+            "jobOutput": {"s3DataDestination": {"path": f"s3://out/segments/{name}/"}},
+        },
+    )
+    assert on_event(event(properties={"InputPath": path}), Context())["PhysicalResourceId"] == arn(name)
+    # One line of log stays one line.
+    assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
+
+
+def test_a_name_that_looks_like_an_arn_is_a_name(personalize):
+    name = "arn:aws:personalize:eu-west-1:999999999999:batch-segment-job/theirs"
+    there_is_no(personalize, name)
+    version_is(personalize)
+    personalize.add_client_error("create_batch_segment_job", "InvalidInputException", "jobName")
+    with pytest.raises(JobError, match="failed with InvalidInputException: jobName"):
+        on_event(event(properties={"JobNamePrefix": None, "JobName": name}), Context())
+
+
+def test_a_megabyte_of_properties_is_neither_a_problem_nor_in_the_log(personalize, capsys):
+    large = {f"Unknown{number}": "x" * 1000 for number in range(1000)}
+    there_is_no(personalize)
+    version_is(personalize)
+    personalize.add_client_error("create_batch_segment_job", "InvalidInputException", "no")
+    with pytest.raises(JobError) as failed:
+        on_event(event(properties=large), Context())
+    assert len(str(failed.value)) < 1000
+    assert len(capsys.readouterr().out) < 5000

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import queries
+import staging
 import synth
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +37,7 @@ def main() -> None:
     for column in ("what", "measured", "wanted"):
         table.add_column(column)
     with Console().status("measuring, a few minutes"):
-        for measure in (synth.run, deploy_local, queries.run):
+        for measure in (synth.run, deploy_local, queries.run, staging.run):
             for what, measured, wanted in measure():
                 table.add_row(what, measured, wanted)
                 lines.append(f"| {what.strip()} | {measured} | {wanted} |")

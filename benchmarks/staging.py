@@ -1,0 +1,73 @@
+"""Memory of moving a large asset into the input bucket, by the handler's own code over the local AWS."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+Row = tuple[str, str, str]
+
+_LINE = 20  # bytes, newline included
+_RECORDS = 50_000_000
+_BUCKET, _KEY = "queries-bucket", "asset.jsonl"
+
+
+def run(records: int = _RECORDS) -> Iterator[Row]:
+    """Measures staging of as many queries as the service takes, which is a gigabyte.
+
+    Args:
+        records: How many queries.
+    """
+    import boto3
+    from personalize_local.gateway import LocalAws
+
+    with LocalAws() as aws:
+        environment = aws.environment()
+        s3 = boto3.client(
+            "s3",
+            endpoint_url=aws.endpoint_url,
+            region_name=aws.region,
+            aws_access_key_id=aws.account,
+            aws_secret_access_key="local",
+        )
+        s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": aws.region})
+        block = b"".join(b'{"itemId":"%06d"}\n' % number for number in range(500_000))
+        upload = s3.create_multipart_upload(Bucket=_BUCKET, Key=_KEY)["UploadId"]
+        parts = []
+        for number in range(1, records // 500_000 + 1):
+            part = s3.upload_part(Bucket=_BUCKET, Key=_KEY, UploadId=upload, PartNumber=number, Body=block)
+            parts.append({"PartNumber": number, "ETag": part["ETag"]})
+        s3.complete_multipart_upload(Bucket=_BUCKET, Key=_KEY, UploadId=upload, MultipartUpload={"Parts": parts})
+        command = [sys.executable, __file__, str(records)]
+        # The handler's own process, so that its peak is that of nothing else.
+        out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
+        seconds, mebibytes, files = json.loads(out.splitlines()[-1])
+    size = f"{records * _LINE / 1024**2:,.0f} MiB"
+    yield f"stage {records:,} queries, {size}, into {files} files", f"{seconds:.0f} s", ""
+    yield "  memory of the function, all of it", f"{mebibytes:.0f} MiB", "≤ 512 MiB"
+
+
+def _stage(records: int) -> None:
+    from batch_segment_handler import staging
+    from batch_segment_handler.failures import Patience
+    from batch_segment_handler.preflight import Preflight
+
+    # The service's quota of queries per file, raised to what 1000 files need for 50 million.
+    properties = {"AssetBucket": _BUCKET, "AssetKey": _KEY, "QueriesPerFile": str(records // 1000)}
+    started = time.perf_counter()
+    path = staging.stage(
+        properties, "s3://queries-bucket/queries/job/0a1b", Preflight("arn", "itemId", frozenset()), Patience(600)
+    )
+    seconds = time.perf_counter() - started
+    status = Path("/proc/self/status").read_text()
+    peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+    assert path.endswith(f"-{records // 1000}/")
+    print(json.dumps([seconds, peak, 1000]))
+
+
+if __name__ == "__main__":
+    os.environ.pop("AWS_CA_BUNDLE", None)
+    _stage(int(sys.argv[1]))

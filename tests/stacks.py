@@ -43,20 +43,29 @@ class RealStack:
 
     def template(self, build: Build) -> dict[str, Any]:
         """The stack's template; its assets are in S3 afterwards."""
-        with TemporaryDirectory() as folder:
-            app = cdk.App(outdir=folder, analytics_reporting=False)
-            stack = cdk.Stack(app, self.name, env=cdk.Environment(account=self.aws.account, region=self.aws.region))
-            build(stack)
-            app.synth()
-            assets = json.loads((Path(folder) / f"{self.name}.assets.json").read_text())
-            for asset in assets["files"].values():
-                self._publish(Path(folder), asset)
-            template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
-            return template
+        environment = cdk.Environment(account=self.aws.account, region=self.aws.region)
+        return self._synthesised(lambda app: build(cdk.Stack(app, self.name, env=environment)))
 
     def deploy(self, build: Build) -> Outcome:
         """Creates the stack, or updates it."""
         return self.deploy_template(self.template(build))
+
+    def deploy_app(self, make: Callable[[cdk.App], Any]) -> Outcome:
+        """The same with a stack of somebody else's class, made in an app."""
+        return self.deploy_template(self._synthesised(make))
+
+    def _synthesised(self, make: Callable[[cdk.App], Any]) -> dict[str, Any]:
+        with TemporaryDirectory() as folder:
+            app = cdk.App(outdir=folder, analytics_reporting=False)
+            make(app)
+            app.synth()
+            assets = (Path(folder) / f"{self.name}.assets.json").read_text()
+            # What the CLI fills in for a stack without an environment.
+            assets = assets.replace("${AWS::AccountId}", self.aws.account).replace("${AWS::Region}", self.aws.region)
+            for asset in json.loads(assets)["files"].values():
+                self._publish(Path(folder), asset)
+            template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
+            return template
 
     def deploy_template(self, template: dict[str, Any]) -> Outcome:
         """Creates the stack from a template, or updates it."""

@@ -258,7 +258,8 @@ class BatchSegmentJob(Construct):
 
         The event is S3's "Object Created"
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html), with ``detail.bucket.name`` and
-        ``detail.object.key``.
+        ``detail.object.key``. Rule and target may be made after the job has started: let the job depend on what it
+        cannot do without, ``job.node.add_dependency(function)``.
 
         Args:
             id: The rule's id.

@@ -1,8 +1,10 @@
 """Where MiniStack differs from CloudFormation in a way that matters here."""
 
+from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
+from ministack.core import responses
 from ministack.services import s3
 from ministack.services.cloudformation import custom_resource, provisioners
 
@@ -12,6 +14,7 @@ def apply() -> None:
     _delete_after_failed_create()
     _tags_of_buckets()
     _service_tokens_that_stay()
+    _types_of_personalize()
 
 
 def _tags_of_buckets() -> None:
@@ -69,3 +72,23 @@ def _service_tokens_that_stay() -> None:
         return answer
 
     custom_resource.invoke_custom_resource = invoke_custom_resource
+
+
+def _types_of_personalize() -> None:
+    # MiniStack's CloudFormation has no types of Personalize. A data set group and a solution are only their ARNs here,
+    # since the local service has its own; of one of the same name the local service has trained versions.
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_Personalize.html
+    def create(kind: str, attribute: str) -> Callable[[str, Any, str], tuple[str, dict[str, str]]]:
+        def made(_logical_id: str, props: Any, _stack_name: str) -> tuple[str, dict[str, str]]:
+            region = responses.get_region()
+            partition = "aws-cn" if region.startswith("cn-") else "aws"
+            arn = f"arn:{partition}:personalize:{region}:{responses.get_account_id()}:{kind}/{props['Name']}"
+            return arn, {attribute: arn}
+
+        return made
+
+    for type, kind, attribute in (
+        ("AWS::Personalize::DatasetGroup", "dataset-group", "DatasetGroupArn"),
+        ("AWS::Personalize::Solution", "solution", "SolutionArn"),
+    ):
+        provisioners._RESOURCE_HANDLERS[type] = {"create": create(kind, attribute), "delete": lambda *_: None}

@@ -1,0 +1,182 @@
+"""The apps in ``examples``, deployed as they are."""
+
+import dataclasses
+import importlib.util
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+from types import ModuleType
+
+import aws_cdk
+import pytest
+from aws_cdk.assertions import Template
+from batch_segment_handler.segments import Segment, read_segments
+from stacks import Outcome
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def seed(aws, name: str) -> str:
+    return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
+
+
+def segments(client, uri: str) -> list[Segment]:
+    """The segments of a job with one input file."""
+    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+    body = client("s3").get_object(Bucket=bucket, Key=f"{prefix}part-00000.jsonl.out")["Body"]
+    return list(read_segments(body.iter_lines()))
+
+
+def test_minimal_by_the_cdk_cli(aws, cdk, client):
+    made = cdk("python app.py", "Minimal")
+    shutil.copytree(EXAMPLES / "minimal", made.folder, dirs_exist_ok=True)
+    outputs = made.deploy(solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
+    (job,) = (job for arn, job in aws.personalize.jobs.items() if "/Minimal-" in arn)
+    wait_until(lambda: not job.in_flight)
+    comedies, dramas = segments(client, outputs["Segments"])
+    assert comedies.query == {"itemAttributes": 'ITEMS.GENRES = "Comedy"'}
+    assert dramas.query == {"itemAttributes": 'ITEMS.GENRES = "Drama" AND ITEMS.YEAR = "1999"'}
+    assert len(comedies.user_ids) == 25
+    assert dramas.user_ids
+    made.destroy(solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
+
+
+def test_pipeline_counts_the_users_of_every_segment(stack, aws, client):
+    example = app_of("pipeline")
+
+    # First without a version, since there is none before the data is imported and the solution is trained.
+    first = stack.deploy_app(lambda app: example.PipelineStack(app, stack.name))
+    assert first.status == "CREATE_COMPLETE", first.said
+    assert stack.resources_of("AWS::Personalize::Solution") == [seed(aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")]
+    assert stack.jobs == []
+
+    done = stack.deploy_app(
+        lambda app: example.PipelineStack(
+            app,
+            stack.name,
+            solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"),
+            filter_arn=seed(aws, "FILTER_WITH_PLACEHOLDER"),
+        ),
+    )
+    assert done.status == "UPDATE_COMPLETE", done.said
+    (arn,) = stack.jobs
+    assert aws.personalize.jobs[arn].tags == {"team": "marketing", "cost-center": "1234"}
+
+    # What the function wrote, against what the service did.
+    wait_until(lambda: len(items(client, done.outputs["CountsTable"])) == 2)
+    key = done.outputs["SegmentsUri"].removeprefix("s3://").partition("/")[2] + "part-00000.jsonl.out"
+    found = segments(client, done.outputs["SegmentsUri"])
+    assert [segment.query["filterValues"]["COUNTRY"] for segment in found] == ['"Japan","Kenya"', '"France"']
+    assert all(segment.user_ids for segment in found)
+    assert items(client, done.outputs["CountsTable"]) == [
+        {
+            "object": {"S": key},
+            "line": {"N": str(number)},
+            "query": {"S": json.dumps(segment.query)},
+            "users": {"N": str(len(segment.user_ids))},
+            "error": {"NULL": True},
+        }
+        for number, segment in enumerate(found, start=1)
+    ]
+
+
+def items(client, table: str) -> list[dict]:
+    return sorted(client("dynamodb").scan(TableName=table)["Items"], key=lambda item: int(item["line"]["N"]))
+
+
+@pytest.fixture
+def audiences() -> ModuleType:
+    return app_of("audiences")
+
+
+def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(stack, aws, client, audiences):
+    version = seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
+
+    def deploy_audiences(listed) -> Outcome:
+        return stack.deploy_app(
+            lambda app: audiences.AudiencesStack(app, stack.name, solution_version_arn=version, audiences=listed),
+        )
+
+    listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
+    assert len(listed) == 7
+    done = deploy_audiences(listed)
+    assert done.status == "CREATE_COMPLETE", done.said
+    jobs = [aws.personalize.jobs[arn] for arn in stack.jobs]
+    assert [job.status for job in jobs] == ["ACTIVE"] * 7
+    assert {job.tags["audience"] for job in jobs} == {audience.name for audience in listed}
+    for audience in listed:
+        (segment,) = segments(client, done.outputs[f"{audience.name}Uri"])
+        assert segment.query == audience.query.content
+        assert 0 < len(segment.user_ids) <= audience.max_users
+
+    # The first line is removed, by which all others wait for other jobs than before, and the last one is changed.
+    done = deploy_audiences([*listed[1:-1], dataclasses.replace(listed[-1], max_users=5)])
+    assert done.status == "UPDATE_COMPLETE", done.said
+    (_, _, _, _, _, _, _, new) = stack.jobs
+    assert aws.personalize.jobs[new].tags == {"audience": "NinetyNiners"}
+    (segment,) = segments(client, done.outputs["NinetyNinersUri"])
+    assert len(segment.user_ids) == 5
+
+
+def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws, audiences):
+    # MiniStack makes one resource after another, which CloudFormation does not: what counts is what waits for what.
+    app = aws_cdk.App(analytics_reporting=False)
+    listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
+    version = seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
+    made = audiences.AudiencesStack(app, "Audiences", solution_version_arn=version, audiences=listed)
+    template = Template.from_stack(made)
+    jobs = template.find_resources("Custom::PersonalizeBatchSegmentJob")
+    assert all(job["Properties"]["WaitSeconds"] for job in jobs.values())
+    earlier = {id: [other for other in job["DependsOn"] if other in jobs] for id, job in jobs.items()}
+    # Four lines of jobs: four that wait for none, each of the others for one, and none is waited for by two.
+    assert sorted(map(len, earlier.values())) == [0, 0, 0, 0, 1, 1, 1]
+    assert len({other for others in earlier.values() for other in others}) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("ComedyFans,GENRES,Comedy", "got 3 values, wanted 4: audience, attribute, values, max_users"),
+        (
+            "comedy fans,GENRES,Comedy,5",
+            "audience: got 'comedy fans', wanted letters and digits, the first one a capital letter",
+        ),
+        ("ComedyFans,GENRES,Comedy,many", "max_users: got 'many', wanted a whole number from 1"),
+        ("ComedyFans,GENRES,,5", "column GENRES: wanted text, got ''"),
+        ("ComedyFans,the genre,Comedy,5", "column: wanted a name of letters"),
+        ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, wanted a name of its own"),
+    ],
+)
+def test_a_bad_line_of_the_audiences_is_named(audiences, tmp_path, line, said):
+    path = tmp_path / "audiences.csv"
+    path.write_text(f"audience,attribute,values,max_users\nDramaFans,GENRES,Drama,5\n{line}\n")
+    with pytest.raises(ValueError, match=r"^audiences\.csv, line 3: ") as refused:
+        audiences.read_audiences(path)
+    assert said in str(refused.value)
+
+
+def test_other_columns_of_the_audiences_are_refused(audiences, tmp_path):
+    path = tmp_path / "audiences.csv"
+    path.write_text("name,genre\n")
+    with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, wanted audience, "):
+        audiences.read_audiences(path)
+
+
+def app_of(example: str) -> ModuleType:
+    """An example's app.py as a module, which does nothing when it is imported."""
+    spec = importlib.util.spec_from_file_location(f"example_{example}", EXAMPLES / example / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    for _ in range(200):
+        if is_true():
+            return
+        sleep(0.05)
+    raise AssertionError("it did not happen in ten seconds")

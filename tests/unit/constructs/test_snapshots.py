@@ -1,0 +1,46 @@
+"""Templates as they were, so that a change is seen in review; ``pytest --snapshot-update`` takes new ones."""
+
+import json
+import re
+
+import aws_cdk as cdk
+import aws_cdk.aws_kms as kms
+import pytest
+from aws_cdk.assertions import Template
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from support import ENVIRONMENT, FILTER, SOLUTION, VERSION
+from syrupy.extensions.json import JSONSnapshotExtension
+
+
+def one_job(stack: cdk.Stack) -> None:
+    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=queries)
+
+
+def everything(stack: cdk.Stack) -> None:
+    storage = BatchSegmentStorage(
+        stack, "Storage", encryption_key=kms.Key(stack, "Key"), versioned=True, strict_conditions=True
+    )
+    job = BatchSegmentJob(
+        stack,
+        "Job",
+        solution_arn=SOLUTION,
+        filter_arn=FILTER,
+        num_results=1000,
+        job_input=BatchSegmentInput.from_bucket(storage.input_bucket, "today/"),
+        storage=storage,
+        tags={"team": "growth"},
+        trigger="1",
+        wait_for_completion=cdk.Duration.minutes(30),
+    )
+    job.on_segments_written("Written")
+
+
+@pytest.mark.parametrize("build", [one_job, everything], ids=lambda build: build.__name__)
+def test_a_template_is_what_it_was(snapshot, build):
+    stack = cdk.Stack(cdk.App(analytics_reporting=False), "Demo", env=ENVIRONMENT)
+    build(stack)
+    written = json.dumps(Template.from_stack(stack).to_json())
+    # The hashes of assets, and what CDK's own framework has in its functions, change with every release.
+    masked = re.sub(r"\b[0-9a-f]{64}\b", "<asset>", written)
+    assert json.loads(masked) == snapshot(extension_class=JSONSnapshotExtension)

@@ -50,4 +50,4 @@ pins: ## compile requirements.txt anew from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra local --group dev --custom-compile-command "make pins" -o requirements.txt pyproject.toml
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) node_modules cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

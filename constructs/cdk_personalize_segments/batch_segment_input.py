@@ -45,7 +45,7 @@ class SegmentQuery:
 
         Args:
             **columns: Columns of the Items data and their values. All have to hold; several values for one column are
-                given as a list. Quotes, backslashes and everything else in values are escaped.
+                given as a list. Quotes and backslashes in values are escaped.
 
         Raises:
             ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
@@ -135,8 +135,7 @@ class BatchSegmentInput:
 
         Args:
             path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
-                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. How many files the service wants it split into
-                need not be thought of.
+                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. It is split to fit when the stack is deployed.
             queries_per_file: As for `from_queries`.
 
         Raises:
@@ -191,11 +190,16 @@ class BatchSegmentInput:
 
     @property
     def existing(self) -> ExistingInput | None:
-        """The objects that are in S3 already, if that is the kind of this input."""
+        """The objects that are in S3 already, if that is the kind of this input.
+
+        :meta private:
+        """
         return self._content if isinstance(self._content, ExistingInput) else None
 
     def bind(self, scope: Construct) -> StagedInput | ExistingInput:
         """Checks the queries and makes the asset that carries them.
+
+        :meta private:
 
         Args:
             scope: The job.

@@ -63,7 +63,8 @@ class BatchSegmentJob(Construct):
             output_prefix: The folder in the output bucket, ending in "/"; segments go to
                 ``<output_prefix><job name>/``. Without it the storage's is used.
             filter_arn: The filter applied to the users of each segment. Without it users are not filtered.
-            num_results: How many users each segment has at most, 1 to 5,000,000. Without it the service decides.
+            num_results: How many users each segment has at most, 1 to 5,000,000. Without it the service decides, which
+                takes 25 (https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html).
             tags: The job's tags, at most 50; ``Tags.of(scope).add(…)`` adds to them. Changed in place.
             job_name: A name of your own, 1 to 63 letters, digits, hyphens and underscores. Names are never freed by
                 the service, so that a change of what defines the job then needs a new name as well. Without it the
@@ -208,7 +209,7 @@ class BatchSegmentJob(Construct):
 
     @property
     def query_errors(self) -> str:
-        """How many queries the service could not answer, and why the first: known at deploy, and only with
+        """How many queries the service could not answer, and its words for the first; known at deploy, with
         `wait_for_completion`.
 
         For example ``none`` or ``2 of 1,234 queries; the first: …``. They fail neither the job nor the deployment.

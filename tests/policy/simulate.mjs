@@ -1,0 +1,11 @@
+// Decides requests with an IAM simulator that shares nothing with the local AWS: JSON in, JSON out.
+import { readFileSync } from "node:fs";
+import { runSimulation } from "@cloud-copilot/iam-simulate";
+
+const simulations = JSON.parse(readFileSync(0, "utf8"));
+const results = [];
+for (const simulation of simulations) {
+  const result = await runSimulation(simulation, { simulationMode: "Strict" });
+  results.push(result.resultType === "error" ? `error: ${JSON.stringify(result.errors)}` : result.overallResult ?? result.analysis?.result);
+}
+console.log(JSON.stringify(results));

@@ -3,10 +3,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+FLOOR := .floor
 # Node, npm and the CDK CLI come from the virtual environment, whatever else the machine has.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 
-.PHONY: help install test test-unit check bench docs deploy-local pins clean
+.PHONY: help install test test-floor test-unit check bench docs deploy-local pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,8 +27,16 @@ $(VENV)/.installed: requirements.txt pyproject.toml package-lock.json
 deploy-local: install ## deploy app.py to an AWS on this machine and show the segments
 	@personalize-local run -- tools/deploy-local
 
-test: install ## all tests: unit, and deployments by the real CDK CLI to the local AWS
+test: install test-floor ## all tests: unit, and deployments by the real CDK CLI to the local AWS
 	@pytest
+
+test-floor: $(FLOOR)/.installed ## the constructs' tests with the oldest aws-cdk-lib that is supported
+	@PYTHONPATH=$(FLOOR) pytest tests/unit/constructs --deselect tests/unit/constructs/test_snapshots.py
+
+$(FLOOR)/.installed: $(VENV)/.installed
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(FLOOR) \
+		"aws-cdk-lib==$$(sed -n 's/^dependencies = \["aws-cdk-lib>=\([0-9.]*\).*/\1/p' pyproject.toml)"
+	@touch $@
 
 test-unit: install ## the unit tests alone
 	@pytest tests/unit
@@ -50,4 +59,4 @@ pins: ## compile requirements.txt anew from pyproject.toml (needs uv)
 	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra local --group dev --custom-compile-command "make pins" -o requirements.txt pyproject.toml
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

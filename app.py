@@ -5,6 +5,7 @@ cdk deploy -c solution_version_arn=ARN -c queries=FILE
 """
 
 import difflib
+import json
 import os
 import re
 import sys
@@ -72,6 +73,8 @@ class PersonalizeSegmentsStack(cdk.Stack):
             auto_delete_objects=removal_policy == cdk.RemovalPolicy.DESTROY,
         )
         wait_minutes = _number(context, "wait_minutes")
+        if wait_minutes is not None and wait_minutes < 1:
+            raise ValueError(f"wait_minutes: got {wait_minutes}, wanted 1 to 60")
         job = BatchSegmentJob(
             self,
             "Job",
@@ -108,7 +111,11 @@ class PersonalizeSegmentsStack(cdk.Stack):
         assert key is not None
         validate_input = _one_of(context, "validate_input", {"true": True, "false": False})
         return BatchSegmentInput.from_bucket(
-            bucket, key, validate_input=validate_input, queries_per_file=queries_per_file
+            bucket,
+            key,
+            single_object=not key.endswith("/"),
+            validate_input=validate_input,
+            queries_per_file=queries_per_file,
         )
 
     def _bucket_and_key(self, context: Mapping[str, str], name: str) -> tuple[s3.IBucket | None, str | None]:
@@ -164,7 +171,9 @@ def _context(app: cdk.App) -> dict[str, str]:
             close = difflib.get_close_matches(name, _CONTEXT, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_CONTEXT)}"
             raise ValueError(f"unknown context value {name!r}; {hint}")
-    return {name: str(values[name]) for name in _CONTEXT if values.get(name) not in (None, "")}
+    given = {name: values[name] for name in _CONTEXT if values.get(name) not in (None, "")}
+    # As in JSON, whoever wrote it.
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 
 def main(app: cdk.App) -> None:
@@ -180,8 +189,10 @@ def main(app: cdk.App) -> None:
                 account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION")
             ),
         )
-    except ValueError as error:
-        sys.exit(f"{_renamed(str(error))}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
+    except (ValueError, RuntimeError) as error:
+        # The latter are CDK's own, of which the first line says what is wrong.
+        message = str(error).splitlines()[0] if isinstance(error, RuntimeError) else _renamed(str(error))
+        sys.exit(f"{message}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
     app.synth()
 
 

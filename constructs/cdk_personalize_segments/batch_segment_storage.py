@@ -136,7 +136,8 @@ class BatchSegmentStorage(Construct):
         self.role = role or self._new_role()
         #: The ARN of that role.
         self.role_arn = self.role.role_arn
-        self._check_role_account()
+        if role is not None:
+            self._check_role(role, makes_buckets=input_bucket is None or output_bucket is None)
         self._service = iam.ServicePrincipal(_SERVICE)
         self._facts: dict[s3.IBucket, BucketFacts] = {}
         self._grants: dict[tuple[s3.IBucket, str], _Grant] = {}
@@ -368,7 +369,13 @@ class BatchSegmentStorage(Construct):
                 f"{what} is not ours to change; Personalize needs these statements in it: {listed}",
             )
 
-    def _check_role_account(self) -> None:
+    def _check_role(self, role: iam.IRole, *, makes_buckets: bool) -> None:
+        if makes_buckets and isinstance(role, iam.Role) and role.stack is not self.stack:
+            raise ValueError(
+                f"role: got a role of the stack {role.stack.node.path}, wanted one of {self.stack.node.path}, or one "
+                "imported with iam.Role.from_role_arn: its policy would need the buckets of this stack, and this stack "
+                "the role"
+            )
         account = self.role_arn.split(":")[4] if not validation.is_token(self.role_arn) else ""
         if account and not validation.is_token(self._account) and account != self._account:
             raise ValueError(

@@ -17,7 +17,7 @@ import aws_cdk.custom_resources as cr
 import batch_segment_handler
 import jsii
 from batch_segment_handler import limits
-from constructs import Construct
+from constructs import Construct, IValidation
 
 from .batch_segment_storage import BucketFacts, pattern
 
@@ -25,11 +25,12 @@ from .batch_segment_storage import BucketFacts, pattern
 _LONGEST_NAME_PREFIX = limits.MAX_JOB_NAME_LENGTH - len("-0123456789ab") - len("-99")
 _LONGEST_STACK_PART = 21
 _LONGEST_JOB_PART = _LONGEST_NAME_PREFIX - _LONGEST_STACK_PART - len("-")
-#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies", without spaces.
-_LONGEST_POLICY = 10_240
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies", all of a role's
+#: together and without spaces; a function's role has one for its logs as well.
+_LONGEST_POLICY = 10_240 - 400
 # What is known at deploy, and about how long it is then: the ARN of a bucket, a role or a key.
 _TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
-_RESOLVED = "x" * 60
+_RESOLVED = "x" * 95
 Statements = Iterator[dict[str, Any]]
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to another process.
@@ -152,6 +153,8 @@ class BatchSegmentProvider(Construct):
             names: The name of the job, or a pattern of its names.
             tags: The job's tags as the template will have them.
         """
+        if not self._tags:
+            self.node.add_validation(_FitsWithTags(self))
         self._tags[f"{self._arn_of_jobs}{names}"] = tags
 
     def allow_solution_version(self, *arns: str) -> None:
@@ -203,7 +206,7 @@ class BatchSegmentProvider(Construct):
         """
         self._output.add(bucket, folders, f"{folders}*")
 
-    def _tag_keys(self) -> dict[str, list[Any]]:
+    def tag_keys(self) -> dict[str, list[Any]]:
         """The keys of the tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
         if not self._tags:
             return {}
@@ -214,7 +217,7 @@ class BatchSegmentProvider(Construct):
 
     def handler_policy(self) -> Statements:
         """What the handler may do, for the jobs that the stack has."""
-        return self._handler_policy(self._tag_keys())
+        return self._handler_policy(self.tag_keys())
 
     def _handler_policy(self, tag_keys: dict[str, list[Any]]) -> Statements:
         """The policy.
@@ -253,21 +256,31 @@ class BatchSegmentProvider(Construct):
             yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
         yield from self._input.statements()
 
-    def check_size(self) -> None:
-        """Checks that the handler's policy, which grows with the stack's jobs, fits into a role.
+    def check_size(self, tag_keys: dict[str, list[Any]] | None = None) -> None:
+        """Checks that the policies that grow with the stack's jobs each fit into a role.
+
+        Args:
+            tag_keys: The keys of tags by the ARNs of what is tagged; without it tags are not counted yet.
 
         Raises:
-            ValueError: It does not.
+            ValueError: One does not.
         """
-        # Tags are not known yet, and what is known at deploy is not asked for: it would take as long as all the rest.
-        policy = json.dumps(list(self._handler_policy({})), separators=(",", ":"))
-        length = len(_TOKEN.sub(_RESOLVED, policy))
-        if length > _LONGEST_POLICY:
-            raise ValueError(
-                f"one job too many for this stack: the handler's policy has about {length:,} characters with it, and a "
-                f"role takes {_LONGEST_POLICY:,}. Put some of the jobs into another stack, or their queries into S3 "
-                "(BatchSegmentInput.from_bucket)"
-            )
+        # What is known at deploy is not asked for: that would take as long as all the rest of a job.
+        places = {self._partition: "aws-cn", self.region: "ap-southeast-2", self.account: "123456789012"}
+        for name, statements in (
+            ("handler", self._handler_policy(tag_keys or {})),
+            ("waiting", self.is_complete_policy()),
+        ):
+            policy = json.dumps(list(statements), separators=(",", ":"))
+            for token, place in places.items():
+                policy = policy.replace(token, place)
+            length = len(_TOKEN.sub(_RESOLVED, policy))
+            if length > _LONGEST_POLICY:
+                raise ValueError(
+                    f"too many jobs for one stack: the policy of the {name} function has about {length:,} characters, "
+                    f"and a role takes {_LONGEST_POLICY:,}. Put some of the jobs into another stack, or their queries "
+                    "into S3 (BatchSegmentInput.from_bucket)"
+                )
 
     def is_complete_policy(self) -> Statements:
         """What the function that looks at jobs may do."""
@@ -440,3 +453,18 @@ class _Late:
 
     def produce(self, _context: cdk.IResolveContext) -> Any:
         return _document(self._statements())
+
+
+@jsii.implements(IValidation)
+class _FitsWithTags:
+    """The policies' size once more, when all tags are known."""
+
+    def __init__(self, provider: BatchSegmentProvider) -> None:
+        self._provider = provider
+
+    def validate(self) -> list[str]:
+        try:
+            self._provider.check_size(self._provider.tag_keys())
+        except ValueError as error:
+            return [str(error)]
+        return []

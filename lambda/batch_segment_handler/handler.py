@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clients
 from .failures import LONGEST_PROPAGATION, JobError, Patience, UnavailableError, explain
-from .job import UNKNOWN, BatchSegmentJob, tags_of
+from .job import UNKNOWN, BatchSegmentJob
 from .log import about, log, start
 from .preflight import ACTIVE, failure_reason, has_failed
 from .results import query_errors
@@ -60,7 +60,8 @@ def on_event(event: Event, context: Any) -> Event:
     wait = event["ResourceProperties"].get("WaitSeconds")
     status = answer["Data"]["Status"]
     if wait is not None and status != UNKNOWN and not has_failed(status):
-        answer["Deadline"] = int(min(started + float(wait), started + _CLOUDFORMATION_WAITS))
+        # Not with what the handler itself has waited: the job was created only now.
+        answer["Deadline"] = int(min(time.time() + float(wait), started + _CLOUDFORMATION_WAITS))
     return answer
 
 
@@ -73,7 +74,7 @@ def on_update(job: BatchSegmentJob, event: Event) -> Event:
     """A changed resource: the same job if what defines it is the same, else another one."""
     name = _name_of(event)
     if job.is_named(name):
-        return job.keep(name, tags_of(event.get("OldResourceProperties") or {}))
+        return job.keep(name, event.get("OldResourceProperties") or {})
     return job.start(lambda: _is_rolling_back(event))
 
 

@@ -9,7 +9,7 @@ import hashlib
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,12 +102,12 @@ class BatchSegmentJob:
         log("adopted", status=description["status"])
         return self._answer(name, description["status"], description["solutionVersionArn"])
 
-    def keep(self, name: str, old_tags: Mapping[str, str]) -> dict[str, Any]:
+    def keep(self, name: str, old: Mapping[str, Any]) -> dict[str, Any]:
         """Leaves the job as it is but for its tags, whatever has become of it.
 
         Args:
             name: The job's name.
-            old_tags: The tags that the template had before.
+            old: The properties that the template had before.
 
         Raises:
             JobError: The name is explicit, and what defines the job has changed.
@@ -116,13 +116,28 @@ class BatchSegmentJob:
         description = self.describe(name)
         if description is None:
             # Nothing says how long the service keeps its records; a deployment must not fail for it.
-            log("kept", status=UNKNOWN)
+            log("kept", job=name, status=UNKNOWN)
             return self._answer(name, UNKNOWN, self.properties.get("SolutionVersionArn", UNKNOWN))
         if "JobName" in self.properties:
-            self._refuse_different(name, description)
-        self._update_tags(name, old_tags)
+            # What the service takes for a number left out is not in its description.
+            is_same_number = not old or old.get("NumResults") == self.properties.get("NumResults")
+            self._refuse_different(name, description, [] if is_same_number else ["num_results"])
+        elif has_failed(description["status"]):
+            name, description = self._later_attempt(name, description)
+        self._update_tags(name, tags_of(old))
         log("kept", status=description["status"])
         return self._answer(name, description["status"], description["solutionVersionArn"])
+
+    def _later_attempt(self, name: str, description: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        # A rollback in which nothing could be asked may have settled on an attempt that failed.
+        for later in itertools.islice(itertools.dropwhile(lambda one: one != name, self._names()), 1, None):
+            found = self.describe(later)
+            if found is None:
+                return name, description
+            if not has_failed(found["status"]):
+                about(job=later)
+                return later, found
+        raise AssertionError("names do not end")
 
     def assume(self, name: str) -> dict[str, Any]:
         """Takes the job for what the template says, without asking: in a rollback, when nothing can be asked.
@@ -181,8 +196,8 @@ class BatchSegmentJob:
         for attempt in itertools.count(2):
             yield f"{self._base_name}-{attempt}"
 
-    def _refuse_different(self, name: str, description: Mapping[str, Any]) -> None:
-        different = self._differences(name, description)
+    def _refuse_different(self, name: str, description: Mapping[str, Any], known: Sequence[str] = ()) -> None:
+        different = list(dict.fromkeys([*self._differences(name, description), *known]))
         if different:
             raise JobError(
                 f"job_name: {name!r} is taken by another job ({self.arn(name)}), which differs in "

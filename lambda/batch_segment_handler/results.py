@@ -82,7 +82,7 @@ def _error(line: bytes) -> str | None:
     record = json.loads(line)
     if not isinstance(record, dict):
         raise ValueError("no record")
-    error = record.get("error")
+    error = record.get("error") or None
     return error if error is None or isinstance(error, str) else json.dumps(error)
 
 

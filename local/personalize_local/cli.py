@@ -172,9 +172,10 @@ def _run_command(command: Sequence[str], environment: dict[str, str]) -> int:
         process = subprocess.Popen(command, env=environment, process_group=0)
     except FileNotFoundError:
         raise UsageError(f"run: there is no command {command[0]!r}") from None
+    except OSError as error:
+        raise UsageError(f"run: {command[0]!r} cannot be run: {error.strerror}") from error
     try:
-        with _foreground(process.pid):
-            code = process.wait()
+        code = _wait(process)
         return code if code >= 0 else 128 - code
     except KeyboardInterrupt:
         _say("stopping")
@@ -190,21 +191,38 @@ def _run_command(command: Sequence[str], environment: dict[str, str]) -> int:
         process.wait()
 
 
+def _wait(process: "subprocess.Popen[bytes]") -> int:
+    """Waits for a command in a process group of its own; Ctrl-Z stops it and this process together."""
+    while True:
+        with _foreground(process.pid):
+            _, status = os.waitpid(process.pid, os.WUNTRACED)
+        if not os.WIFSTOPPED(status):
+            process.returncode = os.waitstatus_to_exitcode(status)
+            return process.returncode
+        os.kill(os.getpid(), signal.SIGSTOP)
+
+
 @contextlib.contextmanager
 def _foreground(group: int) -> Iterator[None]:
-    """Gives the terminal, if there is one, to a process group: it may read from it, and gets its Ctrl-C."""
-    if not sys.stdin.isatty():
+    """Gives the terminal, if it is ours, to a process group: it may read from it, and gets its Ctrl-C."""
+    terminal = sys.stdin.fileno() if sys.stdin is not None and sys.stdin.isatty() else -1
+    try:
+        is_ours = terminal >= 0 and os.tcgetpgrp(terminal) == os.getpgrp()
+    except OSError:
+        is_ours = False
+    if not is_ours:
         yield
         return
-    terminal = sys.stdin.fileno()
-    before = os.tcgetpgrp(terminal)
     # Taking the terminal back from the background would stop this process otherwise.
     handler = signal.signal(signal.SIGTTOU, signal.SIG_IGN)
     os.tcsetpgrp(terminal, group)
+    # It may have been stopped for reading before it was its turn, or by Ctrl-Z.
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGCONT)
     try:
         yield
     finally:
-        os.tcsetpgrp(terminal, before)
+        os.tcsetpgrp(terminal, os.getpgrp())
         signal.signal(signal.SIGTTOU, handler)
 
 

@@ -132,6 +132,12 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
         ({"num_result": "10"}, "unknown context value 'num_result'; did you mean num_results?"),
         ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, wanted one of the two"),
         ({"removal_policy": "delete"}, "removal_policy: got 'delete', wanted retain or destroy"),
+        ({"wait_minutes": "-5"}, "wait_minutes: got -5, wanted 1 to 60"),
+        ({"queries": None, "input": "s3://B/in/"}, "InvalidBucketNameValue: "),
+        (
+            {"queries": None, "input": "s3://bucket/in/", "validate_input": "no"},
+            "validate_input: got 'no', wanted true",
+        ),
         ({"tags": "a"}, "tags: got 'a', wanted key=value,key=value, each key once"),
         ({"output": "s3://bucket/a"}, "output: got 'a', wanted a prefix that ends in '/'"),
         ({"wait_minutes": "61"}, "wait_minutes: got 1 hour 1 minute, wanted more than nothing"),
@@ -147,6 +153,19 @@ def test_a_bad_value_gets_one_sentence_and_no_traceback(context, aws, tmp_path, 
     with pytest.raises(SystemExit) as exit:
         runpy.run_path(str(ROOT / "app.py"))["main"](cdk_lib.App(context=given))
     assert str(exit.value).startswith(sentence)
+
+
+def test_context_may_be_json_and_a_key_needs_no_dot(context, aws, tmp_path, monkeypatch):
+    for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
+        monkeypatch.setenv(name, aws.environment()[name])
+    del context["queries"]
+    given = {**context, "input": "s3://bucket/unload/part-00000", "validate_input": False, "num_results": 10}
+    made = cdk_lib.App(context=given, outdir=str(tmp_path))
+    runpy.run_path(str(ROOT / "app.py"))["main"](made)
+    template = json.loads((tmp_path / f"{context['stack_name']}.template.json").read_text())
+    (job,) = [one["Properties"] for one in template["Resources"].values() if one["Type"].startswith("Custom::Pers")]
+    assert job["InputPath"] == "s3://bucket/unload/part-00000"
+    assert "ValidateInput" not in job
 
 
 def test_the_cli_shows_the_sentence(app, context):

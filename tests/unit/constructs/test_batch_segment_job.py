@@ -502,8 +502,31 @@ def test_forty_five_jobs_fit_into_the_policy_of_a_role_and_many_more_are_refused
     policy = one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]
     assert 7_000 < len(json.dumps(policy, separators=(",", ":"))) < 10_240
     stack = cdk.Stack(cdk.App(), "TooMany", env=ENVIRONMENT)
-    with pytest.raises(ValueError, match=r"^one job too many for this stack: the handler's policy has about 10,"):
+    with pytest.raises(ValueError, match=r"^too many jobs for one stack: the policy of the handler function has"):
         jobs_with_queries(stack, 80)
+
+
+def test_many_jobs_that_are_waited_for_are_refused_when_the_other_functions_policy_is_full(app):
+    stack = cdk.Stack(app, "Waiting", env=ENVIRONMENT)
+    storage = BatchSegmentStorage(stack, "Storage")
+
+    def jobs(number: int) -> None:
+        for index in range(number):
+            job_input = BatchSegmentInput.from_bucket(storage.input_bucket, "in/", validate_input=False)
+            wait = cdk.Duration.minutes(30)
+            job(stack, f"Job{index}", storage=storage, job_input=job_input, wait_for_completion=wait)
+
+    with pytest.raises(ValueError, match=r"^too many jobs for one stack: the policy of the waiting function has about"):
+        jobs(80)
+
+
+def test_tags_count_when_all_of_them_are_known(app):
+    stack = cdk.Stack(app, "Tagged", env=ENVIRONMENT)
+    jobs_with_queries(stack, 40)
+    for number in range(50):
+        cdk.Tags.of(stack).add(f"tag-{number}-{'x' * 40}", "value")
+    with pytest.raises(RuntimeError, match="too many jobs for one stack: the policy of the handler function has about"):
+        Template.from_stack(stack)
 
 
 def test_an_explicit_name_is_used_once_in_a_stack(stack):

@@ -343,6 +343,13 @@ def test_a_role_of_another_account_is_refused(stack):
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
+def test_a_role_of_another_stack_is_explained(app, stack):
+    roles = cdk.Stack(app, "Roles", env=cdk.Environment(account=ACCOUNT, region=REGION))
+    role = iam.Role(roles, "Role", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
+    with pytest.raises(ValueError, match=r"^role: got a role of the stack Roles, wanted one of Demo, or one imported"):
+        BatchSegmentStorage(stack, "Storage", role=role)
+
+
 def test_a_bucket_of_another_region_is_refused(app, stack):
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region="us-east-1"))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")

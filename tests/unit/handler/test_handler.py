@@ -344,7 +344,25 @@ def test_a_later_attempt_is_kept_too(personalize):
 @pytest.mark.parametrize("status", ["CREATE FAILED", "CREATE IN_PROGRESS", "SOMETHING NEW"])
 def test_a_kept_job_starts_nothing_and_fails_nothing_whatever_became_of_it(personalize, status):
     there_is(personalize, status=status)
+    if status == "CREATE FAILED":
+        there_is_no(personalize, f"{NAME}-2")
     assert on_event(event("Update"), Context()) == answer(status=status)
+
+
+def test_a_kept_job_that_failed_gives_way_to_a_later_attempt_that_is_there(personalize):
+    # A rollback in which nothing could be asked settles on the first attempt.
+    there_is(personalize, status="CREATE FAILED")
+    there_is(personalize, f"{NAME}-2", status="CREATE FAILED")
+    there_is(personalize, f"{NAME}-3")
+    assert on_event(event("Update"), Context()) == answer(f"{NAME}-3", "ACTIVE")
+
+
+def test_a_number_that_is_taken_away_needs_a_new_explicit_name_too(personalize):
+    there_is(personalize, "mine", numResults=5000)
+    old = {**PROPERTIES, "JobName": "mine", "NumResults": "5000"}
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    with pytest.raises(JobError, match="which differs in num_results"):
+        on_event(update, Context())
 
 
 def test_a_kept_job_that_the_service_no_longer_knows_fails_nothing(personalize):
@@ -565,6 +583,13 @@ def test_a_deployment_that_waits_is_told_until_when(personalize, monkeypatch):
     assert on_event(event(properties=WAIT), Context())["Deadline"] == 2800
 
 
+def test_what_the_handler_itself_has_waited_is_not_taken_off(personalize, monkeypatch):
+    times = iter([1000.0, *[1700.0] * 9])
+    monkeypatch.setattr(handler.time, "time", lambda: next(times))
+    there_is(personalize, status="CREATE PENDING")
+    assert on_event(event(properties={"WaitSeconds": "600"}), Context())["Deadline"] == 2300
+
+
 def test_the_wait_ends_before_cloudformation_gives_up(personalize, monkeypatch):
     monkeypatch.setattr("time.time", lambda: 1000.0)
     there_is(personalize, status="CREATE PENDING")
@@ -578,6 +603,7 @@ def test_the_output_of_a_kept_job_that_is_active_is_looked_at_again(personalize)
 
 def test_there_is_nothing_to_wait_for_when_a_kept_job_has_failed(personalize):
     there_is(personalize, status="CREATE FAILED")
+    there_is_no(personalize, f"{NAME}-2")
     assert "Deadline" not in on_event(event("Update", properties=WAIT), Context())
     ended = event("Update", properties=WAIT, PhysicalResourceId=arn())
     assert is_complete(ended, Context()) == {"IsComplete": True}

@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 from batch_segment_handler.results import query_errors, read_errors
+from batch_segment_handler.segments import read_segments
 
 GOOD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a", "b"]}, "error": null}\n'
 DOCUMENTED = b'{"itemAttributes": "ITEMS.a = \\"b\\"", "output": {"recommendedUsers": ["a"]}}\n'
@@ -16,6 +17,13 @@ def test_errors_are_found_wherever_the_chunks_end(size):
     content = GOOD + BAD + DOCUMENTED + MENTIONS + BAD.rstrip()
     chunks = [content[at : at + size] for at in range(0, len(content), size)]
     assert list(read_errors(chunks)) == [None, "no such item", None, None, "no such item"]
+
+
+@pytest.mark.parametrize("error", ["null", '""', "{}", '"who?"', '{"code": 1}'])
+def test_both_readers_agree_on_what_is_an_error(error):
+    line = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a"]}, "error": %s}' % error.encode()
+    (segment,) = read_segments([line])
+    assert list(read_errors([line])) == [segment.error]
 
 
 def test_a_segment_of_many_users_is_no_error_and_is_not_held_in_memory():

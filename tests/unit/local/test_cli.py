@@ -1,6 +1,7 @@
 """The command ``personalize-local``."""
 
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -81,3 +82,37 @@ def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
     assert "Traceback" not in error
     assert processes(marker) == []
     assert not folder.exists()
+
+
+RUN = "import os, sys; from personalize_local.cli import _run_command; sys.exit(_run_command(sys.argv[1:], os.environ))"
+
+
+def at_a_terminal(*command: str, keys: list[bytes]) -> int:
+    """Runs a command as the tool does, at a terminal of its own, and types; returns the exit code."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execv(sys.executable, [sys.executable, "-c", RUN, *command])
+    try:
+        for key in keys:
+            while b"ready" not in os.read(terminal, 1000):
+                pass
+            os.write(terminal, key)
+        _, status = os.waitpid(child, 0)
+        return os.waitstatus_to_exitcode(status)
+    finally:
+        os.close(terminal)
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_a_command_may_read_the_terminal(run):
+    assert at_a_terminal("sh", "-c", "echo ready; read x; test $x = hello", keys=[b"hello\n"]) == 0
+
+
+def test_ctrl_c_at_the_terminal_reaches_the_command():
+    # 130 is how a shell says that a command was ended by Ctrl-C.
+    assert at_a_terminal("sh", "-c", "trap 'exit 7' INT; echo ready; sleep 60 & wait", keys=[b"\x03"]) in (7, 130)
+
+
+def test_a_command_that_cannot_be_run_is_one_sentence():
+    with pytest.raises(cli.UsageError, match="run: '/' cannot be run: Permission denied"):
+        cli._run_command(["/"], dict(os.environ))

@@ -93,3 +93,18 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
         f"import sys; sys.path += [{str(asset)!r}, {str(only)!r}]; import batch_segment_handler.handler as handler"
     )
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
+
+
+def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(wheel, cdk, aws, tmp_path):
+    site = tmp_path / "site"
+    pip(*["install", "--no-deps", "--target"], str(site), str(wheel))
+    version = aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
+    made = cdk(f"env PYTHONPATH={site} {sys.executable} app.py", "Mine")
+    deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(
+        "app.synth()", 'cdk.CfnOutput(stack, "Site", value=cdk_personalize_segments.__file__)\napp.synth()'
+    )
+    (made.folder / "app.py").write_text(deployable)
+    outputs = made.deploy()
+    assert Path(outputs["Site"]).is_relative_to(site)
+    assert len([arn for arn in aws.personalize.jobs if "/Mine-" in arn]) == 1
+    made.destroy()

@@ -67,6 +67,10 @@ class RealStack:
             template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
             return template
 
+    def cancel_update(self) -> None:
+        """Cancels the update that is going on."""
+        self._cloudformation.cancel_update_stack(StackName=self.name)
+
     def deploy_template(self, template: dict[str, Any]) -> Outcome:
         """Creates the stack from a template, or updates it."""
         seen = self._event_ids()

@@ -7,6 +7,7 @@ was said, and then deploys the same again without it.
 import itertools
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -426,6 +427,34 @@ def test_a_new_stack_whose_sibling_fails_is_rolled_back_and_can_be_deleted(stack
     assert done.status == REFUSED
     assert len(stack.jobs) == 1
     assert stack.destroy().status == "DELETE_COMPLETE"
+
+
+def test_an_update_that_is_cancelled_in_the_middle_is_rolled_back_and_its_job_adopted_later(
+    stack, build, aws, monkeypatch
+):
+    assert stack.deploy(build(**WAIT)).status == CREATED
+    first = stack.jobs[0]
+    monkeypatch.setattr(aws.personalize, "in_progress_seconds", 1.5)
+
+    def cancel() -> None:
+        while len(stack.jobs) < 2:
+            time.sleep(0.02)
+        stack.cancel_update()
+
+    def with_a_resource_after_it(scope: cdk.Stack) -> None:
+        # MiniStack looks before each resource whether it is to go on.
+        build(trigger="2", **WAIT)(scope)
+        sqs.Queue(scope, "After").node.add_dependency(scope.node.find_child("Job"))
+
+    with ThreadPoolExecutor(1) as pool:
+        cancelled = pool.submit(cancel)
+        done = stack.deploy(with_a_resource_after_it)
+        cancelled.result()
+    assert done.status == ROLLED_BACK, done.said
+    assert stack.resource("JobWaiting") == first
+    monkeypatch.setattr(aws.personalize, "in_progress_seconds", 0.1)
+    assert stack.deploy(build(trigger="2", **WAIT)).status == UPDATED
+    assert len(stack.jobs) == 2
 
 
 def test_what_does_not_define_the_job_starts_nothing(stack, build):

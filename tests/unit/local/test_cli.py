@@ -87,6 +87,22 @@ def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
 RUN = "import os, sys; from personalize_local.cli import _run_command; sys.exit(_run_command(sys.argv[1:], os.environ))"
 
 
+def test_ctrl_z_stops_the_tool_with_the_command_and_both_go_on():
+    tool, terminal = pty.fork()
+    if tool == 0:
+        os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", "echo ready; read x; test $x = hello"])
+    while b"ready" not in os.read(terminal, 1000):
+        pass
+    os.write(terminal, b"\x1a")
+    _, status = os.waitpid(tool, os.WUNTRACED)
+    assert os.WIFSTOPPED(status)
+    os.kill(tool, signal.SIGCONT)
+    os.write(terminal, b"hello\n")
+    _, status = os.waitpid(tool, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
 def at_a_terminal(*command: str, keys: list[bytes]) -> int:
     """Runs a command as the tool does, at a terminal of its own, and types; returns the exit code."""
     child, terminal = pty.fork()

@@ -133,8 +133,9 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
         raise UsageError(f"port {port} cannot be used: {error.strerror}; choose another with --port") from error
     if aws.node_modules is None:
         _say(
-            "CDK's provider framework runs on a stub of the AWS SDK here, so that its own permissions are not "
-            "enforced; to have them enforced: npm install @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
+            "CDK's provider framework runs on a stub of the AWS SDK here, on which its own permissions are not "
+            "enforced and a deployment may hang; in your project: "
+            "npm install @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
         )
     return aws
 

@@ -117,7 +117,10 @@ class LocalAws:
         }
         arn = f"arn:{'aws-cn' if self.region.startswith('cn-') else 'aws'}:personalize:{self.region}:{self.account}"
         own |= {name: f"{arn}:{resource}" for name, resource in SEEDS.items()}
-        own["PATH"] = os.environ.get("PATH", os.defpath)
+        # What the project has installed comes last, so that `cdk` is found there without npx.
+        installed = [folder / "node_modules" / ".bin" for folder in (Path.cwd(), *Path.cwd().parents)]
+        path = [os.environ.get("PATH", os.defpath), *(str(folder) for folder in installed if folder.is_dir())]
+        own["PATH"] = os.pathsep.join(path)
         not_ours = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"}
         return {name: value for name, value in self._environment_before.items() if name not in not_ours} | own
 

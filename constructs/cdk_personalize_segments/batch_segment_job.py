@@ -1,6 +1,5 @@
 """The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -166,7 +165,7 @@ class BatchSegmentJob(Construct):
         )
         self._resource.node.add_dependency(*self.storage.policies)
         self._tags = tags
-        self._allow_tagging = functools.partial(provider.allow_tagging, names)
+        self._allow_tagging = provider.allow_tagging
         self._tag_manager: cdk.TagManager | None = None
         if tags:
             self._tag_manager = self._new_tag_manager()

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ class BatchSegmentProvider(Construct):
         self._arn_of_jobs = f"arn:{self._partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
         # One pattern for all of a stack's jobs keeps the handler's policy small.
         self._names = _shortened(self._path, _LONGEST_STACK_PART, digits=6)
-        # By ARNs of jobs.
-        self._tags: dict[str, cdk.IResolvable] = {}
+        # Those of each job that may have any.
+        self._tags: list[cdk.IResolvable] = []
         # Ordered sets of ARNs.
         self._jobs: dict[str, None] = {}
         self._solutions: dict[str, None] = {}
@@ -146,16 +146,15 @@ class BatchSegmentProvider(Construct):
             raise ValueError(f"job_name: got {name!r} for a second job, wanted a name for each: it can be used once")
         self._jobs[arn] = None
 
-    def allow_tagging(self, names: str, tags: cdk.IResolvable) -> None:
+    def allow_tagging(self, tags: cdk.IResolvable) -> None:
         """Lets the handler tag jobs, if there are tags when the template is written.
 
         Args:
-            names: The name of the job, or a pattern of its names.
-            tags: The job's tags as the template will have them.
+            tags: A job's tags as the template will have them.
         """
         if not self._tags:
             self.node.add_validation(_FitsWithTags(self))
-        self._tags[f"{self._arn_of_jobs}{names}"] = tags
+        self._tags.append(tags)
 
     def allow_solution_version(self, *arns: str) -> None:
         """Lets the handler look at a solution version and use it."""
@@ -206,20 +205,20 @@ class BatchSegmentProvider(Construct):
         """
         self._output.add(bucket, folders, f"{folders}*")
 
-    def tag_keys(self) -> dict[str, list[Any]]:
-        """The keys of the tags of each job that has any, as they are now; by the ARNs of what the job may be named."""
+    def tag_keys(self) -> list[Any]:
+        """The keys of all jobs' tags as they are now, each once."""
         if not self._tags:
-            return {}
-        by_number = {str(number): tags for number, tags in enumerate(self._tags.values())}
-        tags: dict[str, list[dict[str, Any]]] = self.stack.resolve(by_number)
-        arns = list(self._tags)
-        return {arns[int(number)]: [tag["key"] for tag in of_job] for number, of_job in tags.items()}
+            return []
+        resolved: list[list[dict[str, Any]] | None] = self.stack.resolve(self._tags)
+        keys: list[Any] = []
+        keys.extend(tag["key"] for tags in resolved for tag in tags or [] if tag["key"] not in keys)
+        return sorted(keys, key=str)
 
     def handler_policy(self) -> Statements:
         """What the handler may do, for the jobs that the stack has."""
         return self._handler_policy(self.tag_keys())
 
-    def _handler_policy(self, tag_keys: dict[str, list[Any]]) -> Statements:
+    def _handler_policy(self, tag_keys: list[Any]) -> Statements:
         """The policy.
 
         https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html names the
@@ -230,9 +229,7 @@ class BatchSegmentProvider(Construct):
         solutions = list(self._solutions)
         # A tag that leaves the template with the last of them still has to be taken off.
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
-        keys: list[Any] = []
-        keys.extend(key for of_job in tag_keys.values() for key in of_job if key not in keys)
-        conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": sorted(keys, key=str)}} if keys else {}
+        conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": tag_keys}} if tag_keys else {}
         yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions], conditions)
         if tag_keys:
             yield _allow(["personalize:TagResource"], jobs, conditions)
@@ -256,11 +253,11 @@ class BatchSegmentProvider(Construct):
             yield _allow(["kms:GenerateDataKey", "kms:Decrypt"], list(self._staging_keys))
         yield from self._input.statements()
 
-    def check_size(self, tag_keys: dict[str, list[Any]] | None = None) -> None:
+    def check_size(self, tag_keys: Sequence[Any] = ()) -> None:
         """Checks that the policies that grow with the stack's jobs each fit into a role.
 
         Args:
-            tag_keys: The keys of tags by the ARNs of what is tagged; without it tags are not counted yet.
+            tag_keys: The keys of tags; without them tags are not counted yet.
 
         Raises:
             ValueError: One does not.
@@ -268,7 +265,7 @@ class BatchSegmentProvider(Construct):
         # What is known at deploy is not asked for: that would take as long as all the rest of a job.
         places = {self._partition: "aws-cn", self.region: "ap-southeast-2", self.account: "123456789012"}
         for name, statements in (
-            ("handler", self._handler_policy(tag_keys or {})),
+            ("handler", self._handler_policy([*tag_keys])),
             ("waiting", self.is_complete_policy()),
         ):
             policy = json.dumps(list(statements), separators=(",", ":"))

@@ -119,9 +119,9 @@ class BatchSegmentJob:
             log("kept", job=name, status=UNKNOWN)
             return self._answer(name, UNKNOWN, self.properties.get("SolutionVersionArn", UNKNOWN))
         if "JobName" in self.properties:
-            # What the service takes for a number left out is not in its description.
-            is_same_number = not old or old.get("NumResults") == self.properties.get("NumResults")
-            self._refuse_different(name, description, [] if is_same_number else ["num_results"])
+            # What the service takes for a number left out is not documented; the one that was taken away is known.
+            is_old_number = str(description.get("numResults")) == old.get("NumResults") and self._num_results is None
+            self._refuse_different(name, description, ["num_results"] if is_old_number else [])
         elif has_failed(description["status"]):
             name, description = self._later_attempt(name, description)
         self._update_tags(name, tags_of(old))
@@ -167,7 +167,7 @@ class BatchSegmentJob:
         """Whether a job of that name is this job, in whichever attempt."""
         if "JobName" in self.properties:
             return bool(name == self.properties["JobName"])
-        return re.fullmatch(rf"{re.escape(self._base_name)}(-\d+)?", name) is not None
+        return re.fullmatch(rf"{re.escape(self._base_name)}(-([2-9]|[1-9]\d+))?", name) is not None
 
     def arn(self, name: str) -> str:
         """The ARN of a job of that name in the stack's account and region."""

@@ -8,6 +8,7 @@ import pytest
 from batch_segment_handler import clients, handler
 from batch_segment_handler.failures import JobError, Patience, UnavailableError, call
 from batch_segment_handler.handler import is_complete, on_event
+from batch_segment_handler.job import BatchSegmentJob
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from events import (
@@ -355,6 +356,22 @@ def test_a_kept_job_that_failed_gives_way_to_a_later_attempt_that_is_there(perso
     there_is(personalize, f"{NAME}-2", status="CREATE FAILED")
     there_is(personalize, f"{NAME}-3")
     assert on_event(event("Update"), Context()) == answer(f"{NAME}-3", "ACTIVE")
+
+
+def test_a_rollback_to_a_job_without_a_number_keeps_it(personalize):
+    there_is(personalize, "mine", numResults=25)
+    old = {**PROPERTIES, "JobName": "mine", "NumResults": "7"}
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    assert on_event(update, Context()) == answer("mine", "ACTIVE")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "is_ours"), [("", True), ("-2", True), ("-10", True), ("-1", False), ("-02", False)]
+)
+def test_only_names_that_are_ever_given_are_attempts_of_the_job(suffix, is_ours):
+    given = {key: value for key, value in PROPERTIES.items() if value is not None}
+    job = BatchSegmentJob(given, STACK, Patience(0))
+    assert job.is_named(f"{NAME}{suffix}") == is_ours
 
 
 def test_a_number_that_is_taken_away_needs_a_new_explicit_name_too(personalize):

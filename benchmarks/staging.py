@@ -59,7 +59,7 @@ def _stage(records: int) -> None:
     properties = {"AssetBucket": _BUCKET, "AssetKey": _KEY, "QueriesPerFile": str(records // 1000)}
     started = time.perf_counter()
     path = staging.stage(
-        properties, "s3://queries-bucket/queries/job/0a1b", Preflight("arn", "itemId", frozenset()), Patience(600)
+        properties, "s3://queries-bucket/queries/job/0a1b", Preflight("arn", "itemId", {}), Patience(600)
     )
     seconds = time.perf_counter() - started
     status = Path("/proc/self/status").read_text()

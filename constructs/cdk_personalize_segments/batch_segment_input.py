@@ -196,13 +196,14 @@ class BatchSegmentInput:
         """
         return self._content if isinstance(self._content, ExistingInput) else None
 
-    def bind(self, scope: Construct) -> StagedInput | ExistingInput:
+    def bind(self, scope: Construct, *, is_filtered: bool) -> StagedInput | ExistingInput:
         """Checks the queries and makes the asset that carries them.
 
         :meta private:
 
         Args:
             scope: The job.
+            is_filtered: Whether the job has a filter; without one queries have no filter values.
 
         Raises:
             QueryFileError: A query is at fault; a `ValueError` that names line and column.
@@ -211,16 +212,17 @@ class BatchSegmentInput:
         if isinstance(content, ExistingInput):
             return content
         if isinstance(content, Path):
-            return self._checked_asset(scope, content, str(content))
+            return self._checked_asset(scope, content, str(content), is_filtered)
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder) / "queries.jsonl"
             file.write_bytes(content)
             # The asset is copied into the assembly before the folder goes.
-            return self._checked_asset(scope, file, "segment_queries")
+            return self._checked_asset(scope, file, "segment_queries", is_filtered)
 
-    def _checked_asset(self, scope: Construct, file: Path, name: str) -> StagedInput:
+    def _checked_asset(self, scope: Construct, file: Path, name: str, is_filtered: bool) -> StagedInput:
         with file.open("rb") as stream:
-            report = queries.check_queries([(name, stream)])
+            # What placeholders a filter has is known at deploy.
+            report = queries.check_queries([(name, stream)], placeholders=None if is_filtered else {})
         report.raise_if_faulty()
         if not validation.is_token(self._queries_per_file or 0):
             queries.queries_per_file(report, self._queries_per_file)

@@ -13,7 +13,7 @@ from batch_segment_handler import log
 from constructs import Construct, IValidation
 
 from . import validation
-from .batch_segment_input import BatchSegmentInput, ExistingInput
+from .batch_segment_input import BatchSegmentInput, ExistingInput, StagedInput
 from .batch_segment_storage import BatchSegmentStorage
 from .provider import LONGEST_WAIT, BatchSegmentProvider
 
@@ -107,7 +107,8 @@ class BatchSegmentJob(Construct):
         self.storage = storage or BatchSegmentStorage(
             self, "Storage", input_bucket=None if existing is None else existing.bucket
         )
-        properties: dict[str, Any] = self._input_properties(job_input, provider)
+        bound = job_input.bind(self, is_filtered=filter_arn is not None)
+        properties: dict[str, Any] = self._input_properties(bound, provider)
 
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
@@ -331,8 +332,7 @@ class BatchSegmentJob(Construct):
         self.node.add_validation(_Tags(self, tag_manager))
         return tag_manager
 
-    def _input_properties(self, job_input: BatchSegmentInput, provider: BatchSegmentProvider) -> dict[str, Any]:
-        bound = job_input.bind(self)
+    def _input_properties(self, bound: StagedInput | ExistingInput, provider: BatchSegmentProvider) -> dict[str, Any]:
         storage = self.storage
         if isinstance(bound, ExistingInput):
             facts = storage.facts(bound.bucket)

@@ -114,21 +114,21 @@ def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
 _FILTER_TOKEN = re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
 
 
-def filter_placeholders(expression: str, *, required_only: bool = False) -> frozenset[str]:
+def filter_placeholders(expression: str) -> dict[str, bool]:
     """The placeholders of a filter's expression: ``$GENRE`` gives ``GENRE`` (FILTER); within quotes it is text.
 
-    Args:
-        expression: The filter's expression.
-        required_only: Leaves out those of ``EXCLUDE`` parts, whose values can be omitted; that part of the filter is
-            then not used (RUNTIME, ``filterValues``).
+    Returns:
+        By name, whether a value has to be given. For ``EXCLUDE`` parts it can be omitted; that part of the filter is
+        then not used (RUNTIME, ``filterValues``).
     """
-    names, including = set(), True
+    names: dict[str, bool] = {}
+    including = True
     for token in _FILTER_TOKEN.finditer(expression):
         if token[2]:
             including = token[2].upper() == "INCLUDE"
-        elif token[1] and (including or not required_only):
-            names.add(token[1])
-    return frozenset(names)
+        elif token[1]:
+            names[token[1]] = including or names.get(token[1], False)
+    return names
 
 
 def excerpt(value: object) -> str:

@@ -36,8 +36,6 @@ _BUSY = {
 _TRANSIENT = "AWS did not answer as it should; deploy again later"
 #: Bytes. CloudFormation takes 4 KB of Reason, of which the framework's stack trace and CDK's words need a part.
 _LONGEST_MESSAGE = 2500
-
-
 _LONGEST_ANSWER = 200
 
 

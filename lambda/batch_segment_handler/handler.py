@@ -50,13 +50,8 @@ def on_event(event: Event, context: Any) -> Event:
     try:
         answer = on_create(job) if request_type == "Create" else on_update(job, event)
     except Exception as error:
-        explained = explain(error, event["ResourceProperties"])
-        log("failed", request=request_type, error=str(explained))
-        if _is_rolling_back(event):
-            # What was is what will be; a rollback that fails would leave the stack stuck.
-            return job.assume(_name_of(event))
-        # Without the chain, which Lambda would put before the words that matter.
-        raise explained from None
+        _fail_unless_rolling_back(error, event)
+        return job.assume(_name_of(event))
     wait = event["ResourceProperties"].get("WaitSeconds")
     status = answer["Data"]["Status"]
     if wait is not None and status != UNKNOWN and not has_failed(status):
@@ -111,18 +106,19 @@ def is_complete(event: Event, context: Any) -> Event:
         if time.time() <= event["Deadline"]:
             log("not known", error=str(error))
             return {"IsComplete": False}
-        return _give_up(error, event)
+        _fail_unless_rolling_back(error, event)
     except Exception as error:
-        return _give_up(error, event)
+        _fail_unless_rolling_back(error, event)
+    return {"IsComplete": True}
 
 
-def _give_up(error: Exception, event: Event) -> Event:
+def _fail_unless_rolling_back(error: Exception, event: Event) -> None:
     explained = explain(error, event["ResourceProperties"])
     log("failed", request=event["RequestType"], error=str(explained))
-    if _is_rolling_back(event):
-        return {"IsComplete": True}
-    # Without the chain, which Lambda would put before the words that matter.
-    raise explained from None
+    # What was is what will be; a rollback that fails would leave the stack stuck.
+    if not _is_rolling_back(event):
+        # Without the chain, which Lambda would put before the words that matter.
+        raise explained from None
 
 
 def _look(job: BatchSegmentJob, name: str, event: Event, context: Any) -> Event:

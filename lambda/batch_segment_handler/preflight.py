@@ -11,8 +11,8 @@ from typing import Any
 from . import clients, limits
 from .expressions import filter_placeholders
 from .failures import JobError, Patience, call
+from .limits import QueryKind
 from .log import log
-from .queries import QueryKind
 
 ACTIVE = "ACTIVE"
 _FAILED = "FAILED"
@@ -27,12 +27,13 @@ class Preflight:
     Attributes:
         solution_version_arn: The solution version.
         kind: The key that the recipe's queries have; None for a recipe that is newer than this code.
-        required_values: The filter's placeholders that every query has to give a value for.
+        placeholders: The filter's placeholders, and whether every query has to give a value for them; None if the
+            filter does not say.
     """
 
     solution_version_arn: str
     kind: QueryKind | None
-    required_values: frozenset[str]
+    placeholders: Mapping[str, bool] | None
 
 
 def check(properties: Mapping[str, Any], patience: Patience) -> Preflight:
@@ -57,7 +58,7 @@ def check(properties: Mapping[str, Any], patience: Patience) -> Preflight:
     return Preflight(
         arn,
         _kind(prop, arn, version.get("recipeArn", ""), patience),
-        _required_values(properties.get("FilterArn"), patience),
+        _placeholders(properties.get("FilterArn"), patience),
     )
 
 
@@ -102,13 +103,14 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> Q
     return kind
 
 
-def _required_values(filter_arn: str | None, patience: Patience) -> frozenset[str]:
+def _placeholders(filter_arn: str | None, patience: Patience) -> Mapping[str, bool] | None:
     if filter_arn is None:
-        return frozenset()
+        return {}
     answer = call(clients.personalize().describe_filter, patience, member="filter", filterArn=filter_arn)
     description = answer["filter"]
     _refuse_failed("filter_arn", filter_arn, description)
-    return filter_placeholders(description.get("filterExpression", ""), required_only=True)
+    expression = description.get("filterExpression")
+    return None if expression is None else filter_placeholders(expression)
 
 
 def _refuse_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:

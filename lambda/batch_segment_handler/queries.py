@@ -11,37 +11,18 @@ Sources:
 """
 
 import codecs
+import functools
 import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import BinaryIO, NoReturn, get_args
 
 from . import limits
-from .expressions import (
-    Expression,
-    ExpressionError,
-    excerpt,
-    filter_placeholders,
-    parse_expression,
-)
+from .expressions import ExpressionError, excerpt, parse_expression
 from .limits import QueryKind
-
-__all__ = [
-    "Expression",
-    "ExpressionError",
-    "Fault",
-    "QueryFileError",
-    "QueryKind",
-    "QueryReport",
-    "check_queries",
-    "filter_placeholders",
-    "parse_expression",
-    "queries_per_file",
-    "split_queries",
-]
 
 _KINDS: tuple[QueryKind, ...] = get_args(QueryKind)
 _KEYS = (*_KINDS, "filterValues")
@@ -86,7 +67,6 @@ class QueryReport:
         kind: The key that the queries have, or should have; None if there is no query and nobody said.
         queries: How many there are, faulty ones included.
         queries_by_file: How many there are in each file, by its name.
-        files: How many files there are.
         bytes: How many bytes they have.
         faults: The first faults.
         fault_count: How many faults there are.
@@ -98,7 +78,6 @@ class QueryReport:
     kind: QueryKind | None = None
     queries: int = 0
     queries_by_file: dict[str, int] = field(default_factory=dict)
-    files: int = 0
     bytes: int = 0
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
@@ -126,7 +105,7 @@ def check_queries(
     files: Iterable[tuple[str, BinaryIO]],
     *,
     kind: QueryKind | None = None,
-    required_values: Collection[str] = (),
+    placeholders: Mapping[str, bool] | None = None,
     max_faults: int = 10,
 ) -> QueryReport:
     """Checks query files in one pass, in memory that does not grow with their size.
@@ -134,13 +113,14 @@ def check_queries(
     Args:
         files: Name and content of each file; of the content, only ``read(n)`` is used.
         kind: The key that the solution's recipe takes; None takes either, but one for all files.
-        required_values: The filter's placeholders that each query has to give a value for.
+        placeholders: The placeholders of the job's filter, and whether each query has to give a value for them; none
+            without a filter. None if the filter is not known.
         max_faults: How many faults, and how many warnings, to keep; all are counted.
 
     Returns:
         What was found. Nothing is raised for what is wrong with the files.
     """
-    check = _Check(kind, frozenset(required_values), max_faults)
+    check = _Check(kind, placeholders, max_faults)
     try:
         for name, file in files:
             check.read(name, file)
@@ -158,10 +138,11 @@ class _Enough(Exception):  # noqa: N818 - no error, but a reason to stop
 class _Check:
     """A pass over files, and what it has found so far."""
 
-    def __init__(self, kind: QueryKind | None, required_values: frozenset[str], max_faults: int) -> None:
+    def __init__(self, kind: QueryKind | None, placeholders: Mapping[str, bool] | None, max_faults: int) -> None:
         self.report = QueryReport(kind=kind)
-        self._recipe_takes = kind
-        self._required_values = required_values
+        self._query = functools.partial(
+            _Query, "the solution's recipe takes" if kind else "the queries before have", placeholders
+        )
         self._max_faults = max_faults
         self._alike = _Alike()
         self._file, self._line = "the input", 0
@@ -170,9 +151,8 @@ class _Check:
     def read(self, name: str, file: BinaryIO) -> None:
         report = self.report
         self._file, self._line, self._blank = name, 0, 0
-        if report.files == limits.MAX_INPUT_FILES:
+        if len(report.queries_by_file) == limits.MAX_INPUT_FILES:
             self._stop(0, f"one file too many: a job reads at most {limits.MAX_INPUT_FILES:,}")
-        report.files += 1
         report.queries_by_file[name] = 0
         blocks = _Blocks(file, limits.MAX_INPUT_BYTES - report.bytes)
         for block in blocks:
@@ -207,23 +187,16 @@ class _Check:
 
     def _read_line(self, line: bytes) -> None:
         self._count(1)
-        query = _Query()
+        query = self._query(self.report.kind)
         try:
-            query.read(line, self._required_values)
-            self._check_kind(query)
+            query.read(line)
         except _Bad as bad:
             self.fault(self._line, bad.at + 1, bad.reason)
             return
+        self.report.kind = query.kind
         for at, reason in query.warnings:
             self._warn(self._line, at + 1, reason)
         self._alike.learn(query)
-
-    def _check_kind(self, query: "_Query") -> None:
-        self.report.kind = self.report.kind or query.kind
-        if query.kind != self.report.kind:
-            source = "the solution's recipe takes" if self._recipe_takes else "the queries before have"
-            reason = f'wanted "{self.report.kind}", which {source}, got "{query.kind}": a job takes one kind of query'
-            raise _Bad(query.kind_at, reason)
 
     def _count(self, queries: int) -> None:
         """Counts lines that are no blank ones."""
@@ -364,7 +337,6 @@ _JSON = json.JSONDecoder()
 
 class _Bad(Exception):  # noqa: N818 - it becomes a Fault
     def __init__(self, at: int, reason: str) -> None:
-        super().__init__(reason)
         self.at = at
         self.reason = reason
 
@@ -374,26 +346,27 @@ class _Query:
 
     Attributes:
         text: The line.
-        kind: The key that says what it asks for, which is at ``kind_at``.
+        kind: The key that says what it asks for.
         values: Start, end and top-level key of each value.
         warnings: Offset and reason of each.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, who: str, placeholders: Mapping[str, bool] | None, wanted: QueryKind | None) -> None:
+        self._wanted, self._who_wants_it = wanted, who
+        self._placeholders = placeholders
         self.text = ""
         self.kind: QueryKind | None = None
-        self.kind_at = 0
         self.values: list[tuple[int, int, str]] = []
         self.warnings: list[tuple[int, str]] = []
         self._at = 0
         self._expression: tuple[int, str] | None = None
         self._filter_values: set[str] = set()
 
-    def read(self, line: bytes, required_values: frozenset[str]) -> None:
+    def read(self, line: bytes) -> None:
         """Reads the line, without its newline.
 
         Raises:
-            _Bad: It is no query, or ``filterValues`` lacks one of ``required_values``.
+            _Bad: It is no query, one of another kind, or its ``filterValues`` are not those of the placeholders.
         """
         self.text = _decoded(line)
         if self._next() in ("[", "]", ","):
@@ -411,8 +384,9 @@ class _Query:
             raise _Bad(start, 'no "itemId" and no "itemAttributes": a query has one of them')
         if self._expression:
             self._check_expression(*self._expression)
-        if missing := sorted(required_values - self._filter_values):
-            raise _Bad(start, f'no value for the filter\'s placeholder ${missing[0]}: give it in "filterValues"')
+        for name, is_required in sorted((self._placeholders or {}).items()):
+            if is_required and name not in self._filter_values:
+                raise _Bad(start, f'no value for the filter\'s placeholder ${name}: give it in "filterValues"')
 
     def _read_object(self, read_value: Callable[[str, int], None], wanted: str) -> None:
         if self._next() != "{":
@@ -447,15 +421,23 @@ class _Query:
             raise _Bad(key_at, f"unknown key {excerpt(key)}: {hint}")
         elif self.kind is not None:
             raise _Bad(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
+        elif self._wanted not in (None, key):
+            # Before all else that may be wrong with the line: with the other kind of query it will be another line.
+            wanted = f'wanted "{self._wanted}", which {self._who_wants_it}'
+            raise _Bad(key_at, f'{wanted}, got "{key}": a job takes one kind of query')
         else:
-            self.kind, self.kind_at = key, key_at
+            self.kind = key
             value_at, value = self._read_value(key, f'"{key}" to be text in double quotes')
             if not value:
                 raise _Bad(value_at, f'"{key}" is empty')
             if key == "itemAttributes":
                 self._expression = value_at, value
 
-    def _read_filter_value(self, key: str, _: int) -> None:
+    def _read_filter_value(self, key: str, key_at: int) -> None:
+        if self._placeholders is not None and key not in self._placeholders:
+            names = ", ".join(f"${name}" for name in sorted(self._placeholders))
+            has = f"the job's filter has {names}" if names else "the job has no filter with placeholders"
+            raise _Bad(key_at, f"unknown filter value {excerpt(key)}: {has}")
         self._filter_values.add(key)
         value_at, value = self._read_value("filterValues", "a filter value to be text in double quotes")
         if not _FILTER_VALUE.fullmatch(value):

@@ -86,7 +86,7 @@ def check_existing(properties: Mapping[str, Any], preflight: Preflight, patience
                 f"job_input: {name} has {number:,} queries, wanted at most {per_file:,} in a file. Split it, pass it "
                 "as BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
             )
-    log("checked", path=path, queries=report.queries, files=report.files)
+    log("checked", path=path, queries=report.queries, files=len(report.queries_by_file))
 
 
 def _queries_per_file(report: queries.QueryReport, properties: Mapping[str, Any]) -> int:
@@ -105,16 +105,13 @@ def _keys(bucket: str, prefix: str) -> Iterator[str]:
 def _check(objects: Iterable[tuple[str, _Object]], preflight: Preflight) -> queries.QueryReport:
     with contextlib.ExitStack() as opened:
         files = ((name, opened.enter_context(contextlib.closing(one.open()))) for name, one in objects)
-        report = queries.check_queries(
-            files, kind=preflight.kind, required_values=preflight.required_values, max_faults=5
-        )
+        report = queries.check_queries(files, kind=preflight.kind, placeholders=preflight.placeholders, max_faults=5)
     for warning in report.warnings:
         log("warning", fault=str(warning))
     try:
         report.raise_if_faulty()
     except queries.QueryFileError as error:
-        takes = f'\n{preflight.solution_version_arn} takes queries with "{preflight.kind}"' if preflight.kind else ""
-        raise JobError(f"{error}{takes}") from error
+        raise JobError(str(error)) from error
     return report
 
 

@@ -5,12 +5,12 @@ import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Annotations, Match
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
-from support import VERSION, one
+from support import FILTER, VERSION, one
 
 
-def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput) -> bytes:
+def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | None = None) -> bytes:
     """Synthesises a job and reads the asset that its handler would."""
-    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
+    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input, filter_arn=filter_arn)
     app = stack.node.root
     assert isinstance(app, cdk.App)
     key = one(stack, "Custom::PersonalizeBatchSegmentJob")["AssetKey"]
@@ -48,7 +48,7 @@ def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput) -> bytes:
     ],
 )
 def test_a_query_is_written_as_the_service_reads_it(stack, query, line):
-    assert asset_of(stack, BatchSegmentInput.from_queries([query])) == line
+    assert asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER) == line
 
 
 def test_queries_keep_their_order(stack):
@@ -69,6 +69,16 @@ def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack, tmp_p
     with pytest.raises(ValueError, match="line 2") as refused:
         asset_of(stack, BatchSegmentInput.from_asset(file))
     assert str(file) in str(refused.value)
+
+
+def test_filter_values_without_a_filter_are_an_error_at_synth(stack):
+    query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="Japan")
+    with pytest.raises(ValueError, match="1 fault") as refused:
+        asset_of(stack, BatchSegmentInput.from_queries([query]))
+    assert str(refused.value) == (
+        "1 fault in the queries:\n  segment_queries, line 1, column 34: unknown filter value 'COUNTRY': the job has "
+        "no filter with placeholders"
+    )
 
 
 def test_what_may_be_refused_is_a_warning_at_synth(stack, tmp_path):

@@ -294,7 +294,7 @@ def test_the_same_is_said_after_many_good_lines(name: str) -> None:
     content, faults = MALFORMED[name]
     if not content.strip():
         faults = []
-    is_of_attributes = content.startswith(b'{"itemAttributes"')
+    is_of_attributes = content.lstrip().startswith(b'{"itemAttributes"')
     many = (rb'{"itemAttributes": "ITEMS.genres = \"Comedy\""}' + b"\n" if is_of_attributes else GOOD) * 20_000
 
     report = check_queries([("queries.jsonl", io.BytesIO(many + content))])

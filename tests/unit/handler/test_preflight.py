@@ -16,11 +16,11 @@ def version_of(personalize, recipe: str) -> None:
     )
 
 
-def filter_is(personalize, expression: str, status: str = "ACTIVE", **more: str) -> None:
+def filter_is(personalize, expression: str | None, status: str = "ACTIVE", **more: str) -> None:
+    if expression is not None:
+        more["filterExpression"] = expression
     personalize.add_response(
-        "describe_filter",
-        {"filter": {"filterArn": FILTER, "status": status, "filterExpression": expression, **more}},
-        {"filterArn": FILTER},
+        "describe_filter", {"filter": {"filterArn": FILTER, "status": status, **more}}, {"filterArn": FILTER}
     )
 
 
@@ -39,7 +39,7 @@ def check(**properties: str) -> preflight.Preflight:
 )
 def test_the_recipe_says_what_queries_there_may_be(personalize, recipe, kind):
     version_of(personalize, recipe)
-    assert check() == preflight.Preflight(VERSION, kind, frozenset())
+    assert check() == preflight.Preflight(VERSION, kind, {})
 
 
 def test_a_recipe_that_makes_no_segments_is_refused(personalize):
@@ -69,17 +69,18 @@ def test_a_version_that_names_no_recipe_is_left_to_the_service(personalize):
 
 
 @pytest.mark.parametrize(
-    ("expression", "required"),
+    ("expression", "placeholders"),
     [
-        ("INCLUDE UserID WHERE Users.AGE >= 18", []),
-        ("INCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY) AND Users.PLAN = $PLAN", ["COUNTRY", "PLAN"]),
-        ("EXCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY)", []),
+        ("INCLUDE UserID WHERE Users.AGE >= 18", {}),
+        ("INCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY) AND Users.PLAN = $PLAN", {"COUNTRY": True, "PLAN": True}),
+        ("EXCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY)", {"COUNTRY": False}),
+        (None, None),
     ],
 )
-def test_the_filter_says_which_values_every_query_has_to_give(personalize, expression, required):
+def test_the_filter_says_which_values_queries_have_to_give(personalize, expression, placeholders):
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, expression)
-    assert check(FilterArn=FILTER).required_values == frozenset(required)
+    assert check(FilterArn=FILTER).placeholders == placeholders
 
 
 def test_a_filter_that_failed_is_refused(personalize):
@@ -93,4 +94,4 @@ def test_a_filter_that_failed_is_refused(personalize):
 def test_a_filter_that_is_still_being_made_is_left_to_the_service_which_is_waited_for(personalize):
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.AGE >= 18", status="CREATE IN_PROGRESS")
-    assert check(FilterArn=FILTER).required_values == frozenset()
+    assert check(FilterArn=FILTER).placeholders == {}

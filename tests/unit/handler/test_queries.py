@@ -11,15 +11,8 @@ from typing import Any
 
 import pytest
 from batch_segment_handler import limits, queries
-from batch_segment_handler.queries import (
-    ExpressionError,
-    QueryFileError,
-    QueryReport,
-    check_queries,
-    filter_placeholders,
-    parse_expression,
-    split_queries,
-)
+from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression
+from batch_segment_handler.queries import QueryFileError, QueryReport, check_queries, split_queries
 from cdk_personalize_segments.query_lines import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -179,7 +172,7 @@ def test_the_report_counts_queries_files_and_bytes() -> None:
 
     report = check(*contents)
 
-    assert (report.kind, report.queries, report.files, report.bytes) == ("itemId", 3, 2, sum(map(len, contents)))
+    assert (report.kind, report.queries, report.bytes) == ("itemId", 3, sum(map(len, contents)))
     assert report.queries_by_file == {"0.jsonl": 2, "1.jsonl": 1}
     assert report.complete
 
@@ -207,13 +200,44 @@ def test_each_query_has_to_give_the_filters_values() -> None:
     good = rb'{"itemId": "1", "filterValues": {"GENRE": "\"Comedy\"", "YEAR": "\"1999\""}}' + b"\n"
     lacking = b'{"itemId": "1", ' + GENRE + b"}\n"
 
-    report = check(good * 1000 + lacking + good + b'{"itemId": "1"}', required_values=("GENRE", "YEAR"))
+    report = check(good * 1000 + lacking + good + b'{"itemId": "1"}', placeholders={"GENRE": True, "YEAR": True})
 
     reason = 'no value for the filter\'s placeholder ${}: give it in "filterValues"'
     assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [
         (1001, 1, reason.format("YEAR")),
         (1003, 1, reason.format("GENRE")),
     ]
+
+
+@pytest.mark.parametrize(
+    ("placeholders", "reason"),
+    [
+        ({"COUNTRY": True}, "unknown filter value 'GENRE': the job's filter has $COUNTRY"),
+        ({"Genre": False, "AGE": False}, "unknown filter value 'GENRE': the job's filter has $AGE, $Genre"),
+        ({}, "unknown filter value 'GENRE': the job has no filter with placeholders"),
+    ],
+)
+def test_a_filter_value_that_no_placeholder_takes_is_named(placeholders: dict[str, bool], reason: str) -> None:
+    report = check(b'{"itemId": "1", ' + GENRE + b"}\n", placeholders=placeholders)
+
+    assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [(1, 34, reason)]
+
+
+def test_a_filter_value_that_can_be_omitted_may_be_given_or_not() -> None:
+    lines = b'{"itemId": "1", ' + GENRE + b'}\n{"itemId": "1"}\n'
+
+    assert check(lines, placeholders={"GENRE": False}).fault_count == 0
+
+
+def test_the_kind_of_query_is_said_before_all_else_that_is_wrong_with_the_line() -> None:
+    lines = [b'{"itemId": ""}', b'{"itemId": "1", "filterValues": {"GENER": ""}}', b'{"itemId": 1, "more": 2}']
+
+    report = check(b"\n".join(lines), kind="itemAttributes", placeholders={"GENRE": True})
+
+    assert [(fault.line, fault.column) for fault in report.faults] == [(1, 2), (2, 2), (3, 2)]
+    assert {fault.reason for fault in report.faults} == {
+        'wanted "itemAttributes", which the solution\'s recipe takes, got "itemId": a job takes one kind of query'
+    }
 
 
 def test_the_first_faults_are_kept_and_all_are_counted() -> None:
@@ -298,7 +322,7 @@ def test_one_file_too_many_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     report = check(*[b'{"itemId": "1"}'] * 3)
 
     assert [str(fault) for fault in report.faults] == ["2.jsonl: one file too many: a job reads at most 2"]
-    assert report.files == 2
+    assert len(report.queries_by_file) == 2
 
 
 @pytest.mark.parametrize("newline", [b"", b"\n", b"\n{}"])
@@ -376,8 +400,9 @@ def plain_rules_accept(line: bytes) -> bool:
 def assert_the_quick_way_is_the_exact_one(content: bytes) -> None:
     assert check(content) == check_exactly(content)
     if b"filterValues" in content:
-        options = {"kind": "itemId", "required_values": ("GENRE",)}
-        assert check(content, **options) == check_exactly(content, **options)
+        for placeholders in ({"GENRE": True}, {"GENRE": False}, {}):
+            options = {"kind": "itemId", "placeholders": placeholders}
+            assert check(content, **options) == check_exactly(content, **options)
 
 
 def assert_the_exact_way_is_the_plain_one(line: bytes) -> None:
@@ -456,9 +481,7 @@ def test_it_does_not_matter_where_a_block_ends(lines: list[bytes], block: int) -
 def test_alike_lines_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
     read_exactly = queries._Query.read
-    monkeypatch.setattr(
-        queries._Query, "read", lambda self, line, required: (read.append(line), read_exactly(self, line, required))
-    )
+    monkeypatch.setattr(queries._Query, "read", lambda self, line: (read.append(line), read_exactly(self, line)))
     shapes = [
         b'{"itemId": "%d"}',
         b'{"itemId":"%d"}\r',
@@ -473,7 +496,7 @@ def test_alike_lines_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_there_are_only_so_many_shapes_of_lines_to_know() -> None:
-    check_of_many = queries._Check(None, frozenset(), 10)
+    check_of_many = queries._Check(None, None, 10)
     content = b"".join(b'{"itemId":%s"1"}\n' % (b" " * spaces) for spaces in range(50))
 
     check_of_many.read("many.jsonl", io.BytesIO(content))  # type: ignore[arg-type]
@@ -713,9 +736,9 @@ def test_a_query_is_refused_that_json_cannot_say(value: object) -> None:
         ('INCLUDE UserID WHERE Users.CITY IN ("$A", "\\"$B", $C) AND Users.X = \'$D\'', "C", "C"),
         ("EXCLUDE UserID WHERE Interactions.EVENT_TYPE IN ($E)", "E", ""),
         ("EXCLUDE UserID WHERE Users.A IN ($A) | INCLUDE UserID WHERE Users.B IN ($B)", "A B", "B"),
+        ("INCLUDE UserID WHERE Users.A IN ($A) | EXCLUDE UserID WHERE Users.B IN ($A)", "A", "A"),
         ("include UserID WHERE Users.B IN ($B)|exclude UserID WHERE Users.INCLUDED IN ($A)", "A B", "B"),
     ],
 )
 def test_a_filters_placeholders_are_found_outside_quotes(expression: str, names: str, required: str) -> None:
-    assert filter_placeholders(expression) == set(names.split())
-    assert filter_placeholders(expression, required_only=True) == set(required.split())
+    assert filter_placeholders(expression) == {name: name in required.split() for name in names.split()}

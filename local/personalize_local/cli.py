@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ examples:
   personalize-local run -- sh -c 'cdk deploy && personalize-local segments'
   personalize-local run -- sh -c 'cdk deploy || personalize-local status'
   personalize-local serve
+  personalize-local segments ComedyFans --users 20
 """
 _ENVIRONMENT = (
     "AWS_ENDPOINT_URL",
@@ -41,7 +42,6 @@ _ENVIRONMENT = (
     "CDK_DEFAULT_REGION",
     "CDK_HOME",
 )
-_NO_JOBS = "There are no batch segment jobs."
 
 
 class UsageError(Exception):
@@ -98,9 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     serve.set_defaults(run=_serve)
 
     status = commands.add_parser("status", help="list jobs, and why those failed that did; within run or serve")
+    _add_names(status)
     status.set_defaults(run=_status)
 
     segments = commands.add_parser("segments", help="show the first users of every segment; within run or serve")
+    _add_names(segments)
     segments.add_argument("--users", type=int, default=5, help="how many users of a segment to show (default: 5)")
     segments.set_defaults(run=_segments)
     return parser
@@ -112,6 +114,10 @@ def _add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--job-seconds", type=float, default=0.2, metavar="N", help="how long a job is in progress (default: 0.2)"
     )
+
+
+def _add_names(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only jobs that have it in their name (default: all)")
 
 
 def _start(options: argparse.Namespace, port: int) -> "LocalAws":
@@ -126,18 +132,11 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
     if not 0 <= port <= 65535:
         raise UsageError(f"--port: got {port}, wanted 0 to 65535, of which 0 takes a free one")
     try:
-        aws = LocalAws(
+        return LocalAws(
             port=port, account=options.account, region=options.region, in_progress_seconds=options.job_seconds
         )
     except OSError as error:
         raise UsageError(f"port {port} cannot be used: {error.strerror}; choose another with --port") from error
-    if aws.node_modules is None:
-        _say(
-            "CDK's provider framework runs on a stub of the AWS SDK here, on which its own permissions are not "
-            "enforced and a deployment may hang; in your project: "
-            "npm install @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
-        )
-    return aws
 
 
 def _say(text: str) -> None:
@@ -154,13 +153,27 @@ def _run(options: argparse.Namespace) -> int:
     with _start(options, port=0) as aws:
         _bootstrap(aws)
         _say(f"running {' '.join(command)}")
-        return _run_command(command, aws.environment())
+        code = _run_command(command, aws.environment())
+        _say_what_is_lost(aws)
+        return code
+
+
+def _say_what_is_lost(aws: "LocalAws") -> None:
+    for job in aws.personalize.jobs.values():
+        if job.failure_reason is not None:
+            _say(f"the job {job.request['jobName']} ended {job.status}: {job.failure_reason}")
+        elif job.in_flight:
+            _say(
+                f"the job {job.request['jobName']} was still {job.status}; to see it end, wait for it in the same "
+                "command: personalize-local run -- sh -c 'cdk deploy && personalize-local segments'"
+            )
 
 
 def _bootstrap(aws: "LocalAws") -> None:
-    _say(f"serving {aws.account} {aws.region} at {aws.endpoint_url}; bootstrapping it for the CDK")
+    _say(f"serving {aws.account} {aws.region} at {aws.endpoint_url}")
     try:
-        aws.bootstrap()
+        with _progress("bootstrapping it for the CDK"):
+            aws.bootstrap()
     except FileNotFoundError as error:
         raise UsageError(str(error)) from error
     except subprocess.CalledProcessError as error:
@@ -247,6 +260,25 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 @contextlib.contextmanager
+def _progress(what: str) -> Iterator[Callable[[str], None]]:
+    """Shows what is going on and for how long; where nobody looks it is one line.
+
+    Yields:
+        What tells it of something else.
+    """
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        if not console.is_terminal:
+            _say(what)
+        task = progress.add_task(what)
+        yield lambda text: progress.update(task, description=text)
+
+
+@contextlib.contextmanager
 def _personalize(command: str) -> Iterator[tuple[Any, Any]]:
     """The client of the local Personalize and the console."""
     import boto3
@@ -266,14 +298,15 @@ def _personalize(command: str) -> Iterator[tuple[Any, Any]]:
 
 def _status(options: argparse.Namespace) -> int:
     from rich.table import Table
+    from rich.text import Text
 
     with _personalize("status") as (personalize, console):
         table = Table()
         for column in ("job", "status", "why"):
             table.add_column(column, overflow="fold")
-        for job in _jobs(personalize):
-            table.add_row(job["jobName"], job["status"], job.get("failureReason", ""))
-        console.print(table if table.row_count else _NO_JOBS)
+        for job in _jobs(personalize, options.names):
+            table.add_row(job["jobName"], job["status"], Text(job.get("failureReason", "")))
+        console.print(table if table.row_count else _no_jobs(options.names))
     return 0
 
 
@@ -281,38 +314,58 @@ def _segments(options: argparse.Namespace) -> int:
     import boto3
 
     with _personalize("segments") as (personalize, console):
-        for job in _ended_jobs(personalize, console):
+        jobs = _ended_jobs(personalize, options.names)
+        for job in jobs:
             _print_job(job, boto3.client("s3"), console, options.users)
+        if not jobs:
+            console.print(_no_jobs(options.names))
     return 0
 
 
-def _jobs(personalize: Any) -> list[dict[str, Any]]:
+def _jobs(personalize: Any, names: Sequence[str]) -> list[dict[str, Any]]:
     pages = personalize.get_paginator("list_batch_segment_jobs").paginate()
-    return [job for page in pages for job in page["batchSegmentJobs"]]
+    jobs = [job for page in pages for job in page["batchSegmentJobs"]]
+    return [job for job in jobs if not names or any(name in job["jobName"] for name in names)]
 
 
-def _ended_jobs(personalize: Any, console: Any) -> Iterator[dict[str, Any]]:
-    with console.status("waiting for jobs in flight"):
-        while any(job["status"] not in ("ACTIVE", "CREATE FAILED") for job in _jobs(personalize)):
-            time.sleep(0.2)
-    jobs = _jobs(personalize)
-    if not jobs:
-        console.print(_NO_JOBS)
-    for job in jobs:
-        described = personalize.describe_batch_segment_job(batchSegmentJobArn=job["batchSegmentJobArn"])
-        yield described["batchSegmentJob"]
+def _no_jobs(names: Sequence[str]) -> str:
+    return f"There are no batch segment jobs{' of that name' if names else ''}."
+
+
+def _ended_jobs(personalize: Any, names: Sequence[str]) -> list[dict[str, Any]]:
+    def in_flight() -> int:
+        return sum(job["status"] not in ("ACTIVE", "CREATE FAILED") for job in _jobs(personalize, names))
+
+    if number := in_flight():
+        with _progress(f"waiting for {number} in flight") as show:
+            while number := in_flight():
+                show(f"waiting for {number} in flight")
+                time.sleep(0.2)
+    arns = [job["batchSegmentJobArn"] for job in _jobs(personalize, names)]
+    return [personalize.describe_batch_segment_job(batchSegmentJobArn=arn)["batchSegmentJob"] for arn in arns]
 
 
 def _print_job(job: dict[str, Any], s3: Any, console: Any, users: int) -> None:
-    from batch_segment_handler.segments import read_segments
-    from rich.table import Table
+    from botocore.exceptions import ClientError
     from rich.text import Text
 
-    console.print(f"[bold]{job['jobName']}[/] {job['status']} {job.get('failureReason', '')}", highlight=False)
+    console.print(Text.assemble((job["jobName"], "bold"), " ", job["status"], " ", job.get("failureReason", "")))
     if job["status"] != "ACTIVE":
         return
     path = job["jobOutput"]["s3DataDestination"]["path"]
     console.print(Text(path), soft_wrap=True)
+    try:
+        console.print(_table_of_segments(s3, path, users))
+    except ClientError as error:
+        # For example a bucket that went with its stack; the job stays.
+        console.print(Text(f"its segments cannot be read: {error}"))
+
+
+def _table_of_segments(s3: Any, path: str, users: int) -> Any:
+    from batch_segment_handler.segments import read_segments
+    from rich.table import Table
+    from rich.text import Text
+
     bucket, _, prefix = path.removeprefix("s3://").partition("/")
     table = Table(caption="from a plain count over made-up data, not from a model")
     for column in ("file", "query", "users", f"the first {users}"):
@@ -323,8 +376,14 @@ def _print_job(job: dict[str, Any], s3: Any, console: Any, users: int) -> None:
             continue
         body = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"]
         for segment in read_segments(body.iter_lines()):
-            query = segment.query.get("itemAttributes") or segment.query.get("itemId") or str(segment.query)
             first = segment.error or " ".join(segment.user_ids[:users])
             name = found["Key"].removeprefix(prefix)
-            table.add_row(Text(name), Text(query), str(len(segment.user_ids)), Text(first))
-    console.print(table)
+            table.add_row(Text(name), Text(_text_of(segment.query)), str(len(segment.user_ids)), Text(first))
+    return table
+
+
+def _text_of(query: dict[str, Any]) -> str:
+    """A query as somebody reads it: what it asks for, and a line for each filter value."""
+    asked = query.get("itemAttributes") or query.get("itemId") or str(query)
+    values = query.get("filterValues") or {}
+    return "\n".join([asked, *(f"${name} = {value}" for name, value in values.items())])

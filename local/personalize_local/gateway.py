@@ -20,7 +20,10 @@ from typing import Any
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
 _SECRET = "local"
-_AWS_SDK = ("client-lambda", "client-sfn", "client-s3")
+# What CDK's own functions find in Lambda's Node.js. MiniStack has a stub of it, on which no permission is enforced and
+# some of them never end.
+_AWS_SDK = ("@aws-sdk/client-lambda", "@aws-sdk/client-sfn", "@aws-sdk/client-s3")
+_INSTALL = f"install it in your project: npm install aws-cdk {' '.join(_AWS_SDK)}"
 _LAMBDA_SITE = Path(__file__).parent / "lambda_site"
 
 Scope = dict[str, Any]
@@ -66,8 +69,7 @@ class LocalAws:
         self._folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
         #: Where the local AWS is.
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        #: Where the AWS SDK for Node.js was found, without which CDK's provider framework runs on a stub of it.
-        self.node_modules = _node_modules()
+        self._node_modules = _node_modules()
         os.environ |= self._settings(wait_scale)
         tempfile.tempdir = str(self._folder)
 
@@ -128,14 +130,18 @@ class LocalAws:
         """Runs ``cdk bootstrap``, which every CDK deployment needs once.
 
         Raises:
-            FileNotFoundError: There is no CDK CLI.
+            FileNotFoundError: There is no CDK CLI, or no AWS SDK for CDK's own functions.
             subprocess.CalledProcessError: It failed; its output is in ``output``.
         """
+        environment = self.environment()
+        command = [cdk_cli(environment), "bootstrap", f"aws://{self.account}/{self.region}"]
+        if self._node_modules is None:
+            raise FileNotFoundError(
+                f"the AWS SDK that CDK's own functions use, {', '.join(_AWS_SDK)}, is not in node_modules; {_INSTALL}"
+            )
         folder = self._folder / "bootstrap"
         # Beside a cdk.json the CLI would synthesise the app first.
         folder.mkdir()
-        environment = self.environment()
-        command = [cdk_cli(environment), "bootstrap", f"aws://{self.account}/{self.region}"]
         subprocess.run(
             command,
             cwd=folder,
@@ -188,7 +194,7 @@ class LocalAws:
             folder.mkdir()
             (folder / "node").symlink_to(node)
             settings["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
-        return settings if self.node_modules is None else settings | {"NODE_PATH": str(self.node_modules)}
+        return settings if self._node_modules is None else settings | {"NODE_PATH": str(self._node_modules)}
 
     async def _serve(self) -> None:
         from hypercorn.asyncio import serve
@@ -302,9 +308,7 @@ def cdk_cli(environment: Mapping[str, str]) -> str:
     for folder in (Path.cwd(), *Path.cwd().parents):
         found = found or shutil.which("cdk", path=str(folder / "node_modules" / ".bin"))
     if found is None:
-        raise FileNotFoundError(
-            "the CDK CLI, cdk, is neither in PATH nor in node_modules; install it: npm install aws-cdk"
-        )
+        raise FileNotFoundError(f"the CDK CLI, cdk, is neither in PATH nor in node_modules; {_INSTALL}")
     return found
 
 
@@ -317,6 +321,6 @@ def _node() -> Path | None:
 def _node_modules() -> Path | None:
     for folder in (Path.cwd(), *Path.cwd().parents):
         modules = folder / "node_modules"
-        if all((modules / "@aws-sdk" / package).is_dir() for package in _AWS_SDK):
+        if all((modules / package).is_dir() for package in _AWS_SDK):
             return modules
     return None

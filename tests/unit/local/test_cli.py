@@ -53,6 +53,78 @@ def test_jobs_are_listed_with_why_they_failed_and_with_their_segments(place, wit
     assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-\d+ user-\d+ user-\d+ +│", shown)
 
 
+def test_jobs_are_chosen_by_their_names(place, within, capsys):
+    place.put('{"itemId": "1"}\n')
+    for name in ("chosen-comedy", "chosen-drama"):
+        place.run(jobName=name)
+    for command in ("status", "segments"):
+        assert cli.main([command, "comedy"]) == 0
+        shown = capsys.readouterr().out
+        assert "chosen-comedy" in shown
+        assert "chosen-drama" not in shown
+        assert cli.main([command, "no-such-name"]) == 0
+        assert capsys.readouterr().out == "There are no batch segment jobs of that name.\n"
+
+
+def test_a_query_is_shown_with_its_filter_values(place, within, local_aws, capsys):
+    place.put(r'{"itemId": "1", "filterValues": {"COUNTRY": "\"Japan\",\"Kenya\""}}')
+    place.run(jobName="filtered", filterArn=local_aws.environment()["PERSONALIZE_LOCAL_FILTER_WITH_PLACEHOLDER_ARN"])
+    assert cli.main(["segments", "filtered"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r'│ 1 +│ \d+ +│ user-.*\n│ +│ \$COUNTRY = "Japan","Kenya" +│', shown)
+
+
+def test_a_job_whose_bucket_is_gone_keeps_nobody_from_seeing_the_others(place, within, capsys):
+    place.put('{"itemId": "1"}\n')
+    place.run(jobName="both-gone")
+    for found in place.s3.list_objects_v2(Bucket=place.output)["Contents"]:
+        place.s3.delete_object(Bucket=place.output, Key=found["Key"])
+    place.s3.delete_bucket(Bucket=place.output)
+    region = {"LocationConstraint": place.aws.region}
+    place.s3.create_bucket(Bucket=f"{place.output}-2", CreateBucketConfiguration=region)
+    place.output += "-2"
+    place.allow_role(place.statements())
+    place.allow_service(place.output, place.statements()[2:])
+    place.run(jobName="both-there")
+    assert cli.main(["segments", "both"]) == 0
+    shown = capsys.readouterr().out
+    assert re.search(r"both-gone ACTIVE.*\n.*\nits segments cannot be read: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
+    assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-", shown)
+
+
+def test_what_ends_with_the_tool_is_said(place, local_aws, monkeypatch, capsys):
+    place.put('{"itemId": "1"}\n')
+    place.run(jobName="lost-failed", jobInput={"s3DataSource": {"path": f"s3://{place.input}/none/"}})
+    place.run(jobName="lost-active")
+    monkeypatch.setattr(local_aws.personalize, "in_progress_seconds", 1)
+    arn = place.personalize.create_batch_segment_job(**place.request(jobName="lost-running"))["batchSegmentJobArn"]
+    cli._say_what_is_lost(local_aws)
+    said = [line for line in capsys.readouterr().err.splitlines() if "lost-" in line]
+    assert len(said) == 2
+    assert said[0].startswith("personalize-local: the job lost-failed ended CREATE FAILED: No input files found at")
+    assert said[1].startswith("personalize-local: the job lost-running was still CREATE ")
+    place.end(arn)
+
+
+def test_without_the_sdk_of_cdks_functions_it_ends_at_once_and_says_what_to_install(tmp_path):
+    tool = Path(sys.executable).with_name("personalize-local")
+    command = [str(tool), "run", "--", "touch", "made"]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1] == (
+        "personalize-local: the AWS SDK that CDK's own functions use, @aws-sdk/client-lambda, @aws-sdk/client-sfn, "
+        "@aws-sdk/client-s3, is not in node_modules; install it in your project: npm install aws-cdk "
+        "@aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
+    )
+    assert not (tmp_path / "made").exists()
+
+
+def test_progress_is_one_line_where_nobody_looks(capfd):
+    with cli._progress("bootstrapping") as show:
+        show("still bootstrapping")
+    assert capfd.readouterr() == ("", "personalize-local: bootstrapping\n")
+
+
 def processes(of: str) -> list[str]:
     listed = subprocess.run(["ps", "-A", "-o", "args="], capture_output=True, text=True, check=True).stdout
     return [line for line in listed.splitlines() if of in line]
@@ -84,13 +156,16 @@ def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
     assert not folder.exists()
 
 
+# A command that has read from the terminal has it; before, Ctrl-C and Ctrl-Z are for the tool alone.
+READY = "read go; echo ready"
 RUN = "import os, sys; from personalize_local.cli import _run_command; sys.exit(_run_command(sys.argv[1:], os.environ))"
 
 
 def test_ctrl_z_stops_the_tool_with_the_command_and_both_go_on():
     tool, terminal = pty.fork()
     if tool == 0:
-        os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", "echo ready; read x; test $x = hello"])
+        os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", f"{READY}; read x; test $x = hello"])
+    os.write(terminal, b"go\n")
     while b"ready" not in os.read(terminal, 1000):
         pass
     os.write(terminal, b"\x1a")
@@ -103,16 +178,17 @@ def test_ctrl_z_stops_the_tool_with_the_command_and_both_go_on():
     assert os.waitstatus_to_exitcode(status) == 0
 
 
-def at_a_terminal(*command: str, keys: list[bytes]) -> int:
-    """Runs a command as the tool does, at a terminal of its own, and types; returns the exit code."""
+def at_a_terminal(command: str, *, key: bytes) -> int:
+    """Runs a command as the tool does, at a terminal of its own, and types when it is ready; returns the exit code."""
     child, terminal = pty.fork()
     if child == 0:
-        os.execv(sys.executable, [sys.executable, "-c", RUN, *command])
+        os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", command])
     try:
-        for key in keys:
-            while b"ready" not in os.read(terminal, 1000):
-                pass
-            os.write(terminal, key)
+        if command.startswith(READY):
+            os.write(terminal, b"go\n")
+        while b"ready" not in os.read(terminal, 1000):
+            pass
+        os.write(terminal, key)
         _, status = os.waitpid(child, 0)
         return os.waitstatus_to_exitcode(status)
     finally:
@@ -121,12 +197,12 @@ def at_a_terminal(*command: str, keys: list[bytes]) -> int:
 
 @pytest.mark.parametrize("run", range(3))
 def test_a_command_may_read_the_terminal(run):
-    assert at_a_terminal("sh", "-c", "echo ready; read x; test $x = hello", keys=[b"hello\n"]) == 0
+    assert at_a_terminal("echo ready; read x; test $x = hello", key=b"hello\n") == 0
 
 
 def test_ctrl_c_at_the_terminal_reaches_the_command():
     # 130 is how a shell says that a command was ended by Ctrl-C.
-    assert at_a_terminal("sh", "-c", "trap 'exit 7' INT; echo ready; sleep 60 & wait", keys=[b"\x03"]) in (7, 130)
+    assert at_a_terminal(f"{READY}; trap 'exit 7' INT; sleep 60 & wait", key=b"\x03") in (7, 130)
 
 
 def test_a_command_that_cannot_be_run_is_one_sentence():

@@ -1,12 +1,15 @@
 """Input, from a list of queries to the files that the service reads and the segments that it writes."""
 
 import json
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import pytest
 from batch_segment_handler.segments import read_segments
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+
+from docs import pages
 
 WAIT = cdk.Duration.minutes(30)
 FAULT = "line 777, column 2: unknown key 'itemID': write \"itemId\""
@@ -52,6 +55,24 @@ def test_1234_item_ids_are_three_files_and_1234_segments(stack, aws, client):
     assert [len(found[name]) for name in sorted(found)] == [500, 500, 234]
     assert [segment.query["itemId"] for name in sorted(found) for segment in found[name]] == ids
     assert all(segment.user_ids and segment.error is None for name in found for segment in found[name])
+
+
+def test_the_documented_program_reads_the_segments(stack, aws, monkeypatch):
+    queries = BatchSegmentInput.from_queries(SegmentQuery.items_like(id) for id in ("1", "no such", "2"))
+    done = stack.deploy(one_job(queries, seed(aws, "ITEM_AFFINITY_VERSION"), num_results=7))
+    for name, value in aws.environment().items():
+        monkeypatch.setenv(name, value)
+    program, *_ = pages.python(pages.DOCS / "how-to" / "segments.md")
+    names: dict[str, Any] = {}
+    exec(program.code, names)
+    read = list(names["segments_at"](done.outputs["OutputUri"]))
+    assert [(segment.query["itemId"], len(segment.user_ids)) for segment in read] == [
+        ("1", 7),
+        ("no such", 0),
+        ("2", 7),
+    ]
+    assert [segment.error is None for segment in read] == [True, False, True]
+    assert done.outputs["QueryErrors"] == f"1 of 3 queries; the first: {read[1].error}"
 
 
 def test_1234_attributes_are_124_files(stack, aws, client):
@@ -152,6 +173,12 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
             SegmentQuery.items_like("1"),
             "FILTER_WITH_PLACEHOLDER",
             'line 1, column 1: no value for the filter\'s placeholder $COUNTRY: give it in "filterValues"',
+        ),
+        (
+            "ITEM_AFFINITY_VERSION",
+            SegmentQuery.items_like("1").with_filter_values(COUNTY="Japan"),
+            "FILTER_WITH_PLACEHOLDER",
+            "line 1, column 34: unknown filter value 'COUNTY': the job's filter has $COUNTRY",
         ),
     ],
 )

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -54,6 +56,46 @@ def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_e
             if file.is_file() and file.suffix != ".pyc"
         }
         assert {name for name in files if name.startswith(f"{package}/")} == sources
+
+
+def test_the_source_distribution_is_the_whole_project_and_makes_the_same_wheel(wheel, tmp_path):
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    (source,) = tmp_path.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        files = {name.partition("/")[2] for name in archive.getnames()}
+    for needed in (
+        "README.md",
+        "CHANGELOG.md",
+        "Makefile",
+        "requirements.txt",
+        "package-lock.json",
+        ".ci/run",
+        "app.py",
+    ):
+        assert needed in files
+    for folder in ("benchmarks", "constructs", "docs", "examples", "lambda", "local", "tests", "tools"):
+        present = {file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*.py")}
+        assert {name for name in files if name.startswith(f"{folder}/") and name.endswith(".py")} == present
+    pip(*["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"], str(tmp_path), str(source))
+    (built,) = tmp_path.glob("*.whl")
+    assert contents(built) == contents(wheel)
+
+
+def contents(wheel: Path) -> dict[str, int]:
+    return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist()}
+
+
+def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(wheel):
+    archive = zipfile.ZipFile(wheel)
+    (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+    fields, _, description = archive.read(metadata).decode().partition("\n\n")
+    assert "Description-Content-Type: text/markdown" in fields.splitlines()
+    readme = (ROOT / "README.md").read_text()
+    assert re.findall(r"^#+ .*$", description, re.M) == re.findall(r"^#+ .*$", readme, re.M)
+    assert re.findall(r"\]\((?!https:)[^)]*\)", readme) != []
+    assert re.findall(r"\]\((?!https:)[^)]*\)", description) == []
+    assert "[" not in description.partition("## Try it")[0]
 
 
 def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(wheel, tmp_path):

@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 FLOOR := .floor
 # Node, npm and the CDK CLI come from the virtual environment, whatever else the machine has.
 export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
+# Set on some machines; every process would compile this project's modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install test test-floor test-unit check bench docs deploy-local pins clean
 

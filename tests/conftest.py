@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -5,6 +6,11 @@ import boto3
 import pytest
 from personalize_local.gateway import LocalAws
 from policy.summary import pytest_terminal_summary  # noqa: F401 - a hook, which has to be in this file
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: deployments mostly wait for the CDK CLI, which looks every five seconds."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Stacks deployed without the CDK CLI: synthesised here, created by CloudFormation. Takes a second each."""
 
 import io
+import itertools
 import json
 import zipfile
 from collections.abc import Callable
@@ -40,6 +41,7 @@ class RealStack:
         self._cloudformation = client("cloudformation")
         self._s3 = client("s3")
         self._exists = False
+        self._seen: set[str] = set()
 
     def template(self, build: Build) -> dict[str, Any]:
         """The stack's template; its assets are in S3 afterwards."""
@@ -73,7 +75,6 @@ class RealStack:
 
     def deploy_template(self, template: dict[str, Any]) -> Outcome:
         """Creates the stack from a template, or updates it."""
-        seen = self._event_ids()
         request = {
             "StackName": self.name,
             "TemplateBody": json.dumps(template),
@@ -88,15 +89,14 @@ class RealStack:
         else:
             self._cloudformation.create_stack(**request)
             self._exists = True
-        return self._outcome(seen)
+        return self._outcome()
 
     def destroy(self) -> Outcome:
         """Deletes the stack."""
-        seen = self._event_ids()
         stack_id = self._describe()["StackId"]
         self._cloudformation.delete_stack(StackName=self.name)
         self._exists = False
-        return self._outcome(seen, stack_id)
+        return self._outcome(stack_id)
 
     def resource(self, logical_id_contains: str) -> str:
         """The physical id of the one resource whose logical id contains a text."""
@@ -119,17 +119,15 @@ class RealStack:
         described: dict[str, Any] = stack
         return described
 
-    def _events(self, name: str) -> list[dict[str, Any]]:
-        try:
-            pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
-            return [event for page in pages for event in page["StackEvents"]]
-        except ClientError:
-            return []
+    def _new_events(self, name: str) -> list[dict[str, Any]]:
+        """The events that no outcome has had yet, the latest first; reading them all each time took most of a test."""
+        pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
+        events = (event for page in pages for event in page["StackEvents"])
+        new = list(itertools.takewhile(lambda event: event["EventId"] not in self._seen, events))
+        self._seen |= {event["EventId"] for event in new}
+        return new
 
-    def _event_ids(self) -> set[str]:
-        return {event["EventId"] for event in self._events(self.name)} if self._exists else set()
-
-    def _outcome(self, seen: set[str], stack_id: str | None = None) -> Outcome:
+    def _outcome(self, stack_id: str | None = None) -> Outcome:
         for _ in range(3000):
             stack = self._describe(stack_id)
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
@@ -137,7 +135,7 @@ class RealStack:
             sleep(0.02)
         else:
             raise AssertionError(f"the stack {self.name} is stuck in {stack['StackStatus']}")
-        events = [event for event in self._events(stack_id or self.name) if event["EventId"] not in seen]
+        events = self._new_events(stack_id or self.name)
         reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
         return Outcome(stack["StackStatus"], outputs, [*reasons, stack.get("StackStatusReason", "")])

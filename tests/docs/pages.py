@@ -1,9 +1,7 @@
-"""The code in the pages of the documentation; run with a page's path, it runs the page's Python."""
+"""The code in the pages of the documentation; called with a page's path, it runs the page's Python."""
 
-import os
 import re
 import sys
-import tempfile
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +16,8 @@ STACK = DOCS / "how-to" / "index.md"
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
 _SPAN = re.compile(r"`([^`\n]+)`")
-_QUERIES = """\
+#: What is in ``queries.jsonl``, which pages name.
+QUERIES = """\
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\" AND ITEMS.GENRES = \\"Romance\\""}
 """
@@ -58,7 +57,7 @@ def shell(page: Path) -> list[str]:
 
 
 def run(page: Path) -> list[str]:
-    """Runs a page's Python in one namespace, in a folder with a query file, and synthesises its apps.
+    """Runs a page's Python in one namespace, in this folder, which has the query file, and synthesises its apps.
 
     Returns:
         What went wrong, one text for each snippet that did.
@@ -99,16 +98,5 @@ def _exec(snippet: Snippet, names: dict[str, Any]) -> None:
     exec(compile(code, str(snippet.page), "exec"), names)
 
 
-def main(page: Path) -> int:
-    """Runs a page in a folder of its own."""
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        Path("queries.jsonl").write_text(_QUERIES)
-        faults = run(page)
-        print("\n".join(faults), file=sys.stderr)
-        os.chdir(ROOT)
-    return 1 if faults else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]).resolve()))
+    sys.exit("\n".join(run(Path(sys.argv[1]).resolve())) or None)

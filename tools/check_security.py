@@ -4,6 +4,7 @@
 """
 
 import argparse
+import itertools
 import json
 import os
 import re
@@ -276,37 +277,50 @@ def permissions(templates: list[dict[str, Any]]) -> str:
         "# Permissions",
         "",
         "What is granted, taken from two synthesised stacks by `tools/check_security.py`: *Plain* has one job and",
-        "nothing that was asked for, *Full* has every option. Hashes in names are left out.",
+        "nothing that was asked for, *Full* has every option. Of ARNs `arn:aws:` is left out, and `…` stands for",
+        "region and account; hashes in names are left out too.",
     ]
     for name, template in zip(("Plain", "Full"), templates, strict=True):
-        lines += ["", f"## {name}", "", "| who | may | on | if |", "|---|---|---|---|"]
-        for owner, document in sorted(policies(template), key=lambda pair: pair[0]):
-            for statement in document["Statement"]:
-                lines.append(_row(owner, statement))
+        lines += ["", f"## {name}"]
+        by_owner = sorted(policies(template), key=lambda pair: pair[0])
+        for owner, documents in itertools.groupby(by_owner, key=lambda pair: pair[0]):
+            statements = [statement for _, document in documents for statement in document["Statement"]]
+            named = [column for column in ("for", "may", "on", "if") if any(_cell(one, column) for one in statements)]
+            lines += ["", f"### {_shortened(owner)}", "", _row(named), _row(["---"] * len(named))]
+            lines += [_row([_cell(one, column) for column in named]) for one in statements]
     return "\n".join(lines) + "\n"
 
 
-def _row(owner: str, statement: dict[str, Any]) -> str:
+def _row(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cell(statement: dict[str, Any], column: str) -> str:
     def listed(value: Any) -> str:
-        return "<br>".join(f"`{_without_hashes(one)}`" for one in ([value] if isinstance(value, str) else value))
+        return "<br>".join(f"`{_shortened(one)}`" for one in ([value] if isinstance(value, str) else value))
 
     principals = [
         one
         for value in statement.get("Principal", {}).values()
         for one in ([value] if isinstance(value, str) else value)
     ]
-    who = _without_hashes(owner) + (f", for {listed(principals)}" if principals else "")
     conditions = [
         f"`{operator} {key}` = {listed(value)}"
         for operator, keys in statement.get("Condition", {}).items()
         for key, value in keys.items()
     ]
     effect = "**not** " if statement["Effect"] == "Deny" else ""
-    resource = listed(statement["Resource"]) if "Resource" in statement else ""
-    return f"| {who} | {effect}{listed(statement['Action'])} | {resource} | {'<br>'.join(conditions)} |"
+    return {
+        "for": listed(principals),
+        "may": f"{effect}{listed(statement['Action'])}",
+        "on": listed(statement.get("Resource", [])),
+        "if": "<br>".join(conditions),
+    }[column]
 
 
-def _without_hashes(text: str) -> str:
+def _shortened(text: str) -> str:
+    text = re.sub(r"\barn:aws:([a-z0-9]*):(?:eu-west-1)?:123456789012:", r"\1:…:", text)
+    text = text.replace("arn:aws:", "")
     text = re.sub(r"\b[0-9a-f]{64}\b", "<asset>", text)
     text = re.sub(r"([A-Za-z])(?:[0-9A-F]{8}|[0-9a-f]{8})(?![0-9A-Za-z])", r"\1", text)
     return text.replace(PROVIDER.lower(), "").replace(PROVIDER, "Provider/")

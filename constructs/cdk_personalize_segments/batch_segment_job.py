@@ -69,7 +69,7 @@ class BatchSegmentJob(Construct):
                 the service, so that a change of what defines the job then needs a new name as well. Without it the
                 name is derived, and a change makes a new job by itself.
             trigger: Any text; when it changes a new job is started though nothing else has changed. Cannot be used
-                with `job_name`.
+                with ``job_name``.
             wait_for_completion: How long the deployment waits for the job, up to one hour (CloudFormation's own
                 limit). The deployment fails when the job fails, and when it is not complete in time. Without it the
                 deployment succeeds as soon as the job is created.
@@ -104,7 +104,7 @@ class BatchSegmentJob(Construct):
         if existing is not None and storage is not None and storage.stack is not provider.stack:
             self._check_stacks(existing, storage, provider.stack)
         #: The buckets and the service role.
-        self.storage = storage or BatchSegmentStorage(
+        self.storage: BatchSegmentStorage = storage or BatchSegmentStorage(
             self, "Storage", input_bucket=None if existing is None else existing.bucket
         )
         bound = job_input.bind(self, is_filtered=filter_arn is not None)
@@ -199,7 +199,9 @@ class BatchSegmentJob(Construct):
 
     @property
     def status(self) -> str:
-        """The job's status as of the deployment; ACTIVE where the deployment waited for completion."""
+        """The job's status as of the deployment: CREATE PENDING of a job that was started just now, ACTIVE where the
+        deployment waited, UNKNOWN where the service could not say.
+        """
         return self._resource.get_att_string("Status")
 
     @property

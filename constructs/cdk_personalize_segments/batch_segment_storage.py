@@ -106,12 +106,12 @@ class BatchSegmentStorage(Construct):
         if encryption_key is not None:
             validation.key("encryption_key", encryption_key)
         #: The folder of the input bucket that staged queries are written to.
-        self.input_prefix = input_prefix
+        self.input_prefix: str = input_prefix
         #: The folder of the output bucket that jobs write to, unless the job says otherwise.
-        self.output_prefix = output_prefix
+        self.output_prefix: str = output_prefix
         self._encryption_key = encryption_key
         #: The stack that the role is in, if it is not brought along.
-        self.stack = cdk.Stack.of(self)
+        self.stack: cdk.Stack = cdk.Stack.of(self)
         self._account = self.stack.account
         self._strict = strict_conditions
         self._source: dict[str, dict[str, str]] = {
@@ -128,14 +128,14 @@ class BatchSegmentStorage(Construct):
         self._made: list[s3.IBucket] = []
         self._access_logs = server_access_logs_bucket
         #: The bucket that inline and local queries are written to.
-        self.input_bucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
+        self.input_bucket: s3.IBucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
         #: The bucket that segments are written to.
-        self.output_bucket = output_bucket or self._new_bucket("OutputBucket", removal_policy)
+        self.output_bucket: s3.IBucket = output_bucket or self._new_bucket("OutputBucket", removal_policy)
 
         #: The role that Personalize assumes.
-        self.role = role or self._new_role()
+        self.role: iam.IRole = role or self._new_role()
         #: The ARN of that role.
-        self.role_arn = self.role.role_arn
+        self.role_arn: str = self.role.role_arn
         if role is not None:
             self._check_role(role, makes_buckets=input_bucket is None or output_bucket is None)
         self._service = iam.ServicePrincipal(_SERVICE)

@@ -1,4 +1,4 @@
-"""The job's output: who is in each segment. Not part of what Lambda gets.
+"""The job's output: who is in each segment. For programs that use segments; not part of what the handler is.
 
 Sources:
     OUTPUT: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
@@ -35,9 +35,11 @@ class Segment:
 def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     r"""Reads the records of an output object, ``<input name>.out``.
 
-    The records are taken as they are documented (``recommendedUsers``, the query of ``itemAttributes`` not under
-    ``input``; OUTPUT) and as they were seen (``usersList``, and an ``error``; OBSERVED). A job can be ACTIVE and yet
-    have queries that ended with an error: that is no failure here but the segment's ``error``.
+    The records are taken in both forms that are known: the
+    `documented one <https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html>`_
+    (``recommendedUsers``, and an ``itemAttributes`` query that is not under ``input``), and what the service was seen
+    to write in AWS's notebooks (``usersList``, and an ``error``). A job can be ACTIVE and yet have queries that ended
+    with an error: that is no failure here but the segment's ``error``.
 
     Args:
         lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are passed

@@ -1,5 +1,6 @@
 """The wheel: what a user gets."""
 
+import importlib.metadata
 import json
 import os
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 APP = """\
@@ -37,6 +39,30 @@ def wheel(tmp_path_factory) -> Path:
     pip(*["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"], str(folder), str(ROOT))
     (built,) = folder.glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="session")
+def clean(wheel, tmp_path_factory) -> Path:
+    """A folder of packages with the wheel, what it requires and nothing else."""
+    folder = tmp_path_factory.mktemp("clean")
+    pip(*["install", "--no-deps", "--target"], str(folder), str(wheel))
+    wanted, seen = requirements_of("cdk-personalize-segments"), set()
+    while wanted - seen:
+        name = (wanted - seen).pop()
+        seen.add(name)
+        wanted |= requirements_of(name)
+        distribution = importlib.metadata.distribution(name)
+        # Of a file in the folder of scripts the first part is "..".
+        for top in {file.parts[0] for file in distribution.files or []} - {".."}:
+            if not (folder / top).exists():
+                (folder / top).symlink_to(Path(str(distribution.locate_file(top))))
+    return folder
+
+
+def requirements_of(name: str) -> set[str]:
+    """What a distribution requires without its extras."""
+    requirements = [Requirement(one) for one in importlib.metadata.distribution(name).requires or []]
+    return {one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})}
 
 
 def pip(*arguments: str) -> None:
@@ -98,20 +124,26 @@ def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(whe
     assert "[" not in description.partition("## Try it")[0]
 
 
-def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(wheel, tmp_path):
-    site, folder = tmp_path / "site", tmp_path / "elsewhere"
+def test_a_clean_environment_has_nothing_that_the_wheel_does_not_require(clean):
+    packages = {path.name for path in clean.iterdir()}
+    assert packages >= {"aws_cdk", "constructs", "jsii", "cdk_personalize_segments", "batch_segment_handler"}
+    assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
+
+
+def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(clean, tmp_path):
+    folder = tmp_path / "elsewhere"
     folder.mkdir()
-    pip(*["install", "--no-deps", "--target"], str(site), str(wheel))
     (folder / "app.py").write_text(APP)
     done = subprocess.run(
-        [sys.executable, "app.py"],
+        # Without the packages of this Python.
+        [sys.executable, "-S", "app.py"],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(site), "CDK_OUTDIR": "out", "CDK_VALIDATION": "false"},
+        env={**os.environ, "PYTHONPATH": str(clean), "CDK_OUTDIR": "out", "CDK_VALIDATION": "false"},
         check=True,
         capture_output=True,
         text=True,
     )
-    assert all(Path(line).is_relative_to(site) for line in done.stdout.splitlines()[:2]), done.stdout
+    assert all(Path(line).is_relative_to(clean) for line in done.stdout.splitlines()[:2]), done.stdout
     template = json.loads((folder / "out" / "Mine.template.json").read_text())
     (handler,) = [
         resource["Properties"]
@@ -137,16 +169,14 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
 
 
-def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(wheel, cdk, aws, tmp_path):
-    site = tmp_path / "site"
-    pip(*["install", "--no-deps", "--target"], str(site), str(wheel))
+def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(clean, cdk, aws):
     version = aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
-    made = cdk(f"env PYTHONPATH={site} {sys.executable} app.py", "Mine")
+    made = cdk(f"env PYTHONPATH={clean} {sys.executable} -S app.py", "Mine")
     deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(
         "app.synth()", 'cdk.CfnOutput(stack, "Site", value=cdk_personalize_segments.__file__)\napp.synth()'
     )
     (made.folder / "app.py").write_text(deployable)
     outputs = made.deploy()
-    assert Path(outputs["Site"]).is_relative_to(site)
+    assert Path(outputs["Site"]).is_relative_to(clean)
     assert len([arn for arn in aws.personalize.jobs if "/Mine-" in arn]) == 1
     made.destroy()

@@ -286,47 +286,6 @@ def test_attributes_are_what_the_handler_returns(stack):
         assert stack.resolve(attribute) == {"Fn::GetAtt": [logical_id, name]}
 
 
-def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack):
-    nested = cdk.NestedStack(stack, "Nested")
-    job(stack)
-    job(nested)
-    assert len(resources(stack, JOB)) == len(resources(nested, JOB)) == 1
-    assert any("HandlerPolicy" in name for name in resources(nested, "AWS::IAM::Policy"))
-
-
-def test_stages_give_their_jobs_different_names(app):
-    prefixes = set()
-    for name in ("Test", "Prod"):
-        stack = cdk.Stack(cdk.Stage(app, name, env=ENVIRONMENT), "Demo")
-        job(stack)
-        prefixes.add(one(stack, JOB)["JobNamePrefix"])
-    assert len(prefixes) == 2
-
-
-def test_another_stack_can_use_the_output_bucket(app, stack):
-    made = job(stack)
-    consumer = cdk.Stack(app, "Consumer", env=ENVIRONMENT)
-    cdk.CfnOutput(consumer, "Uri", value=made.output_uri)
-    cdk.CfnOutput(consumer, "Bucket", value=made.output_bucket.bucket_arn)
-    outputs = Template.from_stack(consumer).to_json()["Outputs"]
-    assert all("Fn::ImportValue" in outputs[name]["Value"] for name in ("Uri", "Bucket"))
-
-
-def test_jobs_of_another_stack_can_share_a_storage(app, stack):
-    storage = BatchSegmentStorage(stack, "Storage")
-    other = cdk.Stack(app, "Other", env=ENVIRONMENT)
-    job(other, storage=storage)
-    assert "<import " in one(other, JOB)["RoleArn"]
-    assert len(resources(stack, JOB)) == 0
-    statements = one(stack, "AWS::IAM::Policy")["PolicyDocument"]["Statement"]
-    assert [statement["Action"] for statement in statements] == [
-        "s3:ListBucket",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "s3:PutObject",
-    ]
-
-
 def test_a_stack_without_environment_takes_any_region_and_account(app):
     stack = cdk.Stack(app, "Agnostic")
     job(stack)

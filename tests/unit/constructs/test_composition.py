@@ -204,6 +204,14 @@ def test_in_another_partition_every_arn_is_of_it():
     assert "arn:aws:" not in str([resources(stack, "AWS::IAM::Role"), resources(stack, "AWS::IAM::Policy")])
 
 
+def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack):
+    nested = cdk.NestedStack(stack, "Nested")
+    job(stack)
+    job(nested)
+    assert len(resources(stack, JOB)) == len(resources(nested, JOB)) == 1
+    assert any("HandlerPolicy" in name for name in resources(nested, "AWS::IAM::Policy"))
+
+
 def test_a_job_in_a_stage_has_a_name_of_its_own(app):
     stacks = []
     for name in ("Beta", "Prod"):
@@ -222,12 +230,15 @@ def test_an_output_bucket_is_used_in_another_stack(app, stack):
     cdk.CfnOutput(other, "Uri", value=made.output_uri)
     assert len(granted(other)) == 2
     assert "<import " in str(granted(other))
+    assert "Fn::ImportValue" in Template.from_stack(other).to_json()["Outputs"]["Uri"]["Value"]
 
 
 def test_a_storage_of_another_stack_is_shared(app, stack):
     storage = BatchSegmentStorage(stack, "Storage")
     other = cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(other, storage=storage)
+    assert len(resources(stack, JOB)) == 0
+    assert "<import " in one(other, JOB)["RoleArn"]
     assert "<import " in one(other, JOB)["OutputPath"]
     statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
     assert [statement["Action"] for statement in statements] == [

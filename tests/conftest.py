@@ -8,9 +8,11 @@ from personalize_local.gateway import LocalAws
 from policy.summary import pytest_terminal_summary  # noqa: F401 - a hook, which has to be in this file
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers() -> int | None:
     """One more than there are cores: deployments mostly wait for the CDK CLI, which looks every five seconds."""
-    return (os.cpu_count() or 1) + 1
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None
+    return (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session")

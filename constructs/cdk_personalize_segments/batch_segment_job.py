@@ -199,8 +199,8 @@ class BatchSegmentJob(Construct):
 
     @property
     def status(self) -> str:
-        """The job's status as of the deployment: CREATE PENDING of a job that was started just now, ACTIVE where the
-        deployment waited, UNKNOWN where the service could not say.
+        """The job's status as of the deployment: CREATE PENDING of a job that was started just now, ACTIVE of one that
+        was waited for, whatever it is of one that was adopted or kept, UNKNOWN where the service could not say.
         """
         return self._resource.get_att_string("Status")
 

@@ -29,11 +29,11 @@ def personalize() -> "PersonalizeClient":
 
 @functools.cache
 def s3() -> "S3Client":
-    """The client of S3; only jobs whose input is read or written, or that wait, need it."""
+    """The client of S3."""
     return boto3.client("s3", config=_CONFIG)
 
 
 @functools.cache
 def cloudformation() -> "CloudFormationClient":
-    """The client of CloudFormation; only an update that fails needs it."""
+    """The client of CloudFormation."""
     return boto3.client("cloudformation", config=_CONFIG)

@@ -69,7 +69,7 @@ def on_update(job: BatchSegmentJob, event: Event) -> Event:
     """A changed resource: the same job if what defines it is the same, else another one."""
     name = _name_of(event)
     if job.is_named(name):
-        return job.keep(name, event.get("OldResourceProperties") or {})
+        return job.keep(name, event.get("OldResourceProperties") or {}, lambda: _is_rolling_back(event))
     return job.start(lambda: _is_rolling_back(event))
 
 

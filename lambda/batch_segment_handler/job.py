@@ -102,12 +102,13 @@ class BatchSegmentJob:
         log("adopted", status=description["status"])
         return self._answer(name, description["status"], description["solutionVersionArn"])
 
-    def keep(self, name: str, old: Mapping[str, Any]) -> dict[str, Any]:
+    def keep(self, name: str, old: Mapping[str, Any], is_rollback: Callable[[], bool]) -> dict[str, Any]:
         """Leaves the job as it is but for its tags, whatever has become of it.
 
         Args:
             name: The job's name.
             old: The properties that the template had before.
+            is_rollback: As for `start`.
 
         Raises:
             JobError: The name is explicit, and what defines the job has changed.
@@ -121,7 +122,7 @@ class BatchSegmentJob:
         if "JobName" in self.properties:
             # What the service takes for a number left out is not documented; the one that was taken away is known.
             is_old_number = str(description.get("numResults")) == old.get("NumResults") and self._num_results is None
-            self._refuse_different(name, description, ["num_results"] if is_old_number else [])
+            self._refuse_different(name, description, ["num_results"] if is_old_number and not is_rollback() else [])
         elif has_failed(description["status"]):
             name, description = self._later_attempt(name, description)
         self._update_tags(name, tags_of(old))

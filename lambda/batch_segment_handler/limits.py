@@ -51,7 +51,6 @@ QUERY_KIND_BY_RECIPE: dict[str, QueryKind] = {
 }
 #: LIMITS, "Maximum number of queries per input file" for each of the two recipes. Quotas can be raised.
 MAX_QUERIES_PER_FILE: dict[QueryKind, int] = {"itemId": 500, "itemAttributes": 10}
-#: Ours: the service documents none. The longest query that can be imagined, 25 filter values of 1000 characters (see
-#: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html), each written as ``\uXXXX``, fits
-#: with room for an expression, and no file makes the reader hold more.
+#: Ours, as the service documents none: 25 filter values of 1000 characters, the most that there can be
+#: (https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html), fit even as ``\uXXXX``.
 MAX_QUERY_BYTES = 256 * 1024

@@ -1,9 +1,9 @@
 """The query file: checks it, splits it.
 
 A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` (INPUT) and, where the filter
-has placeholders, ``filterValues`` (FILTER). What a query may be is said once, by `_Query`, which reads a line token by
-token. Lines of a file are alike, so each that it accepts becomes a pattern, its own text with the values left open; the
-lines that match one are taken a block at a time.
+has placeholders, ``filterValues`` (FILTER). What a query may be is said by `_Query`, which reads a line token by token.
+Lines are alike, so each that it accepts becomes a pattern, its own text with the values left open; the lines that match
+one are taken a block at a time.
 
 Sources:
     INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
@@ -140,9 +140,8 @@ class _Check:
 
     def __init__(self, kind: QueryKind | None, placeholders: Mapping[str, bool] | None, max_faults: int) -> None:
         self.report = QueryReport(kind=kind)
-        self._query = functools.partial(
-            _Query, "the solution's recipe takes" if kind else "the queries before have", placeholders
-        )
+        who = "the solution's recipe takes" if kind else "the queries before have"
+        self._query = functools.partial(_Query, who, placeholders)
         self._max_faults = max_faults
         self._alike = _Alike()
         self._file, self._line = "the input", 0
@@ -196,7 +195,8 @@ class _Check:
         self.report.kind = query.kind
         for at, reason in query.warnings:
             self._warn(self._line, at + 1, reason)
-        self._alike.learn(query)
+        if not query.warnings:
+            self._alike.learn(query)
 
     def _count(self, queries: int) -> None:
         """Counts lines that are no blank ones."""
@@ -360,7 +360,7 @@ class _Query:
         self.warnings: list[tuple[int, str]] = []
         self._at = 0
         self._expression: tuple[int, str] | None = None
-        self._filter_values: set[str] = set()
+        self._filter_values: dict[str, int] = {}
 
     def read(self, line: bytes) -> None:
         """Reads the line, without its newline.
@@ -384,8 +384,20 @@ class _Query:
             raise _Bad(start, 'no "itemId" and no "itemAttributes": a query has one of them')
         if self._expression:
             self._check_expression(*self._expression)
-        for name, is_required in sorted((self._placeholders or {}).items()):
-            if is_required and name not in self._filter_values:
+        if self._placeholders is not None:
+            self._check_filter_values(start, self._placeholders)
+
+    def _check_filter_values(self, start: int, placeholders: Mapping[str, bool]) -> None:
+        missing = sorted(placeholders.keys() - self._filter_values)
+        for name, at in self._filter_values.items():
+            if name in placeholders:
+                continue
+            if missing:
+                # Misspelt; if the value can be omitted, a part of the filter would not be used.
+                raise _Bad(at, f"unknown filter value {excerpt(name)}, wanted ${', $'.join(missing)}")
+            self.warnings.append((at, f"a filter value that no placeholder takes, {excerpt(name)}"))
+        for name in missing:
+            if placeholders[name]:
                 raise _Bad(start, f'no value for the filter\'s placeholder ${name}: give it in "filterValues"')
 
     def _read_object(self, read_value: Callable[[str, int], None], wanted: str) -> None:
@@ -422,7 +434,7 @@ class _Query:
         elif self.kind is not None:
             raise _Bad(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
         elif self._wanted not in (None, key):
-            # Before all else that may be wrong with the line: with the other kind of query it will be another line.
+            # Before what follows: with the other kind of query it will be another line.
             wanted = f'wanted "{self._wanted}", which {self._who_wants_it}'
             raise _Bad(key_at, f'{wanted}, got "{key}": a job takes one kind of query')
         else:
@@ -434,11 +446,7 @@ class _Query:
                 self._expression = value_at, value
 
     def _read_filter_value(self, key: str, key_at: int) -> None:
-        if self._placeholders is not None and key not in self._placeholders:
-            names = ", ".join(f"${name}" for name in sorted(self._placeholders))
-            has = f"the job's filter has {names}" if names else "the job has no filter with placeholders"
-            raise _Bad(key_at, f"unknown filter value {excerpt(key)}: {has}")
-        self._filter_values.add(key)
+        self._filter_values[key] = key_at
         value_at, value = self._read_value("filterValues", "a filter value to be text in double quotes")
         if not _FILTER_VALUE.fullmatch(value):
             reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'

@@ -159,7 +159,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _say_what_is_lost(aws: "LocalAws") -> None:
-    for job in aws.personalize.jobs.values():
+    for job in list(aws.personalize.jobs.values()):
         if job.failure_reason is not None:
             _say(f"the job {job.request['jobName']} ended {job.status}: {job.failure_reason}")
         elif job.in_flight:
@@ -270,9 +270,10 @@ def _progress(what: str) -> Iterator[Callable[[str], None]]:
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
+    is_seen = console.is_terminal and not console.is_dumb_terminal
     columns = [SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        if not console.is_terminal:
+    with Progress(*columns, console=console, transient=True, disable=not is_seen) as progress:
+        if not is_seen:
             _say(what)
         task = progress.add_task(what)
         yield lambda text: progress.update(task, description=text)
@@ -356,8 +357,8 @@ def _print_job(job: dict[str, Any], s3: Any, console: Any, users: int) -> None:
     console.print(Text(path), soft_wrap=True)
     try:
         console.print(_table_of_segments(s3, path, users))
-    except ClientError as error:
-        # For example a bucket that went with its stack; the job stays.
+    except (ClientError, ValueError) as error:
+        # For example a bucket that went with its stack, or an object that somebody else has put there; the job stays.
         console.print(Text(f"its segments cannot be read: {error}"))
 
 
@@ -384,6 +385,8 @@ def _table_of_segments(s3: Any, path: str, users: int) -> Any:
 
 def _text_of(query: dict[str, Any]) -> str:
     """A query as somebody reads it: what it asks for, and a line for each filter value."""
-    asked = query.get("itemAttributes") or query.get("itemId") or str(query)
+    asked = query.get("itemAttributes") or query.get("itemId")
     values = query.get("filterValues") or {}
+    if not isinstance(asked, str) or not isinstance(values, dict):
+        return str(query)
     return "\n".join([asked, *(f"${name} = {value}" for name, value in values.items())])

@@ -69,7 +69,6 @@ class LocalAws:
         self._folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
         #: Where the local AWS is.
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        self._node_modules = _node_modules()
         os.environ |= self._settings(wait_scale)
         tempfile.tempdir = str(self._folder)
 
@@ -135,9 +134,10 @@ class LocalAws:
         """
         environment = self.environment()
         command = [cdk_cli(environment), "bootstrap", f"aws://{self.account}/{self.region}"]
-        if self._node_modules is None:
+        if missing := [package for package in _AWS_SDK if _folder_of(package) is None]:
             raise FileNotFoundError(
-                f"the AWS SDK that CDK's own functions use, {', '.join(_AWS_SDK)}, is not in node_modules; {_INSTALL}"
+                f"the AWS SDK that CDK's own functions use is not complete: {', '.join(missing)} is neither in "
+                f"node_modules nor in NODE_PATH; {_INSTALL}"
             )
         folder = self._folder / "bootstrap"
         # Beside a cdk.json the CLI would synthesise the app first.
@@ -194,7 +194,8 @@ class LocalAws:
             folder.mkdir()
             (folder / "node").symlink_to(node)
             settings["PATH"] = os.pathsep.join([str(folder), os.environ.get("PATH", os.defpath)])
-        return settings if self._node_modules is None else settings | {"NODE_PATH": str(self._node_modules)}
+        folders = filter(None, [*(_folder_of(package) for package in _AWS_SDK), os.environ.get("NODE_PATH")])
+        return settings | {"NODE_PATH": os.pathsep.join(dict.fromkeys(map(str, folders)))}
 
     async def _serve(self) -> None:
         from hypercorn.asyncio import serve
@@ -318,9 +319,8 @@ def _node() -> Path | None:
     return node if node is not None and node.is_file() else None
 
 
-def _node_modules() -> Path | None:
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        modules = folder / "node_modules"
-        if all((modules / package).is_dir() for package in _AWS_SDK):
-            return modules
-    return None
+def _folder_of(package: str) -> Path | None:
+    """Where Node.js finds a package: in the project that the current folder is in, or in NODE_PATH."""
+    folders = [folder / "node_modules" for folder in (Path.cwd(), *Path.cwd().parents)]
+    folders += [Path(folder) for folder in os.environ.get("NODE_PATH", "").split(os.pathsep) if folder]
+    return next((folder for folder in folders if (folder / package).is_dir()), None)

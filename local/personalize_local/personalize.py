@@ -165,6 +165,7 @@ class Personalize:
         self._faults = faults
         self._lock = threading.Lock()
         self._session = boto3.Session(region_name=os.environ["MINISTACK_REGION"])
+        self._endpoint_url = os.environ["AWS_ENDPOINT_URL"]
 
     def answer(self, operation: str, request: Json, caller: Caller) -> Json:
         """Answers a request.
@@ -405,7 +406,7 @@ class Personalize:
             # A session knows the service's model after the first client; threads may not share one for this.
             return self._session.client(
                 "s3",
-                endpoint_url=os.environ["AWS_ENDPOINT_URL"],
+                endpoint_url=self._endpoint_url,
                 config=Config(retries={"total_max_attempts": 1}, s3={"addressing_style": "path"}),
                 **credentials,
             )

@@ -178,7 +178,7 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
             "ITEM_AFFINITY_VERSION",
             SegmentQuery.items_like("1").with_filter_values(COUNTY="Japan"),
             "FILTER_WITH_PLACEHOLDER",
-            "line 1, column 34: unknown filter value 'COUNTY': the job's filter has $COUNTRY",
+            "line 1, column 34: unknown filter value 'COUNTY', wanted $COUNTRY",
         ),
     ],
 )

@@ -101,7 +101,9 @@ def test_the_source_distribution_is_the_whole_project_and_makes_the_same_wheel(w
     ):
         assert needed in files
     for folder in ("benchmarks", "constructs", "docs", "examples", "lambda", "local", "tests", "tools"):
-        present = {file.relative_to(ROOT).as_posix() for file in (ROOT / folder).rglob("*.py")}
+        # What examples are deployed from stays in their folders.
+        sources = [file for file in (ROOT / folder).rglob("*.py") if "cdk.out" not in file.parts]
+        present = {file.relative_to(ROOT).as_posix() for file in sources}
         assert {name for name in files if name.startswith(f"{folder}/") and name.endswith(".py")} == present
     pip(*["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"], str(tmp_path), str(source))
     (built,) = tmp_path.glob("*.whl")
@@ -117,6 +119,10 @@ def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(whe
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     fields, _, description = archive.read(metadata).decode().partition("\n\n")
     assert "Description-Content-Type: text/markdown" in fields.splitlines()
+    # https://packaging.python.org/en/latest/specifications/well-known-project-urls/ - an index takes no longer label.
+    labels = re.findall(r"^Project-URL: (.*), https:", fields, re.M)
+    assert [label for label in labels if not 0 < len(label) <= 32] == []
+    assert labels != []
     readme = (ROOT / "README.md").read_text()
     assert re.findall(r"^#+ .*$", description, re.M) == re.findall(r"^#+ .*$", readme, re.M)
     assert re.findall(r"\]\((?!https:)[^)]*\)", readme) != []

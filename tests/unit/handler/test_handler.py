@@ -358,7 +358,16 @@ def test_a_kept_job_that_failed_gives_way_to_a_later_attempt_that_is_there(perso
     assert on_event(event("Update"), Context()) == answer(f"{NAME}-3", "ACTIVE")
 
 
-def test_a_rollback_to_a_job_without_a_number_keeps_it(personalize):
+def test_a_rollback_to_a_job_without_a_number_keeps_it(personalize, cloudformation):
+    # The number that the update asked for was the one that the service had taken by itself.
+    there_is(personalize, "mine", numResults=25)
+    stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    old = {**PROPERTIES, "JobName": "mine", "NumResults": "25"}
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    assert on_event(update, Context()) == answer("mine", "ACTIVE")
+
+
+def test_a_number_that_the_job_never_had_is_taken_away_without_a_new_name(personalize):
     there_is(personalize, "mine", numResults=25)
     old = {**PROPERTIES, "JobName": "mine", "NumResults": "7"}
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)

@@ -210,17 +210,31 @@ def test_each_query_has_to_give_the_filters_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("placeholders", "reason"),
+    ("placeholders", "wanted"),
     [
-        ({"COUNTRY": True}, "unknown filter value 'GENRE': the job's filter has $COUNTRY"),
-        ({"Genre": False, "AGE": False}, "unknown filter value 'GENRE': the job's filter has $AGE, $Genre"),
-        ({}, "unknown filter value 'GENRE': the job has no filter with placeholders"),
+        ({"COUNTRY": True}, "$COUNTRY"),
+        ({"Genre": False, "AGE": False}, "$AGE, $Genre"),
     ],
 )
-def test_a_filter_value_that_no_placeholder_takes_is_named(placeholders: dict[str, bool], reason: str) -> None:
+def test_a_filter_value_is_misspelt_where_a_placeholder_has_none(placeholders: dict[str, bool], wanted: str) -> None:
     report = check(b'{"itemId": "1", ' + GENRE + b"}\n", placeholders=placeholders)
 
-    assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [(1, 34, reason)]
+    assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [
+        (1, 34, f"unknown filter value 'GENRE', wanted {wanted}")
+    ]
+
+
+@pytest.mark.parametrize("placeholders", [{}, {"AGE": True}, {"AGE": False}])
+def test_a_filter_value_too_many_is_a_warning_on_every_line(placeholders: dict[str, bool]) -> None:
+    line = rb'{"itemId": "1", "filterValues": {"GENRE": "\"Comedy\"", "AGE": "\"7\""}}' + b"\n"
+    names = {"GENRE", "AGE"} - placeholders.keys()
+
+    report = check(line * 3, placeholders=placeholders, max_faults=99)
+
+    assert report.fault_count == 0
+    assert {(fault.line, fault.reason) for fault in report.warnings} == {
+        (number, f"a filter value that no placeholder takes, {name!r}") for number in (1, 2, 3) for name in names
+    }
 
 
 def test_a_filter_value_that_can_be_omitted_may_be_given_or_not() -> None:
@@ -229,7 +243,7 @@ def test_a_filter_value_that_can_be_omitted_may_be_given_or_not() -> None:
     assert check(lines, placeholders={"GENRE": False}).fault_count == 0
 
 
-def test_the_kind_of_query_is_said_before_all_else_that_is_wrong_with_the_line() -> None:
+def test_the_kind_of_query_is_said_before_what_is_wrong_behind_it() -> None:
     lines = [b'{"itemId": ""}', b'{"itemId": "1", "filterValues": {"GENER": ""}}', b'{"itemId": 1, "more": 2}']
 
     report = check(b"\n".join(lines), kind="itemAttributes", placeholders={"GENRE": True})

@@ -74,6 +74,19 @@ def test_a_query_is_shown_with_its_filter_values(place, within, local_aws, capsy
     assert re.search(r'│ 1 +│ \d+ +│ user-.*\n│ +│ \$COUNTRY = "Japan","Kenya" +│', shown)
 
 
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ({"itemId": "1", "filterValues": "x"}, "{'itemId': '1', 'filterValues': 'x'}"),
+        ({"itemId": 105}, "{'itemId': 105}"),
+        ({"line": "nonsense"}, "{'line': 'nonsense'}"),
+        ({"itemAttributes": 'ITEMS.GENRES = "Comedy"'}, 'ITEMS.GENRES = "Comedy"'),
+    ],
+)
+def test_a_query_that_is_none_is_shown_as_it_is(query, text):
+    assert cli._text_of(query) == text
+
+
 def test_a_job_whose_bucket_is_gone_keeps_nobody_from_seeing_the_others(place, within, capsys):
     place.put('{"itemId": "1"}\n')
     place.run(jobName="both-gone")
@@ -109,14 +122,21 @@ def test_what_ends_with_the_tool_is_said(place, local_aws, monkeypatch, capsys):
 def test_without_the_sdk_of_cdks_functions_it_ends_at_once_and_says_what_to_install(tmp_path):
     tool = Path(sys.executable).with_name("personalize-local")
     command = [str(tool), "run", "--", "touch", "made"]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    # One of the three is further up, as in a workspace.
+    (tmp_path / "node_modules" / "@aws-sdk" / "client-sfn").mkdir(parents=True)
+    folder = tmp_path / "app"
+    (folder / "node_modules" / ".bin").mkdir(parents=True)
+    cdk = folder / "node_modules" / ".bin" / "cdk"
+    cdk.touch(mode=0o755)
+    environment = {name: value for name, value in os.environ.items() if name != "NODE_PATH"}
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
     assert ran.returncode == 2
     assert ran.stderr.splitlines()[-1] == (
-        "personalize-local: the AWS SDK that CDK's own functions use, @aws-sdk/client-lambda, @aws-sdk/client-sfn, "
-        "@aws-sdk/client-s3, is not in node_modules; install it in your project: npm install aws-cdk "
-        "@aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
+        "personalize-local: the AWS SDK that CDK's own functions use is not complete: @aws-sdk/client-lambda, "
+        "@aws-sdk/client-s3 is neither in node_modules nor in NODE_PATH; install it in your project: npm install "
+        "aws-cdk @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
     )
-    assert not (tmp_path / "made").exists()
+    assert not (folder / "made").exists()
 
 
 def test_progress_is_one_line_where_nobody_looks(capfd):

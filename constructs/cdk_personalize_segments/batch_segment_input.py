@@ -60,8 +60,10 @@ class SegmentQuery:
                 are given as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
 
         Raises:
-            ValueError: A value is not a string.
+            ValueError: There is none, or a value is not a string.
         """
+        if not values:
+            raise ValueError('filter values: got none, wanted at least one, for example COUNTRY="Japan"')
         rendered = {}
         for name, value in values.items():
             listed: Sequence[object] = value if isinstance(value, list | tuple) else [value]
@@ -114,9 +116,11 @@ class BatchSegmentInput:
 
         Raises:
             ValueError: There is none, the two kinds are mixed, or `queries_per_file` is not a positive whole number.
+            TypeError: One is no `SegmentQuery`.
         """
         content, first = [], ""
         for number, query in enumerate(segment_queries):
+            validation.type_of(f"segment_queries[{number}]", query, SegmentQuery, "a SegmentQuery")
             kind = next(iter(query.content))
             first = first or kind
             if kind != first:

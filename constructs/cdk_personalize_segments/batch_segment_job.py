@@ -77,8 +77,15 @@ class BatchSegmentJob(Construct):
         Raises:
             ValueError: A value is not as described; the message names the property, what was got and what was wanted.
                 Or the stack has so many jobs that the handler's policy does not fit into a role.
+            TypeError: A value is of another type.
         """
         super().__init__(scope, id)
+        validation.type_of("job_input", job_input, BatchSegmentInput, "one made by BatchSegmentInput.from_…")
+        validation.type_of("storage", storage, BatchSegmentStorage, "a BatchSegmentStorage")
+        validation.type_of("wait_for_completion", wait_for_completion, cdk.Duration, "a cdk.Duration")
+        validation.type_of("tags", tags, Mapping, 'a mapping, {"key": "value"}')
+        for key, value in (tags or {}).items():
+            validation.type_of(f"tags[{key!r}]", value, str, "text")
         if (solution_version_arn is None) == (solution_arn is None):
             got = "neither" if solution_arn is None else "both"
             raise ValueError(f"solution_version_arn, solution_arn: got {got}, wanted one of the two")

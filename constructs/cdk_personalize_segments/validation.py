@@ -43,6 +43,16 @@ def is_token(value: object) -> bool:
     return True
 
 
+def type_of(prop: str, value: object, wanted: type[Any], how: str) -> None:
+    """Checks the type of a value whose methods are used; without it the error would name one of them and no property.
+
+    Raises:
+        TypeError: It is of another.
+    """
+    if value is not None and not isinstance(value, wanted):
+        raise TypeError(f"{prop}: got {type(value).__name__} {shown(value)}, wanted {how}")
+
+
 def job_name(name: str) -> None:
     """Checks an explicit job name against the service's rule."""
     if is_token(name):
@@ -94,7 +104,11 @@ def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) ->
     if got != prop:
         if got is None:
             raise ValueError(f"{prop}: got {shown(arn)}, {wanted}")
-        hint = " (or pass it as solution_arn: the latest ACTIVE version is taken)" if got == "solution_arn" else ""
+        hint = ""
+        if (prop, got) == ("solution_version_arn", "solution_arn"):
+            hint = " (or pass it as solution_arn: the latest ACTIVE version is taken)"
+        elif (prop, got) == ("solution_arn", "solution_version_arn"):
+            hint = " (or pass it as solution_version_arn)"
         raise ValueError(f"{prop}: got {_FORM_OF_RESOURCE[got][0]}, {shown(arn)}; {wanted}{hint}")
     for part, of_stack in (("region", region), ("account", account)):
         if not is_token(of_stack) and match[part] != of_stack:
@@ -188,7 +202,9 @@ def tags(values: Sequence[tuple[Any, Any]]) -> list[str]:
     """
     faults = []
     if len(values) > limits.MAX_TAGS:
-        faults.append(f"tags: got {len(values)}, wanted at most {limits.MAX_TAGS} on one job")
+        faults.append(
+            f"tags: got {len(values)}, wanted at most {limits.MAX_TAGS} on one job, those of Tags.of(…) included"
+        )
     for key, value in values:
         if not is_token(key):
             if key.lower().startswith("aws:"):
@@ -211,7 +227,7 @@ def _is_tag_text(text: str) -> bool:
     return all(character in limits.TAG_PUNCTUATION or unicodedata.category(character)[0] in "LZN" for character in text)
 
 
-def shown(value: str) -> str:
+def shown(value: object) -> str:
     """A value as an error message shows it: quoted, control characters escaped, at most 200 characters."""
     text = repr(value)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -241,6 +241,7 @@ def _foreground(group: int) -> Iterator[None]:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    from .gateway import NOT_OURS
     from .personalize import SEEDS
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -248,6 +249,7 @@ def _serve(options: argparse.Namespace) -> int:
         _bootstrap(aws)
         _say("in another terminal, first:")
         environment = aws.environment()
+        print(f"unset {' '.join(NOT_OURS)}")
         for name in (*_ENVIRONMENT, *SEEDS):
             print(f"export {name}={environment[name]}")
         sys.stdout.flush()

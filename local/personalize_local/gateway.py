@@ -24,6 +24,8 @@ _SECRET = "local"
 # some of them never end.
 _AWS_SDK = ("@aws-sdk/client-lambda", "@aws-sdk/client-sfn", "@aws-sdk/client-s3")
 _INSTALL = f"install it in your project: npm install aws-cdk {' '.join(_AWS_SDK)}"
+#: Settings of the real AWS that must not reach what runs here: they would win over ours.
+NOT_OURS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
 _LAMBDA_SITE = Path(__file__).parent / "lambda_site"
 
 Scope = dict[str, Any]
@@ -69,6 +71,15 @@ class LocalAws:
         self._folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
         #: Where the local AWS is.
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        try:
+            self._start(wait_scale, pending_seconds, in_progress_seconds)
+        except BaseException:
+            self._clean_up()
+            raise
+
+    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float) -> None:
+        for name in NOT_OURS:
+            os.environ.pop(name, None)
         os.environ |= self._settings(wait_scale)
         tempfile.tempdir = str(self._folder)
 
@@ -122,8 +133,7 @@ class LocalAws:
         installed = [folder / "node_modules" / ".bin" for folder in (Path.cwd(), *Path.cwd().parents)]
         path = [os.environ.get("PATH", os.defpath), *(str(folder) for folder in installed if folder.is_dir())]
         own["PATH"] = os.pathsep.join(path)
-        not_ours = {"AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE"}
-        return {name: value for name, value in self._environment_before.items() if name not in not_ours} | own
+        return {name: value for name, value in self._environment_before.items() if name not in NOT_OURS} | own
 
     def bootstrap(self) -> None:
         """Runs ``cdk bootstrap``, which every CDK deployment needs once.
@@ -162,6 +172,9 @@ class LocalAws:
         lambda_runtime.reset()
         self._thread.join(timeout=5)
         lambda_runtime.reset()
+        self._clean_up()
+
+    def _clean_up(self) -> None:
         os.environ.clear()
         os.environ.update(self._environment_before)
         tempfile.tempdir = self._tempdir_before

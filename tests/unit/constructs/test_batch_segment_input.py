@@ -123,6 +123,10 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(stack, tmp_path, cou
         (lambda: SegmentQuery.items_like(""), "item_id: got '', wanted a string that is not empty"),
         (lambda: SegmentQuery.items_like(105), "item_id: got 105, wanted a string that is not empty"),
         (
+            lambda: SegmentQuery.items_like("1").with_filter_values(),
+            'filter values: got none, wanted at least one, for example COUNTRY="Japan"',
+        ),
+        (
             lambda: SegmentQuery.items_like("1").with_filter_values(AGE=18),
             "filter value AGE: got 18, wanted a string or a list of strings",
         ),
@@ -132,6 +136,12 @@ def test_a_bad_input_is_refused(make, message):
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         make()
     assert str(refused.value) == message
+
+
+def test_a_query_that_is_none_is_refused():
+    with pytest.raises(TypeError) as refused:
+        BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])
+    assert str(refused.value) == "segment_queries[1]: got str '105', wanted a SegmentQuery"
 
 
 def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):

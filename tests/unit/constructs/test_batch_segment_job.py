@@ -323,7 +323,7 @@ def test_tokens_are_let_through(stack):
         (
             {"solution_version_arn": None, "solution_arn": VERSION},
             f"solution_arn: got a solution version ARN, '{VERSION}'; wanted a solution ARN, "
-            "arn:<partition>:personalize:<region>:<account>:solution/<name>",
+            "arn:<partition>:personalize:<region>:<account>:solution/<name> (or pass it as solution_version_arn)",
         ),
         (
             {"solution_version_arn": "films"},
@@ -389,7 +389,10 @@ def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(stack, pro
 @pytest.mark.parametrize(
     ("tags", "message"),
     [
-        ({str(number): "" for number in range(51)}, "tags: got 51, wanted at most 50 on one job"),
+        (
+            {str(number): "" for number in range(51)},
+            "tags: got 51, wanted at most 50 on one job, those of Tags.of(…) included",
+        ),
         (
             {"a*": "b"},
             "tags: got the key 'a*', wanted 1 to 128 letters, digits, spaces or _ . : / = + - @",
@@ -406,6 +409,22 @@ def test_bad_tags_are_refused_when_all_are_known(app, stack, tags, message):
     with pytest.raises(RuntimeError, match="Validation failed") as refused:
         app.synth()
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"wait_for_completion": 30}, "wait_for_completion: got int 30, wanted a cdk.Duration"),
+        ({"tags": ["team"]}, 'tags: got list [\'team\'], wanted a mapping, {"key": "value"}'),
+        ({"tags": {"team": 1}}, "tags['team']: got int 1, wanted text"),
+        ({"storage": "bucket"}, "storage: got str 'bucket', wanted a BatchSegmentStorage"),
+        ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', wanted one made by BatchSegmentInput.from_…"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_by_the_propertys_name(stack, props, message):
+    with pytest.raises(TypeError) as refused:
+        job(stack, **props)
+    assert str(refused.value) == message
 
 
 def test_output_inside_the_input_is_refused(stack):

@@ -139,6 +139,35 @@ def test_without_the_sdk_of_cdks_functions_it_ends_at_once_and_says_what_to_inst
     assert not (folder / "made").exists()
 
 
+def test_a_profile_of_the_real_aws_reaches_nothing(tmp_path):
+    # One that does not exist: whatever looked for it would fail.
+    environment = {**os.environ, "AWS_PROFILE": "nope", "AWS_SESSION_TOKEN": "token", "TMPDIR": str(tmp_path)}
+    program = (
+        "import os, boto3; from personalize_local.gateway import LocalAws\n"
+        "with LocalAws() as aws:\n"
+        "    print(boto3.client('sts', region_name=aws.region).get_caller_identity()['Account'])\n"
+        "    print(sorted({'AWS_PROFILE', 'AWS_SESSION_TOKEN'} & aws.environment().keys()))\n"
+        "print(os.environ['AWS_PROFILE'])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.splitlines() == ["123456789012", "[]", "nope"], ran.stderr
+    assert list(tmp_path.glob("personalize-local-*")) == []
+
+
+def test_a_start_that_fails_leaves_nothing_behind(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    program = (
+        "import os; from personalize_local import gateway; before = dict(os.environ)\n"
+        "def interrupted(*_): raise KeyboardInterrupt\n"
+        "gateway.LocalAws._wait_until_ready = interrupted\n"
+        "try: gateway.LocalAws()\n"
+        "except KeyboardInterrupt: print(dict(os.environ) == before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.stdout == "True\n", ran.stderr
+    assert list(tmp_path.glob("personalize-local-*")) == []
+
+
 def test_progress_is_one_line_where_nobody_looks(capfd):
     with cli._progress("bootstrapping") as show:
         show("still bootstrapping")

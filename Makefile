@@ -54,11 +54,18 @@ docs: install ## the documentation, in docs/_build/html
 	@sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: install ## speed and size, as ratios from one run
+bench: $(VENV)/.bench ## speed and size, as ratios from one run
 	@python benchmarks/run.py
 
-pins: ## compile requirements.txt anew from pyproject.toml (needs uv)
-	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --extra local --group dev --custom-compile-command "make pins" -o requirements.txt pyproject.toml
+$(VENV)/.bench: $(VENV)/.installed benchmarks/requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
+	@touch $@
+
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make pins"
+
+pins: ## compile the requirements files anew from pyproject.toml (needs uv)
+	@$(COMPILE) --extra local --group dev -o requirements.txt pyproject.toml
+	@$(COMPILE) --group bench -o benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again
 	rm -rf $(VENV) $(FLOOR) node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

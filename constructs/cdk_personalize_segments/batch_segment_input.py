@@ -207,7 +207,7 @@ class BatchSegmentInput:
 
         Args:
             scope: The job.
-            is_filtered: Whether the job has a filter; without one queries have no filter values.
+            is_filtered: Whether the job has a filter; without one filter values are a warning.
 
         Raises:
             QueryFileError: A query is at fault; a `ValueError` that names line and column.

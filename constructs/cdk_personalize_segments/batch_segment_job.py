@@ -81,9 +81,9 @@ class BatchSegmentJob(Construct):
         """
         super().__init__(scope, id)
         validation.type_of("job_input", job_input, BatchSegmentInput, "one made by BatchSegmentInput.from_…")
-        validation.type_of("storage", storage, BatchSegmentStorage, "a BatchSegmentStorage")
-        validation.type_of("wait_for_completion", wait_for_completion, cdk.Duration, "a cdk.Duration")
-        validation.type_of("tags", tags, Mapping, 'a mapping, {"key": "value"}')
+        validation.type_of("storage", storage, BatchSegmentStorage | None, "a BatchSegmentStorage")
+        validation.type_of("wait_for_completion", wait_for_completion, cdk.Duration | None, "a cdk.Duration")
+        validation.type_of("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
         for key, value in (tags or {}).items():
             validation.type_of(f"tags[{key!r}]", value, str, "text")
         if (solution_version_arn is None) == (solution_arn is None):

@@ -6,6 +6,7 @@ Every error names the property, what was got and what was wanted.
 import re
 import unicodedata
 from collections.abc import Sequence
+from types import UnionType
 from typing import Any
 
 import aws_cdk as cdk
@@ -43,13 +44,13 @@ def is_token(value: object) -> bool:
     return True
 
 
-def type_of(prop: str, value: object, wanted: type[Any], how: str) -> None:
+def type_of(prop: str, value: object, wanted: type[Any] | UnionType, how: str) -> None:
     """Checks the type of a value whose methods are used; without it the error would name one of them and no property.
 
     Raises:
         TypeError: It is of another.
     """
-    if value is not None and not isinstance(value, wanted):
+    if not isinstance(value, wanted):
         raise TypeError(f"{prop}: got {type(value).__name__} {shown(value)}, wanted {how}")
 
 

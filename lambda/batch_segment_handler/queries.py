@@ -297,7 +297,7 @@ _OPEN_VALUES = {
 
 
 class _Alike:
-    """The lines that differ from one that `_Query` has accepted in nothing but plain values."""
+    """The lines that differ from one that `_Query` took without a warning in nothing but plain values."""
 
     _MOST = 8
     _LONGEST = 4096

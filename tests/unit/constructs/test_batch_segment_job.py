@@ -418,6 +418,7 @@ def test_bad_tags_are_refused_when_all_are_known(app, stack, tags, message):
         ({"tags": ["team"]}, 'tags: got list [\'team\'], wanted a mapping, {"key": "value"}'),
         ({"tags": {"team": 1}}, "tags['team']: got int 1, wanted text"),
         ({"storage": "bucket"}, "storage: got str 'bucket', wanted a BatchSegmentStorage"),
+        ({"job_input": None}, "job_input: got NoneType None, wanted one made by BatchSegmentInput.from_…"),
         ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', wanted one made by BatchSegmentInput.from_…"),
     ],
 )

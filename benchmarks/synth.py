@@ -243,10 +243,10 @@ def cold_start_ratio(times: int = 9) -> float:
 
 def run() -> list[Row]:
     """Measures everything: what it is, what was measured, what it may be at most."""
-    ours, theirs, call, bare_stack = seconds(with_library, hand_wired, with_aws_custom_resource, empty, times=20)
+    ours, theirs, call, bare_stack = seconds(with_library, hand_wired, with_aws_custom_resource, empty, times=40)
     base, jobs, inline, bare = seconds(
         many_jobs(0, inline=False), many_jobs(MORE_JOBS, inline=False), many_jobs(MORE_JOBS, inline=True),
-        many_bare(MORE_JOBS), times=12,
+        many_bare(MORE_JOBS), times=40,
     )  # fmt: skip
     first = resource_count(with_library)
     two = resource_count(many_jobs(2, inline=True)) - resource_count(many_jobs(1, inline=True))

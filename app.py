@@ -74,7 +74,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
         )
         wait_minutes = _number(context, "wait_minutes")
         if wait_minutes is not None and wait_minutes < 1:
-            raise ValueError(f"wait_minutes: got {wait_minutes}, wanted 1 to 60")
+            raise ValueError(f"wait_minutes: got {wait_minutes}, expected 1 to 60")
         job = BatchSegmentJob(
             self,
             "Job",
@@ -124,7 +124,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
             return None, None
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not uri.startswith("s3://") or not bucket or not key:
-            raise ValueError(f"{name}: got {uri!r}, wanted s3://bucket/folder/")
+            raise ValueError(f"{name}: got {uri!r}, expected s3://bucket/folder/")
         return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
 
     @staticmethod
@@ -133,15 +133,15 @@ class PersonalizeSegmentsStack(cdk.Stack):
         for pair in filter(None, context.get("tags", "").split(",")):
             key, equals, value = pair.partition("=")
             if not equals or key in tags:
-                raise ValueError(f"tags: got {pair!r}, wanted key=value,key=value, each key once")
+                raise ValueError(f"tags: got {pair!r}, expected key=value,key=value, each key once")
             tags[key] = value
         return tags
 
 
-def _matching(context: Mapping[str, str], name: str, pattern: re.Pattern[str], wanted: str) -> str | None:
+def _matching(context: Mapping[str, str], name: str, pattern: re.Pattern[str], expected: str) -> str | None:
     value = context.get(name)
     if value is not None and not pattern.fullmatch(value):
-        raise ValueError(f"{name}: got {value!r}, wanted {wanted}")
+        raise ValueError(f"{name}: got {value!r}, expected {expected}")
     return value
 
 
@@ -152,14 +152,14 @@ def _number(context: Mapping[str, str], name: str) -> int | None:
     try:
         return int(value)
     except ValueError:
-        raise ValueError(f"{name}: got {value!r}, wanted a whole number") from None
+        raise ValueError(f"{name}: got {value!r}, expected a whole number") from None
 
 
 def _one_of(context: Mapping[str, str], name: str, choices: Mapping[str, T]) -> T:
     """The choice that a word stands for; the first one without it."""
     got = context.get(name, next(iter(choices)))
     if got not in choices:
-        raise ValueError(f"{name}: got {got!r}, wanted {' or '.join(choices)}")
+        raise ValueError(f"{name}: got {got!r}, expected {' or '.join(choices)}")
     return choices[got]
 
 

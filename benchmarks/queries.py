@@ -160,9 +160,9 @@ def _check(content: bytes) -> None:
     assert report.fault_count == report.warning_count == 0
 
 
-def _against(name: str, peer: Callable[[], None], ours: float, wanted: str) -> Row:
+def _against(name: str, peer: Callable[[], None], ours: float, expected: str) -> Row:
     seconds = _seconds(peer)
-    return f"  to {name}, {seconds:.2f} s", f"{seconds / ours:.1f}x", wanted
+    return f"  to {name}, {seconds:.2f} s", f"{seconds / ours:.1f}x", expected
 
 
 def _seconds(work: Callable[[], None]) -> float:
@@ -178,8 +178,8 @@ def _seconds(work: Callable[[], None]) -> float:
 
 
 def _print(rows: Iterable[Row]) -> None:
-    for what, measured, wanted in rows:
-        print(f"{what:<58}{measured:>12}  {wanted}")
+    for what, measured, expected in rows:
+        print(f"{what:<58}{measured:>12}  {expected}")
 
 
 if __name__ == "__main__":

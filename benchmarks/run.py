@@ -33,14 +33,14 @@ def main() -> None:
     packages = ", ".join(f"{name} {version(name)}" for name in ("aws-cdk-lib", "constructs", "boto3"))
     title = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; {packages}"
     table = Table(title=title)
-    lines = [f"# Benchmarks\n\n{title}\n\n| what | measured | wanted |\n|---|---|---|"]
-    for column in ("what", "measured", "wanted"):
+    lines = [f"# Benchmarks\n\n{title}\n\n| what | measured | expected |\n|---|---|---|"]
+    for column in ("what", "measured", "expected"):
         table.add_column(column)
     with Console().status("measuring, a few minutes"):
         for measure in (synth.run, deploy_local, queries.run, staging.run):
-            for what, measured, wanted in measure():
-                table.add_row(what, measured, wanted)
-                lines.append(f"| {what.strip()} | {measured} | {wanted} |")
+            for what, measured, expected in measure():
+                table.add_row(what, measured, expected)
+                lines.append(f"| {what.strip()} | {measured} | {expected} |")
     Console().print(table)
     RESULTS.write_text("\n".join(lines) + "\n")
 

@@ -36,7 +36,7 @@ class SegmentQuery:
             ValueError: The id is empty or not a string.
         """
         if not isinstance(item_id, str) or not item_id:
-            raise ValueError(f"item_id: got {item_id!r}, wanted a string that is not empty")
+            raise ValueError(f"item_id: got {item_id!r}, expected a string that is not empty")
         return cls({"itemId": item_id})
 
     @classmethod
@@ -63,13 +63,13 @@ class SegmentQuery:
             ValueError: There is none, or a value is not a string.
         """
         if not values:
-            raise ValueError('filter values: got none, wanted at least one, for example COUNTRY="Japan"')
+            raise ValueError('filter values: got none, expected at least one, for example COUNTRY="Japan"')
         rendered = {}
         for name, value in values.items():
             listed: Sequence[object] = value if isinstance(value, list | tuple) else [value]
             texts = [one for one in listed if isinstance(one, str)]
             if not texts or len(texts) < len(listed):
-                raise ValueError(f"filter value {name}: got {value!r}, wanted a string or a list of strings")
+                raise ValueError(f"filter value {name}: got {value!r}, expected a string or a list of strings")
             rendered[name] = ",".join(query_lines.quoted(text) for text in texts)
         return replace(self, content={**self.content, "filterValues": rendered})
 
@@ -125,12 +125,12 @@ class BatchSegmentInput:
             first = first or kind
             if kind != first:
                 raise ValueError(
-                    f"segment_queries[{number}]: got a query with {kind}, wanted {first} as before: a job takes one "
+                    f"segment_queries[{number}]: got a query with {kind}, expected {first} as before: a job takes one "
                     "kind of query"
                 )
             content.append(query_lines.query_line(query.content))
         if not content:
-            raise ValueError("segment_queries: got none, wanted at least one SegmentQuery")
+            raise ValueError("segment_queries: got none, expected at least one SegmentQuery")
         return cls(b"".join(content), queries_per_file)
 
     @classmethod
@@ -149,7 +149,7 @@ class BatchSegmentInput:
         if not file.is_file():
             what = "a folder" if file.is_dir() else "a path where there is no file"
             raise ValueError(
-                f"path: got {what}, {validation.shown(str(path))}, wanted a file of queries, one JSON object a line"
+                f"path: got {what}, {validation.shown(str(path))}, expected a file of queries, one JSON object a line"
             )
         return cls(file, queries_per_file)
 

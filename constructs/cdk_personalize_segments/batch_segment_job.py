@@ -75,7 +75,7 @@ class BatchSegmentJob(Construct):
                 deployment succeeds as soon as the job is created.
 
         Raises:
-            ValueError: A value is not as described; the message names the property, what was got and what was wanted.
+            ValueError: A value is not as described; the message names the property, what was got and what was expected.
                 Or the stack has so many jobs that the handler's policy does not fit into a role.
             TypeError: A value is of another type.
         """
@@ -88,7 +88,7 @@ class BatchSegmentJob(Construct):
             validation.type_of(f"tags[{key!r}]", value, str, "text")
         if (solution_version_arn is None) == (solution_arn is None):
             got = "neither" if solution_arn is None else "both"
-            raise ValueError(f"solution_version_arn, solution_arn: got {got}, wanted one of the two")
+            raise ValueError(f"solution_version_arn, solution_arn: got {got}, expected one of the two")
         provider = BatchSegmentProvider.of(scope)
         for prop, arn in (
             ("solution_version_arn", solution_version_arn),
@@ -101,8 +101,8 @@ class BatchSegmentJob(Construct):
             validation.job_name(job_name)
             if trigger is not None:
                 raise ValueError(
-                    f"trigger: got {validation.shown(trigger)} with job_name {validation.shown(job_name)}, wanted one "
-                    "of the two: names are never freed, so a new job under the same name cannot be had"
+                    f"trigger: got {validation.shown(trigger)} with job_name {validation.shown(job_name)}, expected "
+                    "one of the two: names are never freed, so a new job under the same name cannot be had"
                 )
         if wait_for_completion is not None:
             self._check_wait(wait_for_completion)
@@ -258,7 +258,9 @@ class BatchSegmentJob(Construct):
             ValueError: The queries are not in S3 but given in the app.
         """
         if self._existing_input is None:
-            raise ValueError("grant_put_queries: the queries are given in the app, wanted an input made by from_bucket")
+            raise ValueError(
+                "grant_put_queries: the queries are given in the app, expected an input made by from_bucket"
+            )
         return self.storage.grant_put(grantee, self._existing_input.bucket, self._existing_input.key_or_prefix)
 
     def on_segments_written(
@@ -383,14 +385,14 @@ class BatchSegmentJob(Construct):
         if isinstance(existing.bucket, s3.Bucket) and existing.bucket.stack is stack:
             raise ValueError(
                 f"job_input: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}; "
-                "wanted both in one stack, or the bucket in the storage's: each stack would need the other first"
+                "expected both in one stack, or the bucket in the storage's: each stack would need the other first"
             )
 
     @staticmethod
     def _check_wait(wait: cdk.Duration) -> None:
         if not 0 < wait.to_seconds() <= LONGEST_WAIT.to_seconds():
             raise ValueError(
-                f"wait_for_completion: got {wait.to_human_string()}, wanted more than nothing and at most "
+                f"wait_for_completion: got {wait.to_human_string()}, expected more than nothing and at most "
                 f"{LONGEST_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
             )
 

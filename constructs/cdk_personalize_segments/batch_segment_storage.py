@@ -100,7 +100,8 @@ class BatchSegmentStorage(Construct):
         super().__init__(scope, id)
         if auto_delete_objects and removal_policy != cdk.RemovalPolicy.DESTROY:
             raise ValueError(
-                f"auto_delete_objects: got True with removal_policy {removal_policy.name}, wanted RemovalPolicy.DESTROY"
+                f"auto_delete_objects: got True with removal_policy {removal_policy.name}, "
+                "expected RemovalPolicy.DESTROY"
             )
         validation.prefix("input_prefix", input_prefix)
         if encryption_key is not None:
@@ -291,7 +292,7 @@ class BatchSegmentStorage(Construct):
             return
         if bucket is self.output_bucket or self.facts(bucket).name == self.facts(self.output_bucket).name:
             raise ValueError(
-                f"{output_prop}: got {validation.shown(output_prefix)}, wanted a prefix outside of {prop}, "
+                f"{output_prop}: got {validation.shown(output_prefix)}, expected a prefix outside of {prop}, "
                 f"{validation.shown(location)}, in the same bucket: Personalize would read its own output as input"
             )
 
@@ -372,14 +373,14 @@ class BatchSegmentStorage(Construct):
     def _check_role(self, role: iam.IRole, *, makes_buckets: bool) -> None:
         if makes_buckets and isinstance(role, iam.Role) and role.stack is not self.stack:
             raise ValueError(
-                f"role: got a role of the stack {role.stack.node.path}, wanted one of {self.stack.node.path}, or one "
+                f"role: got a role of the stack {role.stack.node.path}, expected one of {self.stack.node.path}, or one "
                 "imported with iam.Role.from_role_arn: its policy would need the buckets of this stack, and this stack "
                 "the role"
             )
         account = self.role_arn.split(":")[4] if not validation.is_token(self.role_arn) else ""
         if account and not validation.is_token(self._account) and account != self._account:
             raise ValueError(
-                f"role: got {validation.shown(self.role_arn)}, wanted a role of the stack's account {self._account}: "
+                f"role: got {validation.shown(self.role_arn)}, expected a role of the stack's account {self._account}: "
                 "Personalize assumes no role of another"
             )
 

@@ -143,7 +143,7 @@ class BatchSegmentProvider(Construct):
         """
         arn = f"{self._arn_of_jobs}{name}"
         if arn in self._jobs:
-            raise ValueError(f"job_name: got {name!r} for a second job, wanted a name for each: it can be used once")
+            raise ValueError(f"job_name: got {name!r} for a second job, expected a name for each: it can be used once")
         self._jobs[arn] = None
 
     def allow_tagging(self, tags: cdk.IResolvable) -> None:

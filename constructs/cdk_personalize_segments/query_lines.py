@@ -46,15 +46,15 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
     conditions = []
     for column, values in columns.items():
         if not isinstance(column, str) or not expressions.NAME.fullmatch(column):
-            wanted = "a name of letters, digits and underscores, not starting with a digit, without ITEMS."
-            raise ValueError(f"column: wanted {wanted}, got {expressions.excerpt(column)}")
+            expected = "a name of letters, digits and underscores, not starting with a digit, without ITEMS."
+            raise ValueError(f"column: expected {expected}, got {expressions.excerpt(column)}")
         listed = [*values] if isinstance(values, list | tuple) else [values]
         for value in listed:
             if not isinstance(value, str) or not value:
-                raise ValueError(f"column {column[:40]}: wanted text, got {expressions.excerpt(value)}")
+                raise ValueError(f"column {column[:40]}: expected text, got {expressions.excerpt(value)}")
             conditions.append(f"ITEMS.{column} = {quoted(value)}")
         if not listed:
-            raise ValueError(f"column {column[:40]}: wanted at least one value, got none")
+            raise ValueError(f"column {column[:40]}: expected at least one value, got none")
     if not conditions:
-        raise ValueError("columns: wanted at least one, got none")
+        raise ValueError("columns: expected at least one, got none")
     return " AND ".join(conditions)

@@ -1,6 +1,6 @@
 """Checks of what a user passed, at synth. Tokens are let through: the handler and the service see their values.
 
-Every error names the property, what was got and what was wanted.
+Every error names the property, what was got and what was expected.
 """
 
 import re
@@ -44,14 +44,14 @@ def is_token(value: object) -> bool:
     return True
 
 
-def type_of(prop: str, value: object, wanted: type[Any] | UnionType, how: str) -> None:
+def type_of(prop: str, value: object, expected: type[Any] | UnionType, how: str) -> None:
     """Checks the type of a value whose methods are used; without it the error would name one of them and no property.
 
     Raises:
         TypeError: It is of another.
     """
-    if not isinstance(value, wanted):
-        raise TypeError(f"{prop}: got {type(value).__name__} {shown(value)}, wanted {how}")
+    if not isinstance(value, expected):
+        raise TypeError(f"{prop}: got {type(value).__name__} {shown(value)}, expected {how}")
 
 
 def job_name(name: str) -> None:
@@ -60,7 +60,7 @@ def job_name(name: str) -> None:
         return
     if not limits.JOB_NAME.fullmatch(name) or len(name) > limits.MAX_JOB_NAME_LENGTH:
         raise ValueError(
-            f"job_name: got {shown(name)} ({len(name)} characters), wanted 1 to {limits.MAX_JOB_NAME_LENGTH} "
+            f"job_name: got {shown(name)} ({len(name)} characters), expected 1 to {limits.MAX_JOB_NAME_LENGTH} "
             "letters, digits, hyphens or underscores, the first one a letter or a digit"
         )
 
@@ -82,7 +82,7 @@ def _whole_number(prop: str, number: float | None, largest: int) -> None:
     if is_number and is_token(number):
         return
     if not is_number or number != int(number) or not 1 <= number <= largest:
-        raise ValueError(f"{prop}: got {number!r}, wanted a whole number from 1 to {largest:,}")
+        raise ValueError(f"{prop}: got {number!r}, expected a whole number from 1 to {largest:,}")
 
 
 def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) -> None:
@@ -97,24 +97,24 @@ def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) ->
     if arn is None or is_token(arn):
         return
     name, form = _FORM_OF_RESOURCE[prop]
-    wanted = f"wanted {name}, arn:<partition>:personalize:<region>:<account>:{form}"
+    expected = f"expected {name}, arn:<partition>:personalize:<region>:<account>:{form}"
     match = _ARN.fullmatch(arn)
     if match is None or len(arn) > limits.MAX_ARN_LENGTH:
-        raise ValueError(f"{prop}: got {shown(arn)}, {wanted}, at most {limits.MAX_ARN_LENGTH} characters")
+        raise ValueError(f"{prop}: got {shown(arn)}, {expected}, at most {limits.MAX_ARN_LENGTH} characters")
     got = next((kind for form_of, kind in _KIND_OF_RESOURCE if form_of.fullmatch(match["resource"])), None)
     if got != prop:
         if got is None:
-            raise ValueError(f"{prop}: got {shown(arn)}, {wanted}")
+            raise ValueError(f"{prop}: got {shown(arn)}, {expected}")
         hint = ""
         if (prop, got) == ("solution_version_arn", "solution_arn"):
             hint = " (or pass it as solution_arn: the latest ACTIVE version is taken)"
         elif (prop, got) == ("solution_arn", "solution_version_arn"):
             hint = " (or pass it as solution_version_arn)"
-        raise ValueError(f"{prop}: got {_FORM_OF_RESOURCE[got][0]}, {shown(arn)}; {wanted}{hint}")
+        raise ValueError(f"{prop}: got {_FORM_OF_RESOURCE[got][0]}, {shown(arn)}; {expected}{hint}")
     for part, of_stack in (("region", region), ("account", account)):
         if not is_token(of_stack) and match[part] != of_stack:
             raise ValueError(
-                f"{prop}: got {part} {match[part]!r} in {shown(arn)}, wanted {of_stack!r}, the stack's {part}: "
+                f"{prop}: got {part} {match[part]!r} in {shown(arn)}, expected {of_stack!r}, the stack's {part}: "
                 "Personalize takes only what is in the job's own region and account"
             )
 
@@ -125,7 +125,7 @@ def key(prop: str, value: kms.IKey) -> None:
     # An alias is a key to CDK's types, and its ARN a token.
     if isinstance(getattr(value, "alias_name", None), str) or not (is_token(arn) or _KEY_ARN.fullmatch(arn)):
         raise ValueError(
-            f"{prop}: got {shown(value.node.path if is_token(arn) else arn)}, wanted a key, "
+            f"{prop}: got {shown(value.node.path if is_token(arn) else arn)}, expected a key, "
             "arn:<partition>:kms:<region>:<account>:key/<id>, and not an alias: Personalize resolves none"
         )
 
@@ -140,7 +140,7 @@ def prefix(prop: str, value: str, hint: str = "") -> None:
         return
     if not value.endswith("/"):
         raise ValueError(
-            f"{prop}: got {shown(value)}, wanted a prefix that ends in '/': "
+            f"{prop}: got {shown(value)}, expected a prefix that ends in '/': "
             f"without it, {shown(value + '_test/')} would match as well{hint}"
         )
     s3_key(prop, value)
@@ -159,18 +159,20 @@ def folder_of_jobs(prop: str, bucket_name: str, prefix: str, *, more: int = 0) -
     longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - name - limits.MAX_JOB_NAME_LENGTH - len("/") - more
     if not is_token(prefix) and len(prefix) > longest:
         raise ValueError(
-            f"{prop}: got {len(prefix)} characters, wanted at most {longest}: a path that the service is given may "
+            f"{prop}: got {len(prefix)} characters, expected at most {longest}: a path that the service is given may "
             f"have {limits.MAX_S3_PATH_LENGTH}, with the names of bucket and job"
         )
 
 
-def region(prop: str, got: str, wanted: str) -> None:
+def region(prop: str, got: str, expected: str) -> None:
     """Checks that a bucket is in the job's region.
 
     https://docs.aws.amazon.com/personalize/latest/dg/API_BatchInferenceJobInput.html says so of the other kind of job.
     """
-    if not is_token(got) and not is_token(wanted) and got != wanted:
-        raise ValueError(f"{prop}: got a bucket in the region {got!r}, wanted one in {wanted!r}, the stack's region")
+    if not is_token(got) and not is_token(expected) and got != expected:
+        raise ValueError(
+            f"{prop}: got a bucket in the region {got!r}, expected one in {expected!r}, the stack's region"
+        )
 
 
 def s3_key(prop: str, value: str) -> None:
@@ -179,7 +181,7 @@ def s3_key(prop: str, value: str) -> None:
         return
     if not value or value.startswith("/") or not value.isprintable() or any(part in value for part in ("*", "?", "${")):
         raise ValueError(
-            f"{prop}: got {shown(value)}, wanted a key without a leading '/', without control characters, and "
+            f"{prop}: got {shown(value)}, expected a key without a leading '/', without control characters, and "
             "without '*', '?' and '${', which mean something else in the policies that name it"
         )
 
@@ -188,7 +190,7 @@ def s3_path(prop: str, path: str) -> None:
     """Checks the length of an ``s3://`` path (botocore's model, shape S3Location)."""
     if not is_token(path) and len(path) > limits.MAX_S3_PATH_LENGTH:
         raise ValueError(
-            f"{prop}: got a path of {len(path)} characters, {shown(path)}, wanted at most {limits.MAX_S3_PATH_LENGTH}"
+            f"{prop}: got a path of {len(path)} characters, {shown(path)}, expected at most {limits.MAX_S3_PATH_LENGTH}"
         )
 
 
@@ -204,20 +206,22 @@ def tags(values: Sequence[tuple[Any, Any]]) -> list[str]:
     faults = []
     if len(values) > limits.MAX_TAGS:
         faults.append(
-            f"tags: got {len(values)}, wanted at most {limits.MAX_TAGS} on one job, those of Tags.of(…) included"
+            f"tags: got {len(values)}, expected at most {limits.MAX_TAGS} on one job, those of Tags.of(…) included"
         )
     for key, value in values:
         if not is_token(key):
             if key.lower().startswith("aws:"):
-                faults.append(f"tags: got the key {shown(key)}, wanted one without aws: before it, which is AWS's own")
+                faults.append(
+                    f"tags: got the key {shown(key)}, expected one without aws: before it, which is AWS's own"
+                )
             if not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
                 faults.append(
-                    f"tags: got the key {shown(key)}, wanted 1 to {limits.MAX_TAG_KEY_LENGTH} "
+                    f"tags: got the key {shown(key)}, expected 1 to {limits.MAX_TAG_KEY_LENGTH} "
                     f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
                 )
         if not is_token(value) and not (len(value) <= limits.MAX_TAG_VALUE_LENGTH and _is_tag_text(value)):
             faults.append(
-                f"tags: got {shown(value)} for the key {shown(str(key))}, wanted at most "
+                f"tags: got {shown(value)} for the key {shown(str(key))}, expected at most "
                 f"{limits.MAX_TAG_VALUE_LENGTH} letters, digits, spaces or {limits.TAG_PUNCTUATION}"
             )
     return faults

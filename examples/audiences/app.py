@@ -35,11 +35,11 @@ def read_audiences(path: Path) -> list[Audience]:
         rows = csv.reader(file)
         try:
             if (header := next(rows, [])) != COLUMNS:
-                raise ValueError(f"got the columns {', '.join(header)}, wanted {', '.join(COLUMNS)}")
+                raise ValueError(f"got the columns {', '.join(header)}, expected {', '.join(COLUMNS)}")
             for row in rows:
                 audience = _audience(row)
                 if audience.name in audiences:
-                    raise ValueError(f"audience: got {audience.name} a second time, wanted a name of its own")
+                    raise ValueError(f"audience: got {audience.name} a second time, expected a name of its own")
                 audiences[audience.name] = audience
         except ValueError as error:
             raise ValueError(f"{path.name}, line {max(rows.line_num, 1)}: {error}") from None
@@ -48,13 +48,13 @@ def read_audiences(path: Path) -> list[Audience]:
 
 def _audience(row: list[str]) -> Audience:
     if len(row) != len(COLUMNS):
-        raise ValueError(f"got {len(row)} values, wanted {len(COLUMNS)}: {', '.join(COLUMNS)}")
+        raise ValueError(f"got {len(row)} values, expected {len(COLUMNS)}: {', '.join(COLUMNS)}")
     name, attribute, values, max_users = row
     # It is the id of a construct and of an output.
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
-        raise ValueError(f"audience: got {name!r}, wanted letters and digits, the first one a capital letter")
+        raise ValueError(f"audience: got {name!r}, expected letters and digits, the first one a capital letter")
     if not re.fullmatch(r"[1-9][0-9]{0,6}", max_users):
-        raise ValueError(f"max_users: got {max_users!r}, wanted a whole number from 1")
+        raise ValueError(f"max_users: got {max_users!r}, expected a whole number from 1")
     return Audience(name, SegmentQuery.where(**{attribute: values.split("|")}), int(max_users))
 
 

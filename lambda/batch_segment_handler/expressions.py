@@ -34,7 +34,7 @@ class ExpressionError(ValueError):
 
     Attributes:
         at: The offset of the character at fault.
-        reason: What was wanted there, and what was got.
+        reason: What was expected there, and what was got.
     """
 
     def __init__(self, at: int, reason: str) -> None:
@@ -68,7 +68,7 @@ def parse_expression(expression: str) -> Expression:
     """
     read = Expression([], [])
     at, column = 0, ""
-    for step, (wanted, pattern) in itertools.cycle(_STEPS.items()):
+    for step, (expected, pattern) in itertools.cycle(_STEPS.items()):
         at = _past_space(expression, at)
         if at == len(expression) and step == "and":
             return read
@@ -80,7 +80,7 @@ def parse_expression(expression: str) -> Expression:
                 return read
             word = _WORD.match(expression, at)
             got = "the end" if word is None else "a quote that is not closed" if word[0] in "\"'" else excerpt(word[0])
-            raise ExpressionError(at, f"wanted {wanted}, got {got}: an expression is {_GRAMMAR}")
+            raise ExpressionError(at, f"expected {expected}, got {got}: an expression is {_GRAMMAR}")
         if step == "column":
             column = match[1]
         elif step == "value":

@@ -198,7 +198,7 @@ def _hint(code: str, properties: dict[str, Any]) -> str:
         given = ", ".join(f"{prop} {arn}" for prop, arn in named.items() if arn)
         return f"does it exist in this region and account? {given}"
     if code == "TooManyTagsException":
-        return f"tags: wanted at most {limits.MAX_TAGS}"
+        return f"tags: expected at most {limits.MAX_TAGS}"
     if code == "InvalidInputException":
         return "what was sent: " + ", ".join(
             f"{name}={properties[name]}"

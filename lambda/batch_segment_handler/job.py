@@ -308,7 +308,7 @@ class BatchSegmentJob:
         except ValueError:
             value = 0
         if not 1 <= value <= limits.MAX_RESULTS:
-            raise JobError(f"num_results: got {number!r}, wanted a whole number from 1 to {limits.MAX_RESULTS:,}")
+            raise JobError(f"num_results: got {number!r}, expected a whole number from 1 to {limits.MAX_RESULTS:,}")
         return value
 
 

@@ -97,7 +97,7 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> Q
         if recipe.get("recipeType") != _USER_SEGMENTATION:
             raise JobError(
                 f"{prop}: {version_arn} uses the recipe {recipe_arn.rpartition('/')[2]} of type "
-                f"{recipe.get('recipeType')}, wanted a recipe of type {_USER_SEGMENTATION}: "
+                f"{recipe.get('recipeType')}, expected a recipe of type {_USER_SEGMENTATION}: "
                 f"{' or '.join(limits.QUERY_KIND_BY_RECIPE)}"
             )
     return kind
@@ -116,5 +116,5 @@ def _placeholders(filter_arn: str | None, patience: Patience) -> Mapping[str, bo
 def _refuse_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:
     if has_failed(description["status"]):
         raise JobError(
-            f"{prop}: {arn} has the status {description['status']} ({failure_reason(description)}), wanted {ACTIVE}"
+            f"{prop}: {arn} has the status {description['status']} ({failure_reason(description)}), expected {ACTIVE}"
         )

@@ -351,8 +351,8 @@ class _Query:
         warnings: Offset and reason of each.
     """
 
-    def __init__(self, who: str, placeholders: Mapping[str, bool] | None, wanted: QueryKind | None) -> None:
-        self._wanted, self._who_wants_it = wanted, who
+    def __init__(self, who: str, placeholders: Mapping[str, bool] | None, expected: QueryKind | None) -> None:
+        self._wanted, self._who_wants_it = expected, who
         self._placeholders = placeholders
         self.text = ""
         self.kind: QueryKind | None = None
@@ -394,15 +394,15 @@ class _Query:
                 continue
             if missing:
                 # Misspelt; if the value can be omitted, a part of the filter would not be used.
-                raise _Bad(at, f"unknown filter value {excerpt(name)}, wanted ${', $'.join(missing)}")
+                raise _Bad(at, f"unknown filter value {excerpt(name)}, expected ${', $'.join(missing)}")
             self.warnings.append((at, f"a filter value that no placeholder takes, {excerpt(name)}"))
         for name in missing:
             if placeholders[name]:
                 raise _Bad(start, f'no value for the filter\'s placeholder ${name}: give it in "filterValues"')
 
-    def _read_object(self, read_value: Callable[[str, int], None], wanted: str) -> None:
+    def _read_object(self, read_value: Callable[[str, int], None], expected: str) -> None:
         if self._next() != "{":
-            self._refuse(wanted)
+            self._refuse(expected)
         self._at += 1
         keys: set[str] = set()
         while self._next() != "}" or keys:
@@ -435,8 +435,8 @@ class _Query:
             raise _Bad(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
         elif self._wanted not in (None, key):
             # Before what follows: with the other kind of query it will be another line.
-            wanted = f'wanted "{self._wanted}", which {self._who_wants_it}'
-            raise _Bad(key_at, f'{wanted}, got "{key}": a job takes one kind of query')
+            expected = f'expected "{self._wanted}", which {self._who_wants_it}'
+            raise _Bad(key_at, f'{expected}, got "{key}": a job takes one kind of query')
         else:
             self.kind = key
             value_at, value = self._read_value(key, f'"{key}" to be text in double quotes')
@@ -452,10 +452,10 @@ class _Query:
             reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'
             self.warnings.append((value_at, reason))
 
-    def _read_value(self, key: str, wanted: str) -> tuple[int, str]:
+    def _read_value(self, key: str, expected: str) -> tuple[int, str]:
         self._next()
         value_at = self._at
-        value = self._read_text(wanted)
+        value = self._read_text(expected)
         self.values.append((value_at, self._at, key))
         return value_at, value
 
@@ -467,9 +467,9 @@ class _Query:
             raise _Bad(_where(self.text, value_at, error.at), error.reason) from None
         self.warnings += [(_where(self.text, value_at, at), reason) for at, reason in warnings]
 
-    def _read_text(self, wanted: str) -> str:
+    def _read_text(self, expected: str) -> str:
         if self._next() != '"':
-            self._refuse(wanted)
+            self._refuse(expected)
         start = self._at
         try:
             value, self._at = _JSON.raw_decode(self.text, start)
@@ -486,14 +486,14 @@ class _Query:
         self._at = space.end() if space else self._at
         return self.text[self._at : self._at + 1]
 
-    def _refuse(self, wanted: str, hint: str = "") -> NoReturn:
+    def _refuse(self, expected: str, hint: str = "") -> NoReturn:
         char = self._next()
         if not char:
             raise _Bad(self._at, "the line ends inside the query: write each query on one line")
         word = _WORD.match(self.text, self._at)
         number = char.isdigit() or char == "-"
         got = "a number" if number else _GOT.get(char) or excerpt(word[0] if word else char)
-        raise _Bad(self._at, f"wanted {wanted}, got {got}{hint}")
+        raise _Bad(self._at, f"expected {expected}, got {got}{hint}")
 
 
 def _decoded(line: bytes) -> str:
@@ -565,7 +565,7 @@ def split_queries(file: BinaryIO, size: int) -> Iterator[Iterator[bytes]]:
         ValueError: ``size`` is not positive; or, while reading, a line is longer than a query can be.
     """
     if size < 1:
-        raise ValueError(f"size: wanted at least 1, got {size}")
+        raise ValueError(f"size: expected at least 1, got {size}")
     chunks = _cut(_tidy_blocks(file), size)
     return ((chunk for _, chunk in part) for _, part in itertools.groupby(chunks, key=lambda numbered: numbered[0]))
 
@@ -594,7 +594,7 @@ _BLANK_LINE = re.compile(rb"\n[ \t\r]*+(?=\n)")
 def _tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
     for block in _Blocks(file):
         if not block:
-            raise ValueError(f"wanted lines of at most {limits.MAX_QUERY_BYTES:,} bytes, got a longer one")
+            raise ValueError(f"expected lines of at most {limits.MAX_QUERY_BYTES:,} bytes, got a longer one")
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
         # With a newline before it, the first line is like the others.

@@ -64,9 +64,9 @@ def _segment(line: bytes | str) -> Segment:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError(f"wanted a JSON object, got {_shown(line)}") from None
+        raise ValueError(f"expected a JSON object, got {_shown(line)}") from None
     if not isinstance(record, dict):
-        raise ValueError(f"wanted a JSON object, got {_shown(line)}")
+        raise ValueError(f"expected a JSON object, got {_shown(line)}")
     error = record.pop("error", None) or None
     output = record.pop("output", None)
     query = record.pop("input", record)
@@ -77,11 +77,11 @@ def _segment(line: bytes | str) -> Segment:
         # What was asked may be no query, and there may be no answer.
         return Segment(query if isinstance(query, dict) else {}, users if isinstance(users, list) else [], error)
     if not isinstance(query, dict) or not query:
-        raise ValueError('wanted the query, in "input" or beside "output", got none')
+        raise ValueError('expected the query, in "input" or beside "output", got none')
     if not isinstance(users, list):
-        raise ValueError('wanted a list of users in "output", "usersList" or "recommendedUsers", got none')
+        raise ValueError('expected a list of users in "output", "usersList" or "recommendedUsers", got none')
     if strangers := [user for user in users if not isinstance(user, str)]:
-        raise ValueError(f"wanted the IDs of users to be text, got {excerpt(strangers[0])}")
+        raise ValueError(f"expected the IDs of users to be text, got {excerpt(strangers[0])}")
     return Segment(query, users, None)
 
 

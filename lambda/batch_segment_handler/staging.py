@@ -83,7 +83,7 @@ def check_existing(properties: Mapping[str, Any], preflight: Preflight, patience
     for name, number in report.queries_by_file.items():
         if number > per_file:
             raise JobError(
-                f"job_input: {name} has {number:,} queries, wanted at most {per_file:,} in a file. Split it, pass it "
+                f"job_input: {name} has {number:,} queries, expected at most {per_file:,} in a file. Split it, pass it "
                 "as BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
             )
     log("checked", path=path, queries=report.queries, files=len(report.queries_by_file))

@@ -124,13 +124,13 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
     from .gateway import LocalAws
 
     if not re.fullmatch(r"\d{12}", options.account):
-        raise UsageError(f"--account: got {options.account!r}, wanted 12 digits")
+        raise UsageError(f"--account: got {options.account!r}, expected 12 digits")
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
-        raise UsageError(f"--region: got {options.region!r}, wanted a region like eu-west-1")
+        raise UsageError(f"--region: got {options.region!r}, expected a region like eu-west-1")
     if options.job_seconds < 0:
-        raise UsageError(f"--job-seconds: got {options.job_seconds}, wanted 0 or more")
+        raise UsageError(f"--job-seconds: got {options.job_seconds}, expected 0 or more")
     if not 0 <= port <= 65535:
-        raise UsageError(f"--port: got {port}, wanted 0 to 65535, of which 0 takes a free one")
+        raise UsageError(f"--port: got {port}, expected 0 to 65535, of which 0 takes a free one")
     try:
         return LocalAws(
             port=port, account=options.account, region=options.region, in_progress_seconds=options.job_seconds

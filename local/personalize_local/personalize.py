@@ -302,11 +302,11 @@ class Personalize:
         described = [
             job.describe() for job in self.jobs.values() if job.arn.startswith(caller.arn("batch-segment-job/"))
         ]
-        wanted = ("batchSegmentJobArn", "jobName", "status", "creationDateTime", "lastUpdatedDateTime", "failureReason",
+        shown = ("batchSegmentJobArn", "jobName", "status", "creationDateTime", "lastUpdatedDateTime", "failureReason",
                   "solutionVersionArn")  # fmt: skip
         return {
             "batchSegmentJobs": [
-                {key: job[key] for key in wanted if key in job}
+                {key: job[key] for key in shown if key in job}
                 for job in described
                 if version in (None, job["solutionVersionArn"])
             ]
@@ -471,9 +471,9 @@ class Personalize:
         arn = request.get("solutionArn")
         caller.authorize("personalize:ListSolutionVersions", "*")
         found = _VERSIONS if arn is None else self._versions_of(arn, caller)
-        wanted = ("solutionVersionArn", "status", "creationDateTime", "lastUpdatedDateTime")
+        expected = ("solutionVersionArn", "status", "creationDateTime", "lastUpdatedDateTime")
         versions = [self._version(version, caller) for version in found]
-        return {"solutionVersions": [{key: version[key] for key in wanted} for version in versions]}
+        return {"solutionVersions": [{key: version[key] for key in expected} for version in versions]}
 
     @staticmethod
     def _versions_of(arn: str, caller: Caller) -> list[SolutionVersion]:

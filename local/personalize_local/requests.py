@@ -58,7 +58,7 @@ def _faults(value: Any, shape: Shape, path: str) -> Any:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     size = len(value) if shape.type_name in ("string", "list", "map") else value
     if (low is not None and size < low) or (high is not None and size > high):
-        yield f"{path}: wanted {low or 0} to {high}, got {size}"
+        yield f"{path}: expected {low or 0} to {high}, got {size}"
     if shape.type_name == "list":
         for index, one in enumerate(value):
             yield from _faults(one, shape.member, f"{path}[{index}]")  # type: ignore[attr-defined]

@@ -123,25 +123,25 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
     ("changes", "sentence"),
     [
         ({"queries": None}, "pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)"),
-        ({"queries": "none.jsonl"}, "queries: got a path where there is no file, 'none.jsonl', wanted a file of"),
-        ({"queries": "."}, "queries: got a folder, '.', wanted a file of queries, one JSON object a line"),
-        ({"role_arn": "foo"}, "role_arn: got 'foo', wanted arn:aws:iam::<account>:role/<name>"),
-        ({"stack_name": "a_b"}, "stack_name: got 'a_b', wanted letters, digits and hyphens, first a letter"),
-        ({"tags": "a=1,a=2"}, "tags: got 'a=2', wanted key=value,key=value, each key once"),
-        ({"num_results": "many"}, "num_results: got 'many', wanted a whole number"),
+        ({"queries": "none.jsonl"}, "queries: got a path where there is no file, 'none.jsonl', expected a file of"),
+        ({"queries": "."}, "queries: got a folder, '.', expected a file of queries, one JSON object a line"),
+        ({"role_arn": "foo"}, "role_arn: got 'foo', expected arn:aws:iam::<account>:role/<name>"),
+        ({"stack_name": "a_b"}, "stack_name: got 'a_b', expected letters, digits and hyphens, first a letter"),
+        ({"tags": "a=1,a=2"}, "tags: got 'a=2', expected key=value,key=value, each key once"),
+        ({"num_results": "many"}, "num_results: got 'many', expected a whole number"),
         ({"num_result": "10"}, "unknown context value 'num_result'; did you mean num_results?"),
-        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, wanted one of the two"),
-        ({"removal_policy": "delete"}, "removal_policy: got 'delete', wanted retain or destroy"),
-        ({"wait_minutes": "-5"}, "wait_minutes: got -5, wanted 1 to 60"),
+        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, expected one of the two"),
+        ({"removal_policy": "delete"}, "removal_policy: got 'delete', expected retain or destroy"),
+        ({"wait_minutes": "-5"}, "wait_minutes: got -5, expected 1 to 60"),
         ({"queries": None, "input": "s3://B/in/"}, "InvalidBucketNameValue: "),
         (
             {"queries": None, "input": "s3://bucket/in/", "validate_input": "no"},
-            "validate_input: got 'no', wanted true",
+            "validate_input: got 'no', expected true",
         ),
-        ({"tags": "a"}, "tags: got 'a', wanted key=value,key=value, each key once"),
-        ({"output": "s3://bucket/a"}, "output: got 'a', wanted a prefix that ends in '/'"),
-        ({"wait_minutes": "61"}, "wait_minutes: got 1 hour 1 minute, wanted more than nothing"),
-        ({"output": "bucket"}, "output: got 'bucket', wanted s3://bucket/folder/"),
+        ({"tags": "a"}, "tags: got 'a', expected key=value,key=value, each key once"),
+        ({"output": "s3://bucket/a"}, "output: got 'a', expected a prefix that ends in '/'"),
+        ({"wait_minutes": "61"}, "wait_minutes: got 1 hour 1 minute, expected more than nothing"),
+        ({"output": "bucket"}, "output: got 'bucket', expected s3://bucket/folder/"),
     ],
 )
 def test_a_bad_value_gets_one_sentence_and_no_traceback(context, aws, tmp_path, monkeypatch, changes, sentence):
@@ -171,7 +171,7 @@ def test_context_may_be_json_and_a_key_needs_no_dot(context, aws, tmp_path, monk
 def test_the_cli_shows_the_sentence(app, context):
     done = app.run("synth", **{**context, "num_results": "many"})
     assert done.returncode != 0
-    assert "num_results: got 'many', wanted a whole number" in done.stdout
+    assert "num_results: got 'many', expected a whole number" in done.stdout
     assert "Traceback" not in done.stdout
 
 

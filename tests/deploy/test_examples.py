@@ -138,15 +138,15 @@ def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws, audiences):
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("ComedyFans,GENRES,Comedy", "got 3 values, wanted 4: audience, attribute, values, max_users"),
+        ("ComedyFans,GENRES,Comedy", "got 3 values, expected 4: audience, attribute, values, max_users"),
         (
             "comedy fans,GENRES,Comedy,5",
-            "audience: got 'comedy fans', wanted letters and digits, the first one a capital letter",
+            "audience: got 'comedy fans', expected letters and digits, the first one a capital letter",
         ),
-        ("ComedyFans,GENRES,Comedy,many", "max_users: got 'many', wanted a whole number from 1"),
-        ("ComedyFans,GENRES,,5", "column GENRES: wanted text, got ''"),
-        ("ComedyFans,the genre,Comedy,5", "column: wanted a name of letters"),
-        ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, wanted a name of its own"),
+        ("ComedyFans,GENRES,Comedy,many", "max_users: got 'many', expected a whole number from 1"),
+        ("ComedyFans,GENRES,,5", "column GENRES: expected text, got ''"),
+        ("ComedyFans,the genre,Comedy,5", "column: expected a name of letters"),
+        ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, expected a name of its own"),
     ],
 )
 def test_a_bad_line_of_the_audiences_is_named(audiences, tmp_path, line, said):
@@ -160,7 +160,7 @@ def test_a_bad_line_of_the_audiences_is_named(audiences, tmp_path, line, said):
 def test_other_columns_of_the_audiences_are_refused(audiences, tmp_path):
     path = tmp_path / "audiences.csv"
     path.write_text("name,genre\n")
-    with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, wanted audience, "):
+    with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, expected audience, "):
         audiences.read_audiences(path)
 
 

@@ -133,7 +133,7 @@ SCENARIOS = [
         **STOPS,
         says="ResourceAlreadyExistsException: exists",
     ),
-    creating("too many tags", fails("TooManyTagsException", "51 tags"), **STOPS, says="tags: wanted at most 50"),
+    creating("too many tags", fails("TooManyTagsException", "51 tags"), **STOPS, says="tags: expected at most 50"),
     creating(
         "an error that nobody knows",
         fails("TeapotException", "short and stout"),
@@ -258,7 +258,7 @@ SCENARIOS = [
         "too many",
         fails("TooManyTagsException", "51", "TagResource", times=1),
         status=ROLLED_BACK,
-        says="tags: wanted at most 50",
+        says="tags: expected at most 50",
     ),
 ]
 

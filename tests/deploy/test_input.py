@@ -159,13 +159,13 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
             "ITEM_ATTRIBUTE_AFFINITY_VERSION",
             SegmentQuery.items_like("1"),
             None,
-            'line 1, column 2: wanted "itemAttributes", which the solution\'s recipe takes, got "itemId"',
+            'line 1, column 2: expected "itemAttributes", which the solution\'s recipe takes, got "itemId"',
         ),
         (
             "USER_PERSONALIZATION_VERSION",
             SegmentQuery.items_like("1"),
             None,
-            "uses the recipe aws-user-personalization of type USER_PERSONALIZATION, wanted a recipe of type "
+            "uses the recipe aws-user-personalization of type USER_PERSONALIZATION, expected a recipe of type "
             "USER_SEGMENTATION: aws-item-affinity or aws-item-attribute-affinity",
         ),
         (
@@ -178,7 +178,7 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
             "ITEM_AFFINITY_VERSION",
             SegmentQuery.items_like("1").with_filter_values(COUNTY="Japan"),
             "FILTER_WITH_PLACEHOLDER",
-            "line 1, column 34: unknown filter value 'COUNTY', wanted $COUNTRY",
+            "line 1, column 34: unknown filter value 'COUNTY', expected $COUNTRY",
         ),
     ],
 )

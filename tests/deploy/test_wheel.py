@@ -46,11 +46,11 @@ def clean(wheel, tmp_path_factory) -> Path:
     """A folder of packages with the wheel, what it requires and nothing else."""
     folder = tmp_path_factory.mktemp("clean")
     pip(*["install", "--no-deps", "--target"], str(folder), str(wheel))
-    wanted, seen = requirements_of("cdk-personalize-segments"), set()
-    while wanted - seen:
-        name = (wanted - seen).pop()
+    expected, seen = requirements_of("cdk-personalize-segments"), set()
+    while expected - seen:
+        name = (expected - seen).pop()
         seen.add(name)
-        wanted |= requirements_of(name)
+        expected |= requirements_of(name)
         distribution = importlib.metadata.distribution(name)
         # Of a file in the folder of scripts the first part is "..".
         for top in {file.parts[0] for file in distribution.files or []} - {".."}:

@@ -147,7 +147,7 @@ class Example:
         self._iam.put_role_policy(**role, PolicyDocument=json.dumps({"Statement": [statement]}))
         error = self._handled("Create", self._properties(SolutionVersionArn=version))
         self._iam.delete_role_policy(**role)
-        return WORKS if "of type USER_PERSONALIZATION, wanted" in error else error
+        return WORKS if "of type USER_PERSONALIZATION, expected" in error else error
 
     def a_rollback(self) -> str:
         """An update that fails succeeds all the same if the stack is being rolled back."""

@@ -105,30 +105,30 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(stack, tmp_path, cou
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: BatchSegmentInput.from_queries([]), "segment_queries: got none, wanted at least one SegmentQuery"),
+        (lambda: BatchSegmentInput.from_queries([]), "segment_queries: got none, expected at least one SegmentQuery"),
         (
             lambda: BatchSegmentInput.from_asset("no/such.jsonl"),
-            "path: got a path where there is no file, 'no/such.jsonl', wanted a file of queries, "
+            "path: got a path where there is no file, 'no/such.jsonl', expected a file of queries, "
             "one JSON object a line",
         ),
         (
             lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(G="Comedy")]),
-            "segment_queries[1]: got a query with itemAttributes, wanted itemId as before: a job takes one kind "
+            "segment_queries[1]: got a query with itemAttributes, expected itemId as before: a job takes one kind "
             "of query",
         ),
         (
             lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1")], queries_per_file=0),
-            "queries_per_file: got 0, wanted a whole number from 1 to 50,000,000",
+            "queries_per_file: got 0, expected a whole number from 1 to 50,000,000",
         ),
-        (lambda: SegmentQuery.items_like(""), "item_id: got '', wanted a string that is not empty"),
-        (lambda: SegmentQuery.items_like(105), "item_id: got 105, wanted a string that is not empty"),
+        (lambda: SegmentQuery.items_like(""), "item_id: got '', expected a string that is not empty"),
+        (lambda: SegmentQuery.items_like(105), "item_id: got 105, expected a string that is not empty"),
         (
             lambda: SegmentQuery.items_like("1").with_filter_values(),
-            'filter values: got none, wanted at least one, for example COUNTRY="Japan"',
+            'filter values: got none, expected at least one, for example COUNTRY="Japan"',
         ),
         (
             lambda: SegmentQuery.items_like("1").with_filter_values(AGE=18),
-            "filter value AGE: got 18, wanted a string or a list of strings",
+            "filter value AGE: got 18, expected a string or a list of strings",
         ),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_bad_input_is_refused(make, message):
 def test_a_query_that_is_none_is_refused():
     with pytest.raises(TypeError) as refused:
         BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])
-    assert str(refused.value) == "segment_queries[1]: got str '105', wanted a SegmentQuery"
+    assert str(refused.value) == "segment_queries[1]: got str '105', expected a SegmentQuery"
 
 
 def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):
@@ -149,7 +149,7 @@ def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):
     with pytest.raises(ValueError, match="key_or_prefix") as refused:
         BatchSegmentInput.from_bucket(bucket, "folder")
     assert str(refused.value) == (
-        "key_or_prefix: got 'folder', wanted a prefix that ends in '/': without it, 'folder_test/' would match as "
+        "key_or_prefix: got 'folder', expected a prefix that ends in '/': without it, 'folder_test/' would match as "
         "well; if it is the key of one object, pass single_object=True"
     )
 

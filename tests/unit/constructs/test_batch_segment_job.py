@@ -309,74 +309,74 @@ def test_tokens_are_let_through(stack):
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, wanted one of the two"),
+        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, expected one of the two"),
         (
             {"solution_version_arn": VERSION, "solution_arn": SOLUTION},
-            "solution_version_arn, solution_arn: got both, wanted one of the two",
+            "solution_version_arn, solution_arn: got both, expected one of the two",
         ),
         (
             {"solution_version_arn": SOLUTION},
-            f"solution_version_arn: got a solution ARN, '{SOLUTION}'; wanted a solution version ARN, "
+            f"solution_version_arn: got a solution ARN, '{SOLUTION}'; expected a solution version ARN, "
             "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id> (or pass it as solution_arn: "
             "the latest ACTIVE version is taken)",
         ),
         (
             {"solution_version_arn": None, "solution_arn": VERSION},
-            f"solution_arn: got a solution version ARN, '{VERSION}'; wanted a solution ARN, "
+            f"solution_arn: got a solution version ARN, '{VERSION}'; expected a solution ARN, "
             "arn:<partition>:personalize:<region>:<account>:solution/<name> (or pass it as solution_version_arn)",
         ),
         (
             {"solution_version_arn": "films"},
-            "solution_version_arn: got 'films', wanted a solution version ARN, "
+            "solution_version_arn: got 'films', expected a solution version ARN, "
             "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id>, at most 256 characters",
         ),
         (
             {"solution_version_arn": VERSION.replace("eu-west-1", "us-east-1")},
             "solution_version_arn: got region 'us-east-1' in "
-            "'arn:aws:personalize:us-east-1:123456789012:solution/films/0123abcd', wanted 'eu-west-1', the stack's "
+            "'arn:aws:personalize:us-east-1:123456789012:solution/films/0123abcd', expected 'eu-west-1', the stack's "
             "region: Personalize takes only what is in the job's own region and account",
         ),
         (
             {"filter_arn": FILTER.replace(ACCOUNT, "210987654321")},
             "filter_arn: got account '210987654321' in 'arn:aws:personalize:eu-west-1:210987654321:filter/adults', "
-            "wanted '123456789012', the stack's account: Personalize takes only what is in the job's own region and "
+            "expected '123456789012', the stack's account: Personalize takes only what is in the job's own region and "
             "account",
         ),
         (
             {"filter_arn": VERSION},
-            f"filter_arn: got a solution version ARN, '{VERSION}'; wanted a filter ARN, "
+            f"filter_arn: got a solution version ARN, '{VERSION}'; expected a filter ARN, "
             "arn:<partition>:personalize:<region>:<account>:filter/<name>",
         ),
-        ({"num_results": 0}, "num_results: got 0, wanted a whole number from 1 to 5,000,000"),
-        ({"num_results": 5_000_001}, "num_results: got 5000001, wanted a whole number from 1 to 5,000,000"),
+        ({"num_results": 0}, "num_results: got 0, expected a whole number from 1 to 5,000,000"),
+        ({"num_results": 5_000_001}, "num_results: got 5000001, expected a whole number from 1 to 5,000,000"),
         (
             {"job_name": "spring sale"},
-            "job_name: got 'spring sale' (11 characters), wanted 1 to 63 letters, digits, hyphens or underscores, "
+            "job_name: got 'spring sale' (11 characters), expected 1 to 63 letters, digits, hyphens or underscores, "
             "the first one a letter or a digit",
         ),
         (
             {"job_name": "a" * 64},
-            f"job_name: got '{'a' * 64}' (64 characters), wanted 1 to 63 letters, digits, hyphens or underscores, "
+            f"job_name: got '{'a' * 64}' (64 characters), expected 1 to 63 letters, digits, hyphens or underscores, "
             "the first one a letter or a digit",
         ),
         (
             {"job_name": "a\n"},
-            "job_name: got 'a\\n' (2 characters), wanted 1 to 63 letters, digits, hyphens or underscores, "
+            "job_name: got 'a\\n' (2 characters), expected 1 to 63 letters, digits, hyphens or underscores, "
             "the first one a letter or a digit",
         ),
         (
             {"job_name": "a", "trigger": "2"},
-            "trigger: got '2' with job_name 'a', wanted one of the two: names are never freed, so a new job under the "
-            "same name cannot be had",
+            "trigger: got '2' with job_name 'a', expected one of the two: names are never freed, so a new job "
+            "under the same name cannot be had",
         ),
         (
             {"output_prefix": "out"},
-            "output_prefix: got 'out', wanted a prefix that ends in '/': without it, 'out_test/' would match as well",
+            "output_prefix: got 'out', expected a prefix that ends in '/': without it, 'out_test/' would match as well",
         ),
         (
             {"wait_for_completion": cdk.Duration.minutes(61)},
-            "wait_for_completion: got 1 hour 1 minute, wanted more than nothing and at most 1 hour, which is how long "
-            "CloudFormation waits for a custom resource",
+            "wait_for_completion: got 1 hour 1 minute, expected more than nothing and at most 1 hour, which is how "
+            "long CloudFormation waits for a custom resource",
         ),
     ],
 )
@@ -391,15 +391,15 @@ def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(stack, pro
     [
         (
             {str(number): "" for number in range(51)},
-            "tags: got 51, wanted at most 50 on one job, those of Tags.of(…) included",
+            "tags: got 51, expected at most 50 on one job, those of Tags.of(…) included",
         ),
         (
             {"a*": "b"},
-            "tags: got the key 'a*', wanted 1 to 128 letters, digits, spaces or _ . : / = + - @",
+            "tags: got the key 'a*', expected 1 to 128 letters, digits, spaces or _ . : / = + - @",
         ),
         (
             {"a": "ü" * 257},
-            "tags: got '" + "ü" * 198 + "… for the key 'a', wanted at most 256 letters, digits, spaces or "
+            "tags: got '" + "ü" * 198 + "… for the key 'a', expected at most 256 letters, digits, spaces or "
             "_ . : / = + - @",
         ),
     ],
@@ -414,12 +414,12 @@ def test_bad_tags_are_refused_when_all_are_known(app, stack, tags, message):
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"wait_for_completion": 30}, "wait_for_completion: got int 30, wanted a cdk.Duration"),
-        ({"tags": ["team"]}, 'tags: got list [\'team\'], wanted a mapping, {"key": "value"}'),
-        ({"tags": {"team": 1}}, "tags['team']: got int 1, wanted text"),
-        ({"storage": "bucket"}, "storage: got str 'bucket', wanted a BatchSegmentStorage"),
-        ({"job_input": None}, "job_input: got NoneType None, wanted one made by BatchSegmentInput.from_…"),
-        ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', wanted one made by BatchSegmentInput.from_…"),
+        ({"wait_for_completion": 30}, "wait_for_completion: got int 30, expected a cdk.Duration"),
+        ({"tags": ["team"]}, 'tags: got list [\'team\'], expected a mapping, {"key": "value"}'),
+        ({"tags": {"team": 1}}, "tags['team']: got int 1, expected text"),
+        ({"storage": "bucket"}, "storage: got str 'bucket', expected a BatchSegmentStorage"),
+        ({"job_input": None}, "job_input: got NoneType None, expected one made by BatchSegmentInput.from_…"),
+        ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', expected one made by BatchSegmentInput.from_…"),
     ],
 )
 def test_a_value_of_another_type_is_refused_by_the_propertys_name(stack, props, message):
@@ -510,10 +510,10 @@ def test_tags_count_when_all_of_them_are_known(app):
 
 def test_an_explicit_name_is_used_once_in_a_stack(stack):
     storage = job(stack, job_name="mine").storage
-    with pytest.raises(ValueError, match=r"^job_name: got 'mine' for a second job, wanted a name for each"):
+    with pytest.raises(ValueError, match=r"^job_name: got 'mine' for a second job, expected a name for each"):
         job(stack, "Again", job_name="mine", storage=storage)
 
 
 def test_an_output_prefix_that_is_too_long_is_refused(stack):
-    with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, wanted at most 123: a path that the"):
+    with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, expected at most 123: a path that the"):
         job(stack, output_prefix="x" * 199 + "/")

@@ -214,17 +214,17 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
     [
         (
             {"input_prefix": "queries"},
-            "input_prefix: got 'queries', wanted a prefix that ends in '/': without it, 'queries_test/' would match "
+            "input_prefix: got 'queries', expected a prefix that ends in '/': without it, 'queries_test/' would match "
             "as well",
         ),
         (
             {"output_prefix": "/"},
-            "output_prefix: got '/', wanted a key without a leading '/', without control characters, and without '*', "
-            "'?' and '${', which mean something else in the policies that name it",
+            "output_prefix: got '/', expected a key without a leading '/', without control characters, and without "
+            "'*', '?' and '${', which mean something else in the policies that name it",
         ),
         (
             {"input_prefix": "a" * 110 + "/"},
-            "input_prefix: got 111 characters, wanted at most 101: a path that the service is "
+            "input_prefix: got 111 characters, expected at most 101: a path that the service is "
             "given may have 256, with the names of bucket and job",
         ),
     ],
@@ -237,7 +237,7 @@ def test_a_bad_prefix_is_refused(stack, props, message):
 
 def test_overlapping_prefixes_in_one_bucket_are_refused(stack):
     bucket = s3.Bucket(stack, "Both")
-    with pytest.raises(ValueError, match="output_prefix: got 'a/b/', wanted a prefix outside of input_prefix, 'a/'"):
+    with pytest.raises(ValueError, match="output_prefix: got 'a/b/', expected a prefix outside of input_prefix, 'a/'"):
         BatchSegmentStorage(
             stack, "Storage", input_bucket=bucket, output_bucket=bucket, input_prefix="a/", output_prefix="a/b/"
         )
@@ -246,7 +246,7 @@ def test_overlapping_prefixes_in_one_bucket_are_refused(stack):
 def test_an_alias_is_no_key(stack):
     alias = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123")
     BatchSegmentStorage(stack, "Fine", encryption_key=alias)
-    with pytest.raises(ValueError, match=r"encryption_key: got 'Demo/Alias', wanted a key, .* not an alias"):
+    with pytest.raises(ValueError, match=r"encryption_key: got 'Demo/Alias', expected a key, .* not an alias"):
         BatchSegmentStorage(stack, "Storage", encryption_key=kms.Alias.from_alias_name(stack, "Alias", "alias/mine"))
 
 
@@ -259,7 +259,7 @@ def test_buckets_are_emptied_when_they_are_deleted_if_asked_for(stack):
 
 
 def test_buckets_that_stay_are_not_emptied(stack):
-    with pytest.raises(ValueError, match=r"^auto_delete_objects: got True with removal_policy RETAIN, wanted"):
+    with pytest.raises(ValueError, match=r"^auto_delete_objects: got True with removal_policy RETAIN, expected"):
         BatchSegmentStorage(stack, "Storage", auto_delete_objects=True)
 
 
@@ -339,21 +339,25 @@ def test_a_role_that_must_not_be_changed_is_a_warning(stack):
 
 def test_a_role_of_another_account_is_refused(stack):
     role = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::210987654321:role/theirs")
-    with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::210987654321:role/theirs', wanted a role of the"):
+    with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::210987654321:role/theirs', expected a role of the"):
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
 def test_a_role_of_another_stack_is_explained(app, stack):
     roles = cdk.Stack(app, "Roles", env=cdk.Environment(account=ACCOUNT, region=REGION))
     role = iam.Role(roles, "Role", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
-    with pytest.raises(ValueError, match=r"^role: got a role of the stack Roles, wanted one of Demo, or one imported"):
+    with pytest.raises(
+        ValueError, match=r"^role: got a role of the stack Roles, expected one of Demo, or one imported"
+    ):
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
 def test_a_bucket_of_another_region_is_refused(app, stack):
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region="us-east-1"))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
-    with pytest.raises(ValueError, match=r"^bucket: got a bucket in the region 'us-east-1', wanted one in 'eu-west-1'"):
+    with pytest.raises(
+        ValueError, match=r"^bucket: got a bucket in the region 'us-east-1', expected one in 'eu-west-1'"
+    ):
         BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
 
 
@@ -386,6 +390,6 @@ def test_a_bucket_of_the_jobs_stack_with_a_storage_of_another_is_explained(app, 
     storage = BatchSegmentStorage(cdk.Stack(app, "Shared", env=cdk.Environment(account=ACCOUNT, region=REGION)), "S")
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Mine"), "in/")
     with pytest.raises(
-        ValueError, match=r"^job_input: got a bucket of the stack Demo with a storage of Shared; wanted"
+        ValueError, match=r"^job_input: got a bucket of the stack Demo with a storage of Shared; expected"
     ):
         BatchSegmentJob(stack, "Job", storage=storage, solution_version_arn=VERSION, job_input=job_input)

@@ -72,7 +72,9 @@ def test_queries_may_be_put_where_the_job_reads_them(stack, reader, location, ob
 
 
 def test_queries_of_the_app_cannot_be_put(stack, reader):
-    with pytest.raises(ValueError, match=r"^grant_put_queries: the queries are given in the app, wanted an input made"):
+    with pytest.raises(
+        ValueError, match=r"^grant_put_queries: the queries are given in the app, expected an input made"
+    ):
         job(stack).grant_put_queries(reader)
 
 

@@ -152,7 +152,7 @@ def test_a_solution_version_that_failed_is_refused(personalize):
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
     assert str(failed.value) == (
-        f"solution_version_arn: {VERSION} has the status CREATE FAILED (too little data), wanted ACTIVE"
+        f"solution_version_arn: {VERSION} has the status CREATE FAILED (too little data), expected ACTIVE"
     )
 
 
@@ -515,7 +515,7 @@ def test_a_transport_that_fails_is_waited_for_until_the_time_is_over(waits, erro
         ),
         (
             "TooManyTagsException",
-            "CreateBatchSegmentJob failed with TooManyTagsException: no - tags: wanted at most 50",
+            "CreateBatchSegmentJob failed with TooManyTagsException: no - tags: expected at most 50",
         ),
         ("InternalFailure", "CreateBatchSegmentJob failed with InternalFailure: no"),
     ],
@@ -590,7 +590,7 @@ def test_a_number_that_is_none_is_refused_before_anything_is_created(personalize
     (name,) = names_of(NumResults="many")
     there_is_no(personalize, name)
     version_is(personalize)
-    with pytest.raises(JobError, match=r"^num_results: got 'many', wanted a whole number from 1 to 5,000,000$"):
+    with pytest.raises(JobError, match=r"^num_results: got 'many', expected a whole number from 1 to 5,000,000$"):
         on_event(event(properties={"NumResults": "many"}), Context())
 
 

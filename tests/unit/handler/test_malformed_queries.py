@@ -11,9 +11,9 @@ GRAMMAR = ': an expression is ITEMS.<column> = "<value>", joined by AND'
 ARRAY = "a JSON array: write one object per line, without brackets around them or commas between them"
 CUT = "the line ends inside the query: write each query on one line"
 KEYS = 'a query has "itemId" or "itemAttributes", and may have "filterValues"'
-QUERY = 'wanted a query, {"itemId": "…"} or {"itemAttributes": "…"}, got '
-ID = 'wanted "itemId" to be text in double quotes, got '
-VALUES = r'wanted "filterValues" to be an object, {"GENRE": "\"Comedy\""}, got '
+QUERY = 'expected a query, {"itemId": "…"} or {"itemAttributes": "…"}, got '
+ID = 'expected "itemId" to be text in double quotes, got '
+VALUES = r'expected "filterValues" to be an object, {"GENRE": "\"Comedy\""}, got '
 ESCAPE = r"a backslash that escapes nothing: a backslash in text is written \\, a quote \""
 BLANK = "a blank line before a query: remove it"
 UTF8 = " is not UTF-8: save the file as UTF-8"
@@ -63,22 +63,22 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a semicolon after a query": (
         b'{"itemId": "1"};\n',
-        [(1, 16, "wanted the end of the line after the query, got ';'")],
+        [(1, 16, "expected the end of the line after the query, got ';'")],
     ),
     "a closing brace too many": (
         b'{"itemId": "1"}}\n',
-        [(1, 16, "wanted the end of the line after the query, got '}'")],
+        [(1, 16, "expected the end of the line after the query, got '}'")],
     ),
     "no closing brace": (b'{"itemId": "1"\n', [(1, 15, CUT)]),
     "no closing quote": (b'{"itemId": "1}\n', [(1, 12, "text without a closing quote: write each query on one line")]),
     "no value": (b'{"itemId": }\n', [(1, 12, ID + "'}'")]),
     "nothing after the colon": (b'{"itemId":\n', [(1, 11, CUT)]),
-    "no colon": (b'{"itemId" "1"}\n', [(1, 11, "wanted a colon after the key, got text")]),
-    "an equals sign for a colon": (b'{"itemId" = "1"}\n', [(1, 11, "wanted a colon after the key, got '='")]),
-    "a comma too many": (b'{"itemId": "1",}\n', [(1, 16, "wanted a key in double quotes, got '}'")]),
-    "a comma first": (b'{,"itemId": "1"}\n', [(1, 2, "wanted a key in double quotes, got ','")]),
-    "single quotes": (b"{'itemId': '1'}\n", [(1, 2, "wanted a key in double quotes, got a single quote")]),
-    "a key without quotes": (b'{itemId: "1"}\n', [(1, 2, "wanted a key in double quotes, got 'itemId'")]),
+    "no colon": (b'{"itemId" "1"}\n', [(1, 11, "expected a colon after the key, got text")]),
+    "an equals sign for a colon": (b'{"itemId" = "1"}\n', [(1, 11, "expected a colon after the key, got '='")]),
+    "a comma too many": (b'{"itemId": "1",}\n', [(1, 16, "expected a key in double quotes, got '}'")]),
+    "a comma first": (b'{,"itemId": "1"}\n', [(1, 2, "expected a key in double quotes, got ','")]),
+    "single quotes": (b"{'itemId': '1'}\n", [(1, 2, "expected a key in double quotes, got a single quote")]),
+    "a key without quotes": (b'{itemId: "1"}\n', [(1, 2, "expected a key in double quotes, got 'itemId'")]),
     "a value without quotes": (b'{"itemId": abc}\n', [(1, 12, ID + "'abc'")]),
     "a number": (b'{"itemId": 105}\n', [(1, 12, ID + "a number")]),
     "a negative number": (b'{"itemId": -1.5e3}\n', [(1, 12, ID + "a number")]),
@@ -122,7 +122,10 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
             (
                 2,
                 2,
-                ('wanted "itemId", which the queries before have, got "itemAttributes": a job takes one kind of query'),
+                (
+                    'expected "itemId", which the queries before have, got "itemAttributes": a job takes one kind of '
+                    "query"
+                ),
             )
         ],
     ),
@@ -144,18 +147,18 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "UTF-16 without a mark": (
         b'{\x00"\x00i\x00t\x00e\x00m\x00I\x00d\x00"\x00:\x00 \x00"\x001\x00"\x00}\x00',
-        [(1, 2, "wanted a key in double quotes, got '\\x00'")],
+        [(1, 2, "expected a key in double quotes, got '\\x00'")],
     ),
     "gzip": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", [(1, 2, "the file is compressed: unpack it")]),
     "a byte order mark in the middle": (GOOD + b"\xef\xbb\xbf" + GOOD, [(2, 1, QUERY + "a byte order mark")]),
-    "a NUL byte": (b'{"itemId": "1"}\x00\n', [(1, 16, "wanted the end of the line after the query, got '\\x00'")]),
+    "a NUL byte": (b'{"itemId": "1"}\x00\n', [(1, 16, "expected the end of the line after the query, got '\\x00'")]),
     "a no-break space": (b'{"itemId":\xc2\xa0"1"}\n', [(1, 11, ID + "'\\xa0'")]),
     "a tab in text": (b'{"itemId": "a\tb"}\n', [(1, 14, r"a control character in text: write it as \u0009")]),
     "a backslash alone": (rb'{"itemId": "a\b\c"}', [(1, 16, ESCAPE)]),
     "an escape that is too short": (rb'{"itemId": "\u12"}', [(1, 14, ESCAPE)]),
     "typographic quotes": (
         b"{\xe2\x80\x9citemId\xe2\x80\x9d: \xe2\x80\x9c1\xe2\x80\x9d}\n",
-        [(1, 2, "wanted a key in double quotes, got '“'")],
+        [(1, 2, "expected a key in double quotes, got '“'")],
     ),
     "a deep nesting of arrays": (b"[" * 100_000 + b"\n", [(1, 1, ARRAY)]),
     "a deep nesting of objects": (b'{"itemId":' * 20_000 + b"\n", [(1, 11, ID + "an object")]),
@@ -172,11 +175,11 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     "filter values as null": (b'{"itemId": "1", "filterValues": null}\n', [(1, 33, VALUES + "'null'")]),
     "a filter value that is a number": (
         b'{"itemId": "1", "filterValues": {"YEAR": 1999}}\n',
-        [(1, 42, "wanted a filter value to be text in double quotes, got a number")],
+        [(1, 42, "expected a filter value to be text in double quotes, got a number")],
     ),
     "a filter value that is a list": (
         b'{"itemId": "1", "filterValues": {"GENRE": ["Comedy"]}}\n',
-        [(1, 43, "wanted a filter value to be text in double quotes, got an array")],
+        [(1, 43, "expected a filter value to be text in double quotes, got an array")],
     ),
     "a filter value twice": (
         rb'{"itemId": "1", "filterValues": {"G": "\"a\"", "G": "\"b\""}}',
@@ -188,7 +191,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "filter values that do not end": (rb'{"itemId": "1", "filterValues": {"G": "\"a\""}', [(1, 47, CUT)]),
     "an empty expression": (attributes(b""), [(1, 20, '"itemAttributes" is empty')]),
-    "a blank expression": (attributes(b"  "), [(1, 23, "wanted ITEMS.<column>, got the end" + GRAMMAR)]),
+    "a blank expression": (attributes(b"  "), [(1, 23, "expected ITEMS.<column>, got the end" + GRAMMAR)]),
     "an expression with quotes not escaped": (
         attributes(b'ITEMS.genres = "Comedy"'),
         [
@@ -196,7 +199,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
                 1,
                 37,
                 (
-                    "wanted a comma or a closing brace after the value, got 'Comedy'; a quote inside "
+                    "expected a comma or a closing brace after the value, got 'Comedy'; a quote inside "
                     r"text is written \""
                 ),
             )
@@ -209,7 +212,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
                 1,
                 37,
                 (
-                    "wanted a comma or a closing brace after the value, got '\\\\'; a quote inside "
+                    "expected a comma or a closing brace after the value, got '\\\\'; a quote inside "
                     r"text is written \""
                 ),
             )
@@ -217,61 +220,64 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a value without quotes in an expression": (
         attributes(b"ITEMS.genres = Comedy"),
-        [(1, 36, "wanted a value in double quotes, got 'Comedy'" + GRAMMAR)],
+        [(1, 36, "expected a value in double quotes, got 'Comedy'" + GRAMMAR)],
     ),
     "a value that does not end": (
         attributes(rb"ITEMS.genres = \"Comedy"),
-        [(1, 36, "wanted a value in double quotes, got a quote that is not closed" + GRAMMAR)],
+        [(1, 36, "expected a value in double quotes, got a quote that is not closed" + GRAMMAR)],
     ),
     "a column without ITEMS": (
         attributes(rb"genres = \"Comedy\""),
-        [(1, 21, "wanted ITEMS.<column>, got 'genres'" + GRAMMAR)],
+        [(1, 21, "expected ITEMS.<column>, got 'genres'" + GRAMMAR)],
     ),
     "a column of another dataset": (
         attributes(rb"USERS.age = \"3\""),
-        [(1, 21, "wanted ITEMS.<column>, got 'USERS.age'" + GRAMMAR)],
+        [(1, 21, "expected ITEMS.<column>, got 'USERS.age'" + GRAMMAR)],
     ),
     "ITEMS without a column": (
         attributes(rb"ITEMS. = \"3\""),
-        [(1, 21, "wanted ITEMS.<column>, got 'ITEMS.'" + GRAMMAR)],
+        [(1, 21, "expected ITEMS.<column>, got 'ITEMS.'" + GRAMMAR)],
     ),
     "a column that begins with a digit": (
         attributes(rb"ITEMS.1st = \"3\""),
-        [(1, 21, "wanted ITEMS.<column>, got 'ITEMS.1st'" + GRAMMAR)],
+        [(1, 21, "expected ITEMS.<column>, got 'ITEMS.1st'" + GRAMMAR)],
     ),
-    "a column with a hyphen": (attributes(rb"ITEMS.a-b = \"3\""), [(1, 28, "wanted =, got '-b'" + GRAMMAR)]),
-    "a double equals sign": (attributes(rb"ITEMS.a == \"3\""), [(1, 29, "wanted =, got '=='" + GRAMMAR)]),
-    "a colon in an expression": (attributes(rb"ITEMS.a: \"3\""), [(1, 28, "wanted =, got ':'" + GRAMMAR)]),
-    "a column alone": (attributes(b"ITEMS.a"), [(1, 28, "wanted =, got the end" + GRAMMAR)]),
+    "a column with a hyphen": (attributes(rb"ITEMS.a-b = \"3\""), [(1, 28, "expected =, got '-b'" + GRAMMAR)]),
+    "a double equals sign": (attributes(rb"ITEMS.a == \"3\""), [(1, 29, "expected =, got '=='" + GRAMMAR)]),
+    "a colon in an expression": (attributes(rb"ITEMS.a: \"3\""), [(1, 28, "expected =, got ':'" + GRAMMAR)]),
+    "a column alone": (attributes(b"ITEMS.a"), [(1, 28, "expected =, got the end" + GRAMMAR)]),
     "no value in an expression": (
         attributes(b"ITEMS.a ="),
-        [(1, 30, "wanted a value in double quotes, got the end" + GRAMMAR)],
+        [(1, 30, "expected a value in double quotes, got the end" + GRAMMAR)],
     ),
     "two conditions without AND": (
         attributes(rb"ITEMS.a = \"1\" ITEMS.b = \"2\""),
-        [(1, 37, "wanted AND, got 'ITEMS.b'" + GRAMMAR)],
+        [(1, 37, "expected AND, got 'ITEMS.b'" + GRAMMAR)],
     ),
-    "a comma for AND": (attributes(rb"ITEMS.a = \"1\", ITEMS.b = \"2\""), [(1, 36, "wanted AND, got ','" + GRAMMAR)]),
-    "AND at the end": (attributes(rb"ITEMS.a = \"1\" AND"), [(1, 40, "wanted ITEMS.<column>, got the end" + GRAMMAR)]),
+    "a comma for AND": (attributes(rb"ITEMS.a = \"1\", ITEMS.b = \"2\""), [(1, 36, "expected AND, got ','" + GRAMMAR)]),
+    "AND at the end": (
+        attributes(rb"ITEMS.a = \"1\" AND"),
+        [(1, 40, "expected ITEMS.<column>, got the end" + GRAMMAR)],
+    ),
     "AND at the beginning": (
         attributes(rb"AND ITEMS.a = \"1\""),
-        [(1, 21, "wanted ITEMS.<column>, got 'AND'" + GRAMMAR)],
+        [(1, 21, "expected ITEMS.<column>, got 'AND'" + GRAMMAR)],
     ),
     "AND twice": (
         attributes(rb"ITEMS.a = \"1\" AND AND ITEMS.b = \"2\""),
-        [(1, 41, "wanted ITEMS.<column>, got 'AND'" + GRAMMAR)],
+        [(1, 41, "expected ITEMS.<column>, got 'AND'" + GRAMMAR)],
     ),
     "a placeholder in an expression": (
         attributes(b"ITEMS.a = $GENRE"),
-        [(1, 31, "wanted a value in double quotes, got '$GENRE'" + GRAMMAR)],
+        [(1, 31, "expected a value in double quotes, got '$GENRE'" + GRAMMAR)],
     ),
     "a fault after escapes": (
         attributes(b'ITEMS.a = \\"\\u00e9\\ud83d\\ude00\xc3\xb6\\" oder'),
-        [(1, 55, "wanted AND, got 'oder'" + GRAMMAR)],
+        [(1, 55, "expected AND, got 'oder'" + GRAMMAR)],
     ),
     "a fault after a tab and a carriage return": (
         b'\t {"itemAttributes"\t: "ITEMS.a"}\r\n',
-        [(1, 31, "wanted =, got the end" + GRAMMAR)],
+        [(1, 31, "expected =, got the end" + GRAMMAR)],
     ),
 }
 

@@ -49,7 +49,7 @@ def test_a_recipe_that_makes_no_segments_is_refused(personalize):
         check()
     assert str(refused.value) == (
         f"solution_version_arn: {VERSION} uses the recipe aws-user-personalization of type USER_PERSONALIZATION, "
-        "wanted a recipe of type USER_SEGMENTATION: aws-item-affinity or aws-item-attribute-affinity"
+        "expected a recipe of type USER_SEGMENTATION: aws-item-affinity or aws-item-attribute-affinity"
     )
 
 
@@ -88,7 +88,9 @@ def test_a_filter_that_failed_is_refused(personalize):
     filter_is(personalize, "INCLUDE UserID WHERE Users.X = 1", status="CREATE FAILED", failureReason="no such column")
     with pytest.raises(JobError) as refused:
         check(FilterArn=FILTER)
-    assert str(refused.value) == (f"filter_arn: {FILTER} has the status CREATE FAILED (no such column), wanted ACTIVE")
+    assert str(refused.value) == (
+        f"filter_arn: {FILTER} has the status CREATE FAILED (no such column), expected ACTIVE"
+    )
 
 
 def test_a_filter_that_is_still_being_made_is_left_to_the_service_which_is_waited_for(personalize):

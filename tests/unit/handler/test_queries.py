@@ -182,7 +182,7 @@ def test_all_files_have_to_be_of_one_kind() -> None:
 
     assert report.kind == "itemId"
     assert [str(fault) for fault in report.faults] == [
-        '1.jsonl, line 1, column 2: wanted "itemId", which the queries before have, got "itemAttributes": '
+        '1.jsonl, line 1, column 2: expected "itemId", which the queries before have, got "itemAttributes": '
         "a job takes one kind of query"
     ]
 
@@ -191,7 +191,7 @@ def test_the_queries_have_to_be_of_the_recipes_kind() -> None:
     report = check(b'{"itemId": "1"}\n', kind="itemAttributes")
 
     assert [str(fault) for fault in report.faults] == [
-        '0.jsonl, line 1, column 2: wanted "itemAttributes", which the solution\'s recipe takes, got "itemId": '
+        '0.jsonl, line 1, column 2: expected "itemAttributes", which the solution\'s recipe takes, got "itemId": '
         "a job takes one kind of query"
     ]
 
@@ -210,17 +210,17 @@ def test_each_query_has_to_give_the_filters_values() -> None:
 
 
 @pytest.mark.parametrize(
-    ("placeholders", "wanted"),
+    ("placeholders", "expected"),
     [
         ({"COUNTRY": True}, "$COUNTRY"),
         ({"Genre": False, "AGE": False}, "$AGE, $Genre"),
     ],
 )
-def test_a_filter_value_is_misspelt_where_a_placeholder_has_none(placeholders: dict[str, bool], wanted: str) -> None:
+def test_a_filter_value_is_misspelt_where_a_placeholder_has_none(placeholders: dict[str, bool], expected: str) -> None:
     report = check(b'{"itemId": "1", ' + GENRE + b"}\n", placeholders=placeholders)
 
     assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [
-        (1, 34, f"unknown filter value 'GENRE', wanted {wanted}")
+        (1, 34, f"unknown filter value 'GENRE', expected {expected}")
     ]
 
 
@@ -250,7 +250,7 @@ def test_the_kind_of_query_is_said_before_what_is_wrong_behind_it() -> None:
 
     assert [(fault.line, fault.column) for fault in report.faults] == [(1, 2), (2, 2), (3, 2)]
     assert {fault.reason for fault in report.faults} == {
-        'wanted "itemAttributes", which the solution\'s recipe takes, got "itemId": a job takes one kind of query'
+        'expected "itemAttributes", which the solution\'s recipe takes, got "itemId": a job takes one kind of query'
     }
 
 
@@ -608,12 +608,12 @@ def test_a_part_that_is_not_read_is_passed_over() -> None:
 
 @pytest.mark.parametrize("queries_per_file", [0, -1])
 def test_a_part_has_at_least_one_query(queries_per_file: int) -> None:
-    with pytest.raises(ValueError, match=f"^size: wanted at least 1, got {queries_per_file}$"):
+    with pytest.raises(ValueError, match=f"^size: expected at least 1, got {queries_per_file}$"):
         split_queries(io.BytesIO(b""), queries_per_file)
 
 
 def test_a_line_that_no_query_can_have_is_not_split() -> None:
-    with pytest.raises(ValueError, match=r"^wanted lines of at most 262,144 bytes, got a longer one$"):
+    with pytest.raises(ValueError, match=r"^expected lines of at most 262,144 bytes, got a longer one$"):
         parts_of(b"x" * 300_000, 1)
 
 
@@ -657,19 +657,19 @@ def test_an_expression_is_written_as_documented(columns: Any, expression: str) -
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "columns: wanted at least one, got none"),
-        ({"a": ""}, "column a: wanted text, got ''"),
-        ({"a": ["x", ""]}, "column a: wanted text, got ''"),
-        ({"a": []}, "column a: wanted at least one value, got none"),
-        ({"a": 1999}, "column a: wanted text, got a value of type int"),
-        ({"a": [True]}, "column a: wanted text, got a value of type bool"),
-        ({"a": None}, "column a: wanted text, got a value of type NoneType"),
-        ({"a": b"x"}, "column a: wanted text, got a value of type bytes"),
+        ({}, "columns: expected at least one, got none"),
+        ({"a": ""}, "column a: expected text, got ''"),
+        ({"a": ["x", ""]}, "column a: expected text, got ''"),
+        ({"a": []}, "column a: expected at least one value, got none"),
+        ({"a": 1999}, "column a: expected text, got a value of type int"),
+        ({"a": [True]}, "column a: expected text, got a value of type bool"),
+        ({"a": None}, "column a: expected text, got a value of type NoneType"),
+        ({"a": b"x"}, "column a: expected text, got a value of type bytes"),
         *(
             (
                 {column: "x"},
-                "column: wanted a name of letters, digits and underscores, not starting with a digit, without ITEMS., "
-                f"got {shown}",
+                "column: expected a name of letters, digits and underscores, not starting with a digit, without "
+                f"ITEMS., got {shown}",
             )
             for column, shown in [
                 ("", "''"),
@@ -701,7 +701,7 @@ def test_a_written_expression_is_read_as_what_it_says(columns: dict[str, list[st
 
 
 def test_an_expression_that_is_none_says_where() -> None:
-    with pytest.raises(ExpressionError, match=r"^column 9: wanted =, got ':': an expression is ITEMS") as raised:
+    with pytest.raises(ExpressionError, match=r"^column 9: expected =, got ':': an expression is ITEMS") as raised:
         parse_expression('ITEMS.a : "x"')
 
     assert raised.value.at == 8

@@ -82,19 +82,19 @@ def test_segments_come_as_their_lines_are_read() -> None:
         next(segments)
 
 
-NO_USERS = 'wanted a list of users in "output", "usersList" or "recommendedUsers", got none'
-NO_QUERY = 'wanted the query, in "input" or beside "output", got none'
+NO_USERS = 'expected a list of users in "output", "usersList" or "recommendedUsers", got none'
+NO_QUERY = 'expected the query, in "input" or beside "output", got none'
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nonsense", "wanted a JSON object, got 'nonsense'"),
-        ("x" * 1000, "wanted a JSON object, got 'xxxxxxxxxxxxxxxxxxx…'"),
-        (b"\xff\xfe\xfd", "wanted a JSON object, got '���'"),
-        ("[" * 100_000, "wanted a JSON object, got '[[[[[[[[[[[[[[[[[[[…'"),
-        ("[]", "wanted a JSON object, got '[]'"),
-        ("null", "wanted a JSON object, got 'null'"),
+        ("nonsense", "expected a JSON object, got 'nonsense'"),
+        ("x" * 1000, "expected a JSON object, got 'xxxxxxxxxxxxxxxxxxx…'"),
+        (b"\xff\xfe\xfd", "expected a JSON object, got '���'"),
+        ("[" * 100_000, "expected a JSON object, got '[[[[[[[[[[[[[[[[[[[…'"),
+        ("[]", "expected a JSON object, got '[]'"),
+        ("null", "expected a JSON object, got 'null'"),
         ("{}", NO_QUERY),
         ('{"output": {"usersList": []}}', NO_QUERY),
         ('{"input": [], "output": {"usersList": []}}', NO_QUERY),
@@ -105,7 +105,7 @@ NO_QUERY = 'wanted the query, in "input" or beside "output", got none'
         ('{"input": {"userId": "1"}, "output": {"recommendedItems": ["1"]}, "error": null}', NO_USERS),
         (
             '{"input": {"itemId": "1"}, "output": {"usersList": ["1", 2]}}',
-            "wanted the IDs of users to be text, got a value of type int",
+            "expected the IDs of users to be text, got a value of type int",
         ),
     ],
 )

@@ -131,7 +131,7 @@ def test_a_fault_names_the_line_and_nothing_is_written(stage, s3, bucket):
 
 
 def test_queries_of_the_other_recipe_are_refused(stage):
-    with pytest.raises(JobError, match='wanted "itemAttributes", which the solution\'s recipe takes, got "itemId"'):
+    with pytest.raises(JobError, match='expected "itemAttributes", which the solution\'s recipe takes, got "itemId"'):
         stage(lines(1), ATTRIBUTES)
 
 
@@ -195,7 +195,7 @@ def test_a_file_with_more_queries_than_the_quota_is_refused_unless_it_is_higher(
     with pytest.raises(JobError) as refused:
         check(f"s3://{bucket}/in/")
     assert str(refused.value) == (
-        f"job_input: s3://{bucket}/in/a.jsonl has 501 queries, wanted at most 500 in a file. Split it, pass it as "
+        f"job_input: s3://{bucket}/in/a.jsonl has 501 queries, expected at most 500 in a file. Split it, pass it as "
         "BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
     )
     check(f"s3://{bucket}/in/", QueriesPerFile="501")

@@ -187,7 +187,7 @@ def test_more_than_fifty_tags_are_too_many(place):
         ({"numResults": 0}, "numResults must be from 1 to 5000000, got 0"),
         ({"numResults": 5_000_001}, "numResults must be from 1 to 5000000, got 5000001"),
         ({"jobName": "a b"}, r"jobName: 'a b' does not match ^[a-zA-Z0-9][a-zA-Z0-9\-_]*"),
-        ({"jobName": "a" * 64}, "jobName: wanted 1 to 63, got 64"),
+        ({"jobName": "a" * 64}, "jobName: expected 1 to 63, got 64"),
         ({"tags": [{"tagKey": "a*", "tagValue": ""}]}, "tags[0].tagKey: 'a*' does not match"),
         ({"jobInput": {"s3DataSource": {"path": "bucket/key"}}}, "does not match (s3|http|https)://.+"),
         ({"roleArn": "arn:aws:iam::210987654321:role/other"}, "is in another account"),

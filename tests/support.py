@@ -49,3 +49,11 @@ def one(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[str, Any]:
 def count_resources(stack: cdk.Stack) -> int:
     """How many resources a stack has."""
     return len(Template.from_stack(stack).to_json()["Resources"])
+
+
+def job_properties(stack: cdk.Stack) -> dict[str, Any]:
+    """The properties of a stack's one job, those that define it beside the others."""
+    properties = one(stack, "Custom::PersonalizeBatchSegmentJob")
+    definition = properties.pop("NewJobIfChanged")
+    assert not properties.keys() & definition.keys()
+    return properties | definition

@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .behavior import Behavior
+
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
 _SECRET = "local"
@@ -48,6 +50,7 @@ class LocalAws:
         wait_scale: float = 0.02,
         pending_seconds: float = 0.1,
         in_progress_seconds: float = 0.2,
+        behavior: Behavior | None = None,
     ) -> None:
         """Starts to serve on 127.0.0.1.
 
@@ -59,6 +62,7 @@ class LocalAws:
                 Python. Nothing here needs time to propagate.
             pending_seconds: How long a batch segment job is CREATE PENDING.
             in_progress_seconds: How long a batch segment job is CREATE IN_PROGRESS at least.
+            behavior: How the service answers where nobody has published it; the defaults of `Behavior` if omitted.
 
         Raises:
             OSError: The port is taken.
@@ -72,12 +76,12 @@ class LocalAws:
         #: Where the local AWS is.
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         try:
-            self._start(wait_scale, pending_seconds, in_progress_seconds)
+            self._start(wait_scale, pending_seconds, in_progress_seconds, behavior or Behavior())
         except BaseException:
             self._clean_up()
             raise
 
-    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float) -> None:
+    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float, behavior: Behavior) -> None:
         for name in NOT_OURS:
             os.environ.pop(name, None)
         os.environ |= self._settings(wait_scale)
@@ -95,7 +99,10 @@ class LocalAws:
         self.faults = Faults()
         #: The service, for a look at its jobs and at what it was asked.
         self.personalize = Personalize(
-            self.faults, pending_seconds=pending_seconds, in_progress_seconds=in_progress_seconds
+            self.faults,
+            pending_seconds=pending_seconds,
+            in_progress_seconds=in_progress_seconds,
+            behavior=behavior,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)

@@ -16,7 +16,7 @@ def client(local_aws: LocalAws) -> Callable[..., Any]:
     session = boto3.Session(region_name=local_aws.region)
 
     def make(service: str, **credentials: str) -> Any:
-        root = {"aws_access_key_id": local_aws.account, "aws_secret_access_key": "local"}
+        root = {"aws_access_key_id": local_aws.access_key, "aws_secret_access_key": local_aws.secret_key}
         retries = {"total_max_attempts": 1}
         return session.client(
             service, endpoint_url=local_aws.endpoint_url, config=Config(retries=retries), **{**root, **credentials}

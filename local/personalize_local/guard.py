@@ -10,11 +10,15 @@ import json
 import re
 import secrets
 import sys
+import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qs, quote
+from urllib.parse import parse_qs, quote, urlsplit
 
+from botocore.auth import HmacV1Auth
+from botocore.awsrequest import HTTPHeaders
+from botocore.credentials import Credentials
 from ministack import app as ministack_app
 from ministack.core import iam_evaluator, lambda_runtime, responses, router, sigv4
 from ministack.services import lambda_svc
@@ -31,11 +35,12 @@ _CONTROLS = re.compile(r"/_(ministack|localstack)(/|$)|/health$")
 _ANSWER_OF_A_CUSTOM_RESOURCE = "/_ministack/cfn-response/"
 _SIGNAL_OF_A_WAIT_CONDITION = "/_ministack/cfn-signal/"
 _DOWNLOADS = ("/_ministack/lambda-code/", "/_ministack/lambda-layers/")
+_VERSION_4 = "the local AWS takes signatures of version 4, AWS4-HMAC-SHA256"
 _CORS = b"access-control-"
 _STARTS = ("http.response.start", "websocket.accept", "websocket.http.response.start")
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """A request that goes no further."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -86,7 +91,7 @@ class Guard:
             self._refuse_pages(names, headers)
             if not self._may_be_unsigned(scope, query):
                 scope, receive = await self._authenticate(scope, headers, query, receive)
-        except Refused as refused:
+        except RefusedError as refused:
             await _answer(scope, headers, query, refused, receive, send)
             return
         except ConnectionError:
@@ -95,11 +100,11 @@ class Guard:
 
     def _refuse_pages(self, names: list[str], headers: Mapping[str, str]) -> None:
         if names.count("host") != 1 or not self._host.fullmatch(headers["host"]):
-            raise Refused("AccessDenied", f"the local AWS is not {headers.get('host', '')[:100]!r}")
+            raise RefusedError("AccessDenied", f"the local AWS is not {headers.get('host', '')[:100]!r}")
         # A browser sends one of them with everything that a page asks for; no SDK does.
         # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
         if "origin" in names or headers.get("sec-fetch-site", "none") != "none":
-            raise Refused("AccessDenied", "the local AWS answers no pages in a browser")
+            raise RefusedError("AccessDenied", "the local AWS answers no pages in a browser")
 
     def _may_be_unsigned(self, scope: Scope, query: Mapping[str, list[str]]) -> bool:
         """Whether a request is to a link with a secret in it; all others of MiniStack's controls are closed."""
@@ -120,32 +125,36 @@ class Guard:
         else:
             is_open = False
         if not is_open:
-            raise Refused("AccessDenied", f"{path[:100]!r} is closed in the local AWS")
+            raise RefusedError("AccessDenied", f"{path[:100]!r} is closed in the local AWS")
         return True
 
     async def _authenticate(
         self, scope: Scope, headers: dict[str, str], query: dict[str, list[str]], receive: Receive
     ) -> tuple[Scope, Receive]:
         """Checks who signed a request, and that it is the one that was signed."""
+        if "authorization" not in headers and "X-Amz-Algorithm" not in query and "AWSAccessKeyId" in query:
+            _refuse_other_services(scope, headers, query)
+            self._authenticate_version_2(scope, headers, query)
+            return scope, receive
         signature, presigned = _signature_of(scope, headers, query)
         if router.extract_access_key_id(headers, query) != signature.access_key_id:
-            raise Refused("IncompleteSignature", "the request has two access keys")
+            raise RefusedError("IncompleteSignature", "the request has two access keys")
         token = (query.get("X-Amz-Security-Token") or [""])[0] if presigned else headers.get("x-amz-security-token", "")
         secret = self._secret_of(signature.access_key_id, token)
         if presigned and signature.service == "s3":
+            _refuse_other_services(scope, headers, query)
             if _is_expired(signature, query):
-                raise Refused("AccessDenied", "Request has expired")
+                raise RefusedError("AccessDenied", "Request has expired")
         elif failure := sigv4.request_time_failure(signature):
-            raise Refused(*failure)
+            raise RefusedError(*failure)
         # Not before it is known that the sender has a key.
         body = await _body_of(receive) if scope["type"] == "http" else b""
-        raw_path = (scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1")
         method = scope.get("method", "GET")
         failure = sigv4.header_signature_failure(
-            signature, secret, method, raw_path, query, headers, body, presigned=presigned
+            signature, secret, method, _raw_path(scope), query, headers, body, presigned=presigned
         )
         if failure:
-            raise Refused(*failure)
+            raise RefusedError(*failure)
         if signature.access_key_id == self._access_key and not presigned:
             # For MiniStack the account's number is its root, whatever a test sets in the environment.
             key, account = self._access_key.encode(), self._account.encode()
@@ -160,6 +169,27 @@ class Guard:
             }
         return scope, (_replay(body, receive) if scope["type"] == "http" else receive)
 
+    def _authenticate_version_2(self, scope: Scope, headers: Mapping[str, str], query: Mapping[str, list[str]]) -> None:
+        """Checks a presigned URL of S3 as boto3 makes them unless it is told otherwise."""
+        if any(len(query.get(name, ())) != 1 for name in ("AWSAccessKeyId", "Signature", "Expires")):
+            raise RefusedError("IncompleteSignature", "a presigned URL has one access key, signature and expiry")
+        expires = query["Expires"][0]
+        if not re.fullmatch(r"[0-9]{1,12}", expires) or int(expires) < time.time():
+            raise RefusedError("RequestExpired", "Request has expired")
+        token = (query.get("x-amz-security-token") or [""])[0]
+        credentials = Credentials(
+            query["AWSAccessKeyId"][0], self._secret_of(query["AWSAccessKeyId"][0], token), token or None
+        )
+        bucket = ministack_app._extract_s3_vhost_bucket(headers["host"])
+        path = (f"/{bucket}" if bucket else "") + _raw_path(scope)
+        fields = HTTPHeaders()
+        for name, value in headers.items():
+            fields[name] = value
+        url = urlsplit(f"http://localhost{path}?{scope['query_string'].decode('latin-1')}")
+        expected = _Version2(credentials, expires).get_signature(scope["method"], url, fields)
+        if not hmac.compare_digest(expected.encode(), query["Signature"][0].encode()):
+            raise RefusedError("SignatureDoesNotMatch", sigv4.SIGNATURE_MISMATCH)
+
     def _secret_of(self, access_key: str, token: str) -> str:
         if access_key == self._access_key and not token:
             return self._secret_key
@@ -173,8 +203,8 @@ class Guard:
             credential = iam_evaluator.resolve_credential(access_key, account, token)
             if isinstance(credential, iam_evaluator.ResolvedCredential):
                 return str(credential.secret_access_key)
-            raise Refused(credential.code, credential.message)
-        raise Refused(
+            raise RefusedError(credential.code, credential.message)
+        raise RefusedError(
             "UnrecognizedClientException",
             f"The security token included in the request is invalid: {access_key[:40]!r} is no access key of this run "
             "of the local AWS; take the AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY that it gives",
@@ -223,24 +253,47 @@ def _signature_of(
 ) -> tuple[sigv4.HeaderSignature, bool]:
     """The signature of a request, and whether it is in the query string."""
     if sum(name.lower() == b"authorization" for name, _ in scope["headers"]) > 1:
-        raise Refused("IncompleteSignature", "the request has two signatures")
+        raise RefusedError("IncompleteSignature", "the request has two signatures")
     authorization = headers.get("authorization")
     presigned = authorization is None
     if authorization is not None:
         if not authorization.startswith("AWS4-HMAC-SHA256 "):
-            raise Refused("IncompleteSignature", "the local AWS takes signatures of the version 4 (AWS4-HMAC-SHA256)")
+            raise RefusedError("IncompleteSignature", _VERSION_4)
         signature = sigv4.parse_header_signature(headers)
     elif query.get("X-Amz-Algorithm") == ["AWS4-HMAC-SHA256"]:
         if any(len(values) != 1 for name, values in query.items() if name.lower().startswith("x-amz-")):
-            raise Refused("IncompleteSignature", "the request has two signatures")
+            raise RefusedError("IncompleteSignature", "the request has two signatures")
         signature = sigv4.parse_query_signature(query)
-    elif {"AWSAccessKeyId", "X-Amz-Algorithm"} & query.keys():
-        raise Refused("IncompleteSignature", "the local AWS takes signatures of the version 4 (AWS4-HMAC-SHA256)")
+    elif "X-Amz-Algorithm" in query:
+        raise RefusedError("IncompleteSignature", _VERSION_4)
     else:
-        raise Refused("MissingAuthenticationToken", "Missing Authentication Token: the local AWS takes signed requests")
+        raise RefusedError(
+            "MissingAuthenticationToken", "Missing Authentication Token: the local AWS takes signed requests"
+        )
     if isinstance(signature, tuple):
-        raise Refused(*signature)
+        raise RefusedError(*signature)
     return signature, presigned
+
+
+class _Version2(HmacV1Auth):  # type: ignore[misc]
+    """The signature of a presigned URL: it has the time of its end where others have that of their making."""
+
+    def __init__(self, credentials: Credentials, expires: str) -> None:
+        super().__init__(credentials)
+        self._expires = expires
+
+    def _get_date(self) -> str:
+        return self._expires
+
+
+def _raw_path(scope: Scope) -> str:
+    return str((scope.get("raw_path") or quote(scope["path"]).encode()).decode("latin-1"))
+
+
+def _refuse_other_services(scope: Scope, headers: dict[str, str], query: dict[str, list[str]]) -> None:
+    # The URL of an object signs neither the body nor all headers and parameters, which could name another service.
+    if scope["type"] != "http" or router.detect_service(scope["method"], scope["path"], headers, query) != "s3":
+        raise RefusedError("SignatureDoesNotMatch", sigv4.SIGNATURE_MISMATCH)
 
 
 def _is_expired(signature: sigv4.HeaderSignature, query: Mapping[str, list[str]]) -> bool:
@@ -286,7 +339,7 @@ async def _answer(
     scope: Scope,
     headers: dict[str, str],
     query: dict[str, list[str]],
-    refused: Refused,
+    refused: RefusedError,
     receive: Receive,
     send: Send,
 ) -> None:

@@ -10,18 +10,8 @@ import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 
-from verify_account.settings import LIBRARY_STACKS, PROBES, VARIABLE, Settings
+from .settings import LIBRARY_STACKS, PAIRS, PROBES, VARIABLE, Settings
 
-#: Pairs of buckets, and what is special about their policies.
-PAIRS = {
-    "guide": "the policies that the service's guide asks for",
-    "nopolicy": "no statement for Personalize",
-    "nolisting": "no s3:ListBucket on the output bucket",
-    "sourceaccount": "aws:SourceAccount in each statement",
-    "sourcearn": "aws:SourceArn in each statement",
-    "listprefix": "s3:prefix in the statements for s3:ListBucket",
-    "ifexists": "aws:SourceAccount and aws:SourceArn with IfExists in each statement",
-}
 _SERVICE = "personalize.amazonaws.com"
 
 

@@ -8,12 +8,15 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from .settings import VARIABLE, Settings, UsageError
+from .settings import VARIABLE, Settings, UsageError, excerpt
 
 #: Longer than a stack with a distribution of policies takes, and an end for one that hangs.
 _LONGEST = 3600
+_AT_ONCE = 4
 
 
 class CdkError(Exception):
@@ -90,15 +93,20 @@ class Cdk:
             What the CLI said of those that could not be destroyed.
         """
         self._stopped = False
-        failures = []
-        for stack in list(self.stacks):
-            try:
-                self._run("destroy", stack, "--exclusively", "--force", "--app", str(self._assembly))
-            except (CdkError, OSError) as error:
-                failures.append(f"{stack}: {error}")
-            else:
-                self.stacks.remove(stack)
-        return failures
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        try:
+            futures = {stack: pool.submit(self._destroy, stack) for stack in self.stacks}
+            # In short turns, in which Ctrl-C is noticed.
+            while not all(future.done() for future in futures.values()):
+                time.sleep(0.2)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+        return [f"{stack}: {future.exception()}" for stack, future in futures.items() if future.exception()]
+
+    def _destroy(self, stack: str) -> None:
+        self._run("destroy", stack, "--exclusively", "--force", "--app", str(self._assembly))
+        with self._lock:
+            self.stacks.remove(stack)
 
     def stop(self) -> None:
         """Ends the commands that are running; CloudFormation goes on with what it was told."""
@@ -141,7 +149,8 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _important(said: str) -> str:
-    """The lines that say why a stack failed, or the last lines."""
-    lines = [line for line in said.splitlines() if line.strip()]
-    failed = [line for line in lines if "FAILED" in line and "Received response status [FAILED]" in line]
-    return "\n".join(failed[:2] or lines[-12:])
+    """What the CLI said from the first failure of a resource on, or its last lines."""
+    # Without the stack traces of CDK's provider framework.
+    lines = [line for line in said.splitlines() if line.strip() and not line.lstrip().startswith(("at ", "(/"))]
+    first = next((number for number, line in enumerate(lines) if "_FAILED" in line), None)
+    return excerpt("\n".join(lines[-12:] if first is None else lines[first : first + 12]))

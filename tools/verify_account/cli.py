@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import os
 import secrets
 import signal
@@ -13,14 +14,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import boto3
+from batch_segment_handler.queries import check_queries
 from botocore.exceptions import BotoCoreError, ClientError
 
-from .app import PAIRS
 from .cdk import Cdk, CdkError
 from .questions import QUESTIONS, Question, trials_for
 from .report import Report, Result
-from .settings import LIBRARY_STACKS, PROBES, Settings, UsageError, excerpt, parse_arn
-from .trials import AT_ONCE, TRIALS, NotAnsweredError, Outcome, Trials
+from .settings import LIBRARY_STACKS, PAIRS, PROBES, Settings, UsageError, excerpt, parse_arn
+from .trials import AT_ONCE, TRIALS, NotAnsweredError, Trials
 
 _RECIPES = ("aws-item-affinity", "aws-item-attribute-affinity")
 _OK, _INCOMPLETE, _USAGE, _INTERRUPTED = 0, 1, 2, 130
@@ -126,7 +127,12 @@ def _checked(settings: Settings, query: str | None) -> Settings:
             "query: got none, expected an expression with a column of your Items data, for example "
             "QUERY='ITEMS.GENRES = \"Comedy\"'"
         )
-    return replace(settings, recipe=recipe, query=query or "1")
+    settings = replace(settings, recipe=recipe, query=query or "1")
+    try:
+        check_queries([("query", io.BytesIO(settings.line().encode()))]).raise_if_faulty()
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    return settings
 
 
 def _plan(settings: Settings, questions: list[Question]) -> str:
@@ -188,7 +194,7 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
             trials.run(trials_for(questions))
         except KeyboardInterrupt:
             interrupted = True
-            notes.append("Interrupted before all trials had ended.")
+            notes.append("Interrupted before all trials had ended. A job that is in progress cannot be stopped.")
         results = [_result(question, trials) for question in questions]
     except KeyboardInterrupt:
         interrupted = True
@@ -197,11 +203,7 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
     finally:
         notes += _clean_up(cdk)
     clean = not cdk.stacks
-    jobs = [
-        outcome.description["jobName"]
-        for outcome in trials.outcomes.values()
-        if isinstance(outcome, Outcome) and outcome.was_created and outcome.trial != "reuse"
-    ]
+    jobs = [arn.rpartition("/")[2] for arn in trials.jobs]
     notes.append(f"The records of these jobs stay: {', '.join(jobs)}." if jobs else "No job was created.")
     report = Report(settings, results, notes, show_account=options.show_account)
     path = Path(options.report)

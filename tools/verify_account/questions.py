@@ -62,17 +62,29 @@ def _described(outcome: Outcome, *keys: str) -> str:
     return excerpt({key: value for key, value in outcome.description.items() if not keys or key in keys})
 
 
-def _works(trial: str, yes: str, no: str) -> Callable[[Trials], Answer]:
+def _require_baseline(trials: Trials) -> None:
+    """Refuses to conclude from a job that fails where the plainest one fails as well."""
+    baseline = trials.outcome("default")
+    if not baseline.is_active:
+        raise NotAnsweredError(f"the job of the trial default did not become ACTIVE either: {baseline}")
+
+
+def _works(trial: str, yes: str, agrees_if_not: bool | None) -> Callable[[Trials], Answer]:
     """Finds whether a trial's job became ACTIVE."""
 
     def answer(trials: Trials) -> Answer:
         outcome = trials.outcome(trial)
-        return Answer(yes if outcome.is_active else no, outcome.is_active, _evidence(outcome))
+        if outcome.is_active:
+            return Answer(yes, True, _evidence(outcome))
+        if trial != "default":
+            _require_baseline(trials)
+        return Answer("No job that works; the evidence says why.", agrees_if_not, _evidence(outcome))
 
     return answer
 
 
 def _conditions(trials: Trials) -> Answer:
+    _require_baseline(trials)
     if trials.outcome("strict").is_active:
         return Answer(
             "Each of the keys is sent and matches, since the job with all of them became ACTIVE. IfExists then "
@@ -195,6 +207,7 @@ def _reuse(trials: Trials) -> Answer:
 
 def _quota(trials: Trials) -> Answer:
     outcome = trials.outcome("quota")
+    _require_baseline(trials)
     if outcome.is_active:
         return Answer("The job works, so the quota is not enforced or is higher here.", None, _evidence(outcome))
     when = "The job was created and failed." if outcome.was_created else "The request is refused."
@@ -213,7 +226,14 @@ def _record(trials: Trials) -> Answer:
     if record.get("error"):
         text += " The query could not be answered: pass one of your data with QUERY."
         known = True
-    return Answer(text, known, (excerpt(outcome.records[0], 400), *outcome.keys))
+    return Answer(text, known, (json.dumps(_without_users(record), ensure_ascii=False), "\n".join(outcome.keys)))
+
+
+def _without_users(value: Any) -> Any:
+    """A record without the ids of users, which are nobody's business in a report."""
+    if isinstance(value, dict):
+        return {key: _without_users(part) for key, part in value.items()}
+    return [f"<{len(value)} values>"] if isinstance(value, list) else value
 
 
 def _check_object(trials: Trials) -> Answer:
@@ -226,6 +246,7 @@ def _check_object(trials: Trials) -> Answer:
 
 def _listing(trials: Trials) -> Answer:
     outcome = trials.outcome("nolisting")
+    _require_baseline(trials)
     if outcome.is_active:
         return Answer("No, the job became ACTIVE: s3:ListBucket on the output can go.", False, _evidence(outcome))
     return Answer("Yes, without the permission there is no job that works.", True, _evidence(outcome))
@@ -282,7 +303,7 @@ QUESTIONS = (
         "The library's default storage: two buckets, s3:GetObject on one, s3:PutObject on the other, s3:ListBucket on "
         "both.",
         "Yes.",
-        _works("default", "Yes, the job became ACTIVE.", "No."),
+        _works("default", "Yes, the job became ACTIVE.", False),
         ("default",),
     ),
     Question(
@@ -290,7 +311,7 @@ QUESTIONS = (
         "Are aws:SourceAccount and aws:SourceArn sent when the role is assumed?",
         "The role of the library's default storage trusts the service with both conditions only.",
         "Yes, as the guide documents.",
-        _works("default", "Yes, the role was assumed.", "The job did not become ACTIVE; the evidence says why."),
+        _works("default", "Yes, the role was assumed.", False),
         ("default",),
     ),
     Question(
@@ -306,8 +327,8 @@ QUESTIONS = (
         "Are aws:SourceAccount, aws:SourceArn and s3:prefix sent with the calls to S3?",
         "The library's storage with strict_conditions=True.",
         "Not known; therefore the property is off by default.",
-        _works("strict", "Yes, the job became ACTIVE.", "Not all of them."),
-        ("strict",),
+        _works("strict", "Yes, the job became ACTIVE.", None),
+        ("default", "strict"),
     ),
     Question(
         "conditions",
@@ -315,15 +336,15 @@ QUESTIONS = (
         "If strict_conditions does not work: one job for each condition alone, and one with IfExists.",
         "Conditions with IfExists work.",
         _conditions,
-        ("strict", "sourceaccount", "sourcearn", "listprefix", "ifexists"),
+        ("default", "strict", "sourceaccount", "sourcearn", "listprefix", "ifexists"),
     ),
     Question(
         "kms",
         "Does a job work with a KMS key for both buckets?",
         "The library's storage with encryption_key.",
         "Yes, with the key policy and role policy of the guide.",
-        _works("kms", "Yes, the job became ACTIVE.", "No."),
-        ("kms",),
+        _works("kms", "Yes, the job became ACTIVE.", False),
+        ("default", "kms"),
     ),
     Question(
         "role-trust",
@@ -347,7 +368,7 @@ QUESTIONS = (
         "A job whose role and output bucket lack s3:ListBucket.",
         "Yes.",
         _listing,
-        ("nolisting",),
+        ("default", "nolisting"),
     ),
     Question(
         "output-slash",
@@ -426,7 +447,7 @@ QUESTIONS = (
         "A file with one query more, created without the library, which splits its files.",
         "It does not work; the library never writes such a file.",
         _quota,
-        ("quota",),
+        ("default", "quota"),
     ),
     Question(
         "output-record",

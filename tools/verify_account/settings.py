@@ -20,6 +20,16 @@ LIBRARY_STACKS = {
 }
 #: The stack of buckets and roles for jobs that are created without the library.
 PROBES = "probes"
+#: Pairs of buckets, and what is special about their policies.
+PAIRS = {
+    "guide": "the policies that the service's guide asks for",
+    "nopolicy": "no statement for Personalize",
+    "nolisting": "no s3:ListBucket on the output bucket",
+    "sourceaccount": "aws:SourceAccount in each statement",
+    "sourcearn": "aws:SourceArn in each statement",
+    "listprefix": "s3:prefix in the statements for s3:ListBucket",
+    "ifexists": "aws:SourceAccount and aws:SourceArn with IfExists in each statement",
+}
 
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):personalize:(?P<region>[a-z\d-]+):(?P<account>\d{12}):(?P<resource>solution/.+)"

@@ -138,12 +138,14 @@ class Trials:
         self._say = say
         self._poll, self._patience, self._longest = poll, patience, longest
         self._stop = threading.Event()
-        self._session = boto3.Session(region_name=settings.region)
+        self._session: Any = boto3.Session(region_name=settings.region)
         self._lock = threading.Lock()
         self._probes: dict[str, str] = {}
         self._probes_error = ""
         #: The outcomes by trial; an exception where a trial could not be carried out.
         self.outcomes: dict[str, Outcome | Exception] = {}
+        #: The ARNs of the jobs that were created, whatever has become of them.
+        self.jobs: list[str] = []
 
     def client(self, service: str, **credentials: str) -> Any:
         """Makes a client; a session must not make two at once."""
@@ -211,10 +213,10 @@ class Trials:
         try:
             made = self._cdk.deploy(self.settings.stack(id))
         except Exception as error:
-            if "CreateBatchSegmentJob" not in str(error):
+            if not re.search("CreateBatchSegmentJob|InvalidInputException", str(error)):
                 raise
             outcome.refusal = str(error)
-            outcome.code = next(iter(re.findall(r"failed with (\w+)", str(error))), "")
+            outcome.code = next(iter(re.findall(r"\w+Exception", str(error))), "")
             return outcome
         self._watch(outcome, made["JobArn"])
         return outcome
@@ -229,6 +231,7 @@ class Trials:
 
     def _probe(self, id: str) -> Outcome:
         outcome = Outcome(id)
+        request: dict[str, Any]
         if id == "reuse":
             first = self.outcome("default").description
             request = {
@@ -297,7 +300,7 @@ class Trials:
             attempt += 1
             try:
                 arn: str = personalize.create_batch_segment_job(**outcome.request)["batchSegmentJobArn"]
-                outcome.note = f"created at attempt {attempt}"
+                outcome.note = f"attempts: {attempt}"
                 return arn
             except ClientError as error:
                 code, message = error.response["Error"]["Code"], error.response["Error"]["Message"]
@@ -306,12 +309,14 @@ class Trials:
                 if code in _FINAL or waited > longest:
                     outcome.code = code
                     outcome.refusal = f"{code}: {message}"
-                    outcome.note = f"refused {attempt} times in {waited:.0f} seconds"
+                    outcome.note = f"attempts: {attempt}, in {waited:.0f} seconds"
                     return None
             self._wait(5)
 
     def _watch(self, outcome: Outcome, arn: str) -> None:
         started = time.monotonic()
+        if arn not in self.jobs:
+            self.jobs.append(arn)
         personalize = self.client("personalize")
         while True:
             outcome.description = personalize.describe_batch_segment_job(batchSegmentJobArn=arn)["batchSegmentJob"]

@@ -1,5 +1,7 @@
 """What tests of several folders share."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -11,6 +13,19 @@ ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
 SOLUTION = f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/films"
 VERSION = f"{SOLUTION}/0123abcd"
 FILTER = f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/adults"
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 30) -> None:
+    """Waits for a condition, and fails if it is not met in time.
+
+    Args:
+        condition: Returns something true when it is met.
+        timeout: How many seconds to wait.
+    """
+    ends = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < ends, f"not met within {timeout} seconds"
+        time.sleep(0.01)
 
 
 def readable(value: Any) -> Any:
@@ -49,3 +64,11 @@ def one(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[str, Any]:
 def count_resources(stack: cdk.Stack) -> int:
     """How many resources a stack has."""
     return len(Template.from_stack(stack).to_json()["Resources"])
+
+
+def job_properties(stack: cdk.Stack) -> dict[str, Any]:
+    """The properties of a stack's one job, those that define it beside the others."""
+    properties = one(stack, "Custom::PersonalizeBatchSegmentJob")
+    definition = properties.pop("NewJobIfChanged")
+    assert not properties.keys() & definition.keys()
+    return properties | definition

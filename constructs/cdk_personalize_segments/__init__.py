@@ -5,10 +5,12 @@ from batch_segment_handler.segments import Segment, read_segments
 from .batch_segment_input import BatchSegmentInput, SegmentQuery
 from .batch_segment_job import BatchSegmentJob
 from .batch_segment_storage import BatchSegmentStorage
+from .provider import BatchSegmentProvider
 
 __all__ = [
     "BatchSegmentInput",
     "BatchSegmentJob",
+    "BatchSegmentProvider",
     "BatchSegmentStorage",
     "Segment",
     "SegmentQuery",

@@ -80,6 +80,8 @@ class StagedInput:
 
     asset: s3_assets.Asset
     queries_per_file: int | None
+    summary: str = ""
+    is_inline: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,7 +202,7 @@ class BatchSegmentInput:
         """
         return self._content if isinstance(self._content, ExistingInput) else None
 
-    def bind(self, scope: Construct, *, is_filtered: bool) -> StagedInput | ExistingInput:
+    def bind(self, scope: Construct, *, is_filtered: bool, extension: str = ".jsonl") -> StagedInput | ExistingInput:
         """Checks the queries and makes the asset that carries them.
 
         :meta private:

@@ -1,6 +1,6 @@
 """The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
@@ -9,13 +9,13 @@ import aws_cdk.aws_events as events
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 import jsii
-from batch_segment_handler import log
+from batch_segment_handler import limits, log
 from constructs import Construct, IValidation
 
-from . import validation
+from . import naming, validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput, StagedInput
 from .batch_segment_storage import BatchSegmentStorage
-from .provider import LONGEST_WAIT, BatchSegmentProvider
+from .provider import MAX_WAIT, BatchSegmentProvider
 
 RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
 
@@ -46,6 +46,8 @@ class BatchSegmentJob(Construct):
         job_name: str | None = None,
         trigger: str | None = None,
         wait_for_completion: cdk.Duration | None = None,
+        max_query_errors: int | None = None,
+        identity: str | None = None,
     ) -> None:
         """Adds the job to the stack.
 
@@ -73,6 +75,12 @@ class BatchSegmentJob(Construct):
             wait_for_completion: How long the deployment waits for the job, up to one hour (CloudFormation's own
                 limit). The deployment fails when the job fails, and when it is not complete in time. Without it the
                 deployment succeeds as soon as the job is created.
+            max_query_errors: How many queries may end with an error before the deployment fails, 0 or more; only with
+                ``wait_for_completion``. The job is complete and billed all the same. Default: query errors are
+                reported by `query_errors` and fail nothing.
+            identity: The text from which the job's name is derived in place of the construct's path in the stack. It
+                keeps the job when the construct is renamed or moved within its stack. Must be unique in the stack;
+                cannot be used with ``job_name``. Default: the construct's path.
 
         Raises:
             ValueError: A value is not as described; the message names the property, what was got and what was expected.
@@ -97,12 +105,19 @@ class BatchSegmentJob(Construct):
         ):
             validation.personalize_arn(prop, arn, region=provider.region, account=provider.account)
         validation.num_results(num_results)
+        validation.max_query_errors(max_query_errors, waits=wait_for_completion is not None)
+        validation.identity(identity, job_name)
         if job_name is not None:
             validation.job_name(job_name)
+            if naming.looks_derived(job_name):
+                raise ValueError(
+                    f"job_name: {validation.shown(job_name)} has the form of a derived name, which the permissions of "
+                    "another stack may cover; expected a name without a hash of 8 digits as its second part"
+                )
             if trigger is not None:
                 raise ValueError(
                     f"trigger: got {validation.shown(trigger)} with job_name {validation.shown(job_name)}, expected "
-                    "one of the two: names are never freed, so a new job under the same name cannot be had"
+                    "one of the two: job names cannot be reused, so trigger has no effect together with job_name"
                 )
         if wait_for_completion is not None:
             self._check_wait(wait_for_completion)
@@ -114,58 +129,61 @@ class BatchSegmentJob(Construct):
         self.storage: BatchSegmentStorage = storage or BatchSegmentStorage(
             self, "Storage", input_bucket=None if existing is None else existing.bucket
         )
-        bound = job_input.bind(self, is_filtered=filter_arn is not None)
-        properties: dict[str, Any] = self._input_properties(bound, provider)
+        bound = job_input.bind(self, is_filtered=filter_arn is not None, extension=provider.names.extension)
+        definition, properties = self._input_properties(bound, provider)
 
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
         output_prefix = output_prefix or self.storage.output_prefix
-        output = self.storage.facts(self.storage.output_bucket)
+        output = self.storage.bucket_info(self.storage.output_bucket)
         self.storage.allow_writing(output_prefix)
         self._check_locations(existing, output_prefix)
 
         if job_name is None:
-            name_prefix = provider.name_prefix(scope, id)
-            names = f"{name_prefix}-*"
+            name_prefix = provider.name_prefix(scope, id, identity)
+            names, names_of_stack = f"{name_prefix}-*", provider.names.pattern
             properties["JobNamePrefix"] = name_prefix
         else:
             provider.allow_job(job_name)
-            names = job_name
+            names = names_of_stack = job_name
             properties["JobName"] = job_name
         #: Where segments go in the output bucket, as a pattern of the folders that the job's names give.
         self._output_folders = f"{output_prefix}{names}/"
+        self.storage.add_folders(f"{output_prefix}{names_of_stack}/")
         self._existing_input = existing
         if solution_version_arn is not None:
             provider.allow_solution_version(solution_version_arn)
-            properties["SolutionVersionArn"] = solution_version_arn
+            definition["SolutionVersionArn"] = solution_version_arn
         else:
             assert solution_arn is not None
             provider.allow_solution(solution_arn)
-            properties["SolutionArn"] = solution_arn
+            definition["SolutionArn"] = solution_arn
         if filter_arn is not None:
             provider.allow_filter(filter_arn)
-            properties["FilterArn"] = filter_arn
+            definition["FilterArn"] = filter_arn
         if num_results is not None:
-            properties["NumResults"] = num_results
+            definition["NumResults"] = num_results
         if trigger is not None:
-            properties["Trigger"] = trigger
+            definition["Trigger"] = trigger
         if output.key_arn is not None:
-            properties["OutputKmsKeyArn"] = output.key_arn
-        provider.allow_passing(self.storage.role_arn)
-        properties |= {
-            "OutputPath": f"s3://{output.name}/{output_prefix}",
-            "RoleArn": self.storage.role_arn,
-        }
+            definition["OutputKmsKeyArn"] = output.key_arn
+        definition["OutputPath"] = f"s3://{output.name}/{output_prefix}"
+        provider.allow_pass_role(self.storage.role_arn)
+        properties |= {"RoleArn": self.storage.role_arn, "NewJobIfChanged": definition}
         if wait_for_completion is not None:
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
-            provider.allow_reading_output(output, self._output_folders)
+            provider.allow_reading_output(output, f"{output_prefix}{names_of_stack}/")
+            self.storage.allow_handler(self.storage.output_bucket, reads=self._output_folders)
+        if max_query_errors is not None:
+            properties["MaxQueryErrors"] = max_query_errors
 
         provider.check_size()
         waits = wait_for_completion is not None
+        self._waits = waits
         self._resource = cdk.CustomResource(
             self,
-            # CloudFormation changes no service token: a job that is waited for is another resource, which adopts the
-            # job that is there. https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
+            # CloudFormation rejects a change of ServiceToken, so a waiting job has its own logical ID. On a switch, the
+            # new resource adopts the existing job. https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
             "WaitingResource" if waits else "Resource",
             resource_type=RESOURCE_TYPE,
             service_token=provider.service_token(waits=waits),
@@ -266,35 +284,45 @@ class BatchSegmentJob(Construct):
     def on_segments_written(
         self, id: str, *, target: events.IRuleTarget | None = None, description: str | None = None
     ) -> events.Rule:
-        """Adds a rule that EventBridge follows for each object of segments that the service has written.
+        """Creates an EventBridge rule that matches every segment file that the job writes.
 
         The event is S3's "Object Created"
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html), with ``detail.bucket.name`` and
-        ``detail.object.key``. Rule and target may be made after the job has started: let the job depend on what it
-        cannot do without, ``job.node.add_dependency(function)``.
+        ``detail.object.key``. CloudFormation might create the rule or its target after the job starts. To avoid missing
+        events, add a dependency: ``job.node.add_dependency(function)``.
 
         Args:
             id: The rule's id.
-            target: What to do then. Without it targets are added to the rule.
-            description: What the rule is for.
+            target: The rule's target. If omitted, call `add_target` on the returned rule.
+            description: The rule's description.
         """
-        self.storage.send_events()
-        output_bucket = self.storage.facts(self.storage.output_bucket).name
-        return events.Rule(
-            self,
-            id,
-            description=description,
-            targets=None if target is None else [target],
-            event_pattern=events.EventPattern(
-                source=["aws.s3"],
-                detail_type=["Object Created"],
-                detail={
-                    "bucket": {"name": [output_bucket]},
-                    # Not "_CHECK", which the service writes beside them.
-                    "object": {"key": [{"wildcard": f"{self._output_folders}*.out"}]},
-                },
-            ),
-        )
+        return self.storage.new_rule(self, id, [self._output_folders], target, description)
+
+    @staticmethod
+    def limit_concurrency(jobs: Sequence["BatchSegmentJob"], max_concurrency: int = limits.MAX_JOBS_IN_FLIGHT) -> None:
+        """Chains jobs so that a deployment runs only some of them at once.
+
+        Each job depends on the job that stands ``max_concurrency`` places before it. For example, 12 jobs with a limit
+        of 5: ``BatchSegmentJob.limit_concurrency(jobs)``.
+
+        Args:
+            jobs: The jobs, in the order in which they start. Each needs ``wait_for_completion``; the deployment cannot
+                tell otherwise when a job is complete.
+            max_concurrency: How many jobs run at once, 1 or more. Default: 5, the service's quota
+                (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
+
+        Raises:
+            ValueError: A job does not wait for completion, or the number is not positive.
+        """
+        validation.max_concurrency(max_concurrency)
+        for number, job in enumerate(jobs):
+            if not job._waits:
+                raise ValueError(
+                    f"jobs[{number}]: got the job {job.node.path} without wait_for_completion, expected "
+                    "wait_for_completion on every job: the next job starts when it is complete"
+                )
+        for earlier, later in zip(jobs, jobs[max_concurrency:], strict=False):
+            later.node.add_dependency(earlier)
 
     def metric(self, metric_name: str, **options: Any) -> cloudwatch.Metric:
         """A metric of what the handler decided for this job.
@@ -343,41 +371,47 @@ class BatchSegmentJob(Construct):
         self.node.add_validation(_Tags(self, tag_manager))
         return tag_manager
 
-    def _input_properties(self, bound: StagedInput | ExistingInput, provider: BatchSegmentProvider) -> dict[str, Any]:
+    def _input_properties(
+        self, bound: StagedInput | ExistingInput, provider: BatchSegmentProvider
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The properties of the input that define the job, and the others."""
         storage = self.storage
         if isinstance(bound, ExistingInput):
-            facts = storage.facts(bound.bucket)
-            path = f"s3://{facts.name}/{bound.key_or_prefix}"
+            info = storage.bucket_info(bound.bucket)
+            path = f"s3://{info.name}/{bound.key_or_prefix}"
             validation.s3_path("job_input", path)
             storage.allow_reading(bound.bucket, bound.key_or_prefix)
-            properties: dict[str, Any] = {"InputPath": path}
+            definition: dict[str, Any] = {"InputPath": path}
+            properties: dict[str, Any] = {}
             if bound.validate:
                 properties["ValidateInput"] = "true"
-                provider.allow_reading_input(facts, bound.key_or_prefix)
+                provider.allow_reading_input(info, bound.key_or_prefix)
+                storage.allow_handler(bound.bucket, reads=bound.key_or_prefix)
         else:
-            facts = storage.facts(storage.input_bucket)
+            info = storage.bucket_info(storage.input_bucket)
             storage.allow_reading(storage.input_bucket, storage.input_prefix)
-            bucket, key = bound.asset.s3_bucket_name, bound.asset.s3_object_key
-            provider.allow_staging(f"{bucket}/{key}", facts, storage.input_prefix)
-            properties = {
-                "AssetBucket": bucket,
-                "AssetKey": key,
+            storage.allow_handler(storage.input_bucket, writes=storage.input_prefix)
+            properties = provider.allow_staging(bound.asset, info, storage.input_prefix)
+            properties["Queries"] = bound.summary
+            if bound.is_inline:
+                properties["InputIsInline"] = "true"
+            definition = {
                 "AssetHash": bound.asset.asset_hash,
-                "InputBucket": facts.name,
+                "InputBucket": info.name,
                 "InputPrefix": storage.input_prefix,
             }
         if bound.queries_per_file is not None:
             properties["QueriesPerFile"] = bound.queries_per_file
-        if facts.key_arn is not None:
-            properties["InputKmsKeyArn"] = facts.key_arn
-        return properties
+        if info.key_arn is not None:
+            definition["InputKmsKeyArn"] = info.key_arn
+        return definition, properties
 
     def _check_locations(self, existing: ExistingInput | None, output_prefix: str) -> None:
         if existing is None:
             location, bucket, prop = self.storage.input_prefix, self.storage.input_bucket, "input_prefix"
         else:
             location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
-        self.storage.check_apart(bucket, location, prop, output_prefix, "output_prefix")
+        self.storage.check_no_overlap(bucket, location, prop, output_prefix, "output_prefix")
 
     @staticmethod
     def _check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: cdk.Stack) -> None:
@@ -390,10 +424,10 @@ class BatchSegmentJob(Construct):
 
     @staticmethod
     def _check_wait(wait: cdk.Duration) -> None:
-        if not 0 < wait.to_seconds() <= LONGEST_WAIT.to_seconds():
+        if not 0 < wait.to_seconds() <= MAX_WAIT.to_seconds():
             raise ValueError(
                 f"wait_for_completion: got {wait.to_human_string()}, expected more than nothing and at most "
-                f"{LONGEST_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
+                f"{MAX_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
             )
 
 

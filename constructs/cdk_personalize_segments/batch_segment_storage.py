@@ -1,11 +1,11 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aws_cdk as cdk
+import aws_cdk.aws_events as events
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
@@ -14,18 +14,19 @@ from batch_segment_handler import limits
 from constructs import Construct, IConstruct, IDependable, IValidation
 
 from . import validation
+from .naming import StackNames
 
 _SERVICE = "personalize.amazonaws.com"
 #: https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-access.html
 _KEY_ACTIONS_OF_ROLE = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"]
 _KEY_ACTIONS_OF_SERVICE = [*_KEY_ACTIONS_OF_ROLE, "kms:CreateGrant"]
 # What the handler puts behind the job's folder of an input path: "<12 hex of the content>-<queries per file>/".
-_LONGEST_SPLIT = 12 + len(f"-{limits.MAX_RECORDS}/")
+_MAX_SPLIT_LENGTH = 12 + len(f"-{limits.MAX_RECORDS}/")
 
 
 @dataclass(frozen=True)
-class BucketFacts:
-    """What jobs need to know of a bucket, asked for once: every question to CDK is a call to another process."""
+class BucketInfo:
+    """Bucket attributes, read once and cached: in Python every jsii property access is a call to another process."""
 
     name: str
     arn: str
@@ -33,6 +34,8 @@ class BucketFacts:
     key_arn: str | None
     #: The account, where the bucket is known to be of the stack's own.
     account: str | None
+    #: Whether the bucket is imported with another account than the stack's.
+    is_foreign: bool
 
 
 class BatchSegmentStorage(Construct):
@@ -86,12 +89,13 @@ class BatchSegmentStorage(Construct):
             versioned: Whether the buckets that are made keep old versions of objects. Jobs never overwrite an object.
             server_access_logs_bucket: Where S3 logs the requests to the buckets that are made, under
                 ``<id of the bucket's construct>/``. Without it requests are not logged.
-            strict_conditions: Adds ``s3:prefix`` to the permission to list, in the role's policy and the buckets', and
-                ``aws:SourceAccount`` and ``aws:SourceArn`` to the buckets' policies. The service's guide publishes no
-                condition for the calls that Personalize makes
-                (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html), so that
-                whether a real job meets them cannot be verified without an account: one that does not would stop
-                every job. Try it in an account of your own before you rely on it.
+            strict_conditions: Requires ``aws:SourceAccount`` and ``aws:SourceArn`` in the policies of the buckets and
+                the key, and ``s3:prefix`` to list the buckets. The Personalize guide does not document which condition
+                keys its calls carry
+                (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html), and these
+                conditions have not been tested against the real service. If a key is missing, every job fails. Test in
+                a non-production account first (``make verify-account``). Default: ``aws:SourceAccount`` must match
+                where a call carries it, and the other keys are not checked.
 
         Raises:
             ValueError: A prefix does not end in "/", input and output prefixes overlap in one bucket, or
@@ -115,6 +119,7 @@ class BatchSegmentStorage(Construct):
         self.stack: cdk.Stack = cdk.Stack.of(self)
         self._account = self.stack.account
         self._strict = strict_conditions
+        # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html
         self._source: dict[str, dict[str, str]] = {
             "StringEquals": {"aws:SourceAccount": self._account},
             "ArnLike": {
@@ -123,10 +128,18 @@ class BatchSegmentStorage(Construct):
                 )
             },
         }
+        # Whether Personalize sends the key is not documented, so a call without it is not denied.
+        self._resource_conditions: dict[str, dict[str, str]] = (
+            self._source if strict_conditions else {"StringEqualsIfExists": {"aws:SourceAccount": self._account}}
+        )
         self._versioned = versioned
         self._auto_delete = auto_delete_objects
         self._has_events = False
-        self._made: list[s3.IBucket] = []
+        # What the grants and rules of the whole storage cover, and these grants and rules.
+        self._folders: dict[str, None] = {f"{output_prefix}{StackNames.of(self.stack).pattern}/": None}
+        self._readers: list[tuple[list[iam.PolicyStatement], list[iam.PolicyStatement]]] = []
+        self._rules: list[events.Rule] = []
+        self._created_buckets: list[s3.IBucket] = []
         self._access_logs = server_access_logs_bucket
         #: The bucket that inline and local queries are written to.
         self.input_bucket: s3.IBucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
@@ -140,16 +153,16 @@ class BatchSegmentStorage(Construct):
         if role is not None:
             self._check_role(role, makes_buckets=input_bucket is None or output_bucket is None)
         self._service = iam.ServicePrincipal(_SERVICE)
-        self._facts: dict[s3.IBucket, BucketFacts] = {}
+        self._bucket_infos: dict[s3.IBucket, BucketInfo] = {}
         self._grants: dict[tuple[s3.IBucket, str], _Grant] = {}
-        # By whose policies they are; None where a policy is not ours to change. What is true of an owner's first
-        # statement is true of all of them.
+        # Maps each bucket, role or key to its policy. None means that the policy cannot be modified (an imported
+        # resource). Decided when the first statement is added.
         self._policies: dict[object, IDependable | None] = {}
-        # What has to be added by hand, by the warning's id and what it is to be added to.
-        self._theirs: dict[tuple[str, str], list[iam.PolicyStatement]] = {}
-        self.check_apart(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
-        input_name = self.facts(self.input_bucket).name
-        validation.folder_of_jobs("input_prefix", input_name, input_prefix, more=_LONGEST_SPLIT)
+        # Statements that the user must add, by warning id and resource.
+        self._unattached: dict[tuple[str, str], list[iam.PolicyStatement]] = {}
+        self.check_no_overlap(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
+        input_name = self.bucket_info(self.input_bucket).name
+        validation.folder_of_jobs("input_prefix", input_name, input_prefix, more=_MAX_SPLIT_LENGTH)
         self.check_output_prefix(output_prefix)
 
     def check_output_prefix(self, prefix: str) -> None:
@@ -161,7 +174,7 @@ class BatchSegmentStorage(Construct):
             ValueError: It is none, or too long for the service.
         """
         validation.prefix("output_prefix", prefix)
-        validation.folder_of_jobs("output_prefix", self.facts(self.output_bucket).name, prefix)
+        validation.folder_of_jobs("output_prefix", self.bucket_info(self.output_bucket).name, prefix)
 
     def allow_reading(self, bucket: s3.IBucket, key_or_prefix: str) -> None:
         """Lets Personalize read the input at a key or under a prefix.
@@ -184,63 +197,184 @@ class BatchSegmentStorage(Construct):
         """
         self._allow(self.output_bucket, "s3:PutObject", output_prefix)
 
-    def facts(self, bucket: s3.IBucket) -> BucketFacts:
+    def bucket_info(self, bucket: s3.IBucket) -> BucketInfo:
         """Name, ARN and key of a bucket that a job reads or writes.
 
         :meta private:
         """
-        if bucket not in self._facts:
-            made_here = bucket in self._made
+        if bucket not in self._bucket_infos:
+            made_here = bucket in self._created_buckets
             key = self._encryption_key if made_here else bucket.encryption_key or self._encryption_key
             account: str | None = self._account
+            is_foreign = False
             if not made_here:
                 place = bucket.env
                 validation.region("bucket", place.region, self.stack.region)
-                # What is only imported may be of any account, whatever CDK takes for its own.
-                account = account if isinstance(bucket, s3.Bucket) and place.account == account else None
-            self._facts[bucket] = BucketFacts(
-                bucket.bucket_name, bucket.bucket_arn, key, None if key is None else key.key_arn, account
+                is_foreign = place.account != account
+                # An imported bucket can belong to any account. CDK assumes the stack's account, so do not rely on it.
+                account = account if isinstance(bucket, s3.Bucket) and not is_foreign else None
+            self._bucket_infos[bucket] = BucketInfo(
+                bucket.bucket_name, bucket.bucket_arn, key, None if key is None else key.key_arn, account, is_foreign
             )
-        return self._facts[bucket]
+        return self._bucket_infos[bucket]
+
+    def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Grants permission to list and read the segments of all jobs on this storage.
+
+        Jobs that are added to the storage later are included. Segments that jobs of other apps write to the same bucket
+        are not.
+
+        Args:
+            grantee: The principal, for example a function.
+        """
+        listing, reading = self._read_grants(grantee, [*self._folders])
+        self._readers.append(([*listing.principal_statements], [*reading.principal_statements]))
+        self._readers.append(([*listing.resource_statements], [*reading.resource_statements]))
+        return self._with_key(listing.combine(reading), grantee)
 
     def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
-        """Lets somebody list and read segments.
+        """Grants permission to list and read segments.
 
         :meta private:
 
         Args:
-            grantee: Who.
+            grantee: The principal.
             folders: The folder in the output bucket, or a pattern of folders, ending in "/".
         """
-        bucket, facts = self.output_bucket, self.facts(self.output_bucket)
+        listing, reading = self._read_grants(grantee, [folders])
+        return self._with_key(listing.combine(reading), grantee)
+
+    def _read_grants(self, grantee: iam.IGrantable, folders: list[str]) -> tuple[iam.Grant, iam.Grant]:
+        bucket, info = self.output_bucket, self.bucket_info(self.output_bucket)
         listing = iam.Grant.add_to_principal_or_resource(
             grantee=grantee,
             actions=["s3:ListBucket"],
-            resource_arns=[facts.arn],
+            resource_arns=[info.arn],
             resource=bucket,
-            conditions={"StringLike": {"s3:prefix": [f"{folders}*"]}},
+            conditions={"StringLike": {"s3:prefix": [f"{folder}*" for folder in folders]}},
         )
+        objects = [f"{info.arn}/{folder}*" for folder in folders]
         reading = iam.Grant.add_to_principal_or_resource(
-            grantee=grantee, actions=["s3:GetObject"], resource_arns=[f"{facts.arn}/{folders}*"], resource=bucket
+            grantee=grantee, actions=["s3:GetObject"], resource_arns=objects, resource=bucket
         )
-        granted = listing.combine(reading)
-        return granted if facts.key is None else granted.combine(facts.key.grant(grantee, "kms:Decrypt"))
+        return listing, reading
 
-    def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
-        """Lets somebody write queries.
+    def _with_key(self, granted: iam.Grant, grantee: iam.IGrantable) -> iam.Grant:
+        key = self.bucket_info(self.output_bucket).key
+        return granted if key is None else granted.combine(key.grant(grantee, "kms:Decrypt"))
+
+    def on_segments_written(
+        self, id: str, *, target: events.IRuleTarget | None = None, description: str | None = None
+    ) -> events.Rule:
+        """Creates an EventBridge rule that matches every segment file that a job on this storage writes.
+
+        Jobs that are added to the storage later are included. The event is S3's "Object Created"
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html).
+
+        Args:
+            id: The rule's id.
+            target: The rule's target. If omitted, call `add_target` on the returned rule.
+            description: The rule's description.
+        """
+        rule = self.new_rule(self, id, [*self._folders], target, description)
+        self._rules.append(rule)
+        return rule
+
+    def new_rule(
+        self,
+        scope: Construct,
+        id: str,
+        folders: Sequence[str],
+        target: events.IRuleTarget | None,
+        description: str | None,
+    ) -> events.Rule:
+        """Creates a rule for the segments in folders of the output bucket.
+
+        :meta private:
+        """
+        self.enable_event_bridge()
+        return events.Rule(
+            scope,
+            id,
+            description=description,
+            targets=None if target is None else [target],
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [self.bucket_info(self.output_bucket).name]},
+                    "object": {"key": _segment_files(folders)},
+                },
+            ),
+        )
+
+    def add_folders(self, folders: str) -> None:
+        """Adds the folders of a job to those that readers and rules of the whole storage cover.
 
         :meta private:
 
         Args:
-            grantee: Who.
+            folders: A pattern of folders in the output bucket, ending in "/".
+        """
+        if folders in self._folders:
+            return
+        self._folders[folders] = None
+        for listings, readings in self._readers:
+            for statement in listings:
+                statement.add_condition("StringLike", {"s3:prefix": [f"{folder}*" for folder in self._folders]})
+            for statement in readings:
+                statement.add_resources(f"{self.bucket_info(self.output_bucket).arn}/{folders}*")
+        for rule in self._rules:
+            rule.add_event_pattern(detail={"object": {"key": _segment_files([folders])}})
+
+    def allow_handler(self, bucket: s3.IBucket, *, reads: str | None = None, writes: str | None = None) -> None:
+        """Lists the statements that the handler needs in the policies of a bucket, and key, of another account.
+
+        In its own account the handler's policy is enough.
+
+        :meta private:
+
+        Args:
+            bucket: The bucket.
+            reads: The key or prefix that the handler lists and reads.
+            writes: The prefix that the handler writes to.
+        """
+        info = self.bucket_info(bucket)
+        if not info.is_foreign:
+            return
+        account = iam.AccountPrincipal(self._account)
+
+        def record(id: str, owner: str, actions: list[str], resource: str, **conditions: Any) -> None:
+            statement = iam.PolicyStatement(
+                principals=[account], actions=actions, resources=[resource], conditions=conditions
+            )
+            self._record_unattached(id, owner, statement)
+
+        owner = f"the bucket {info.name}"
+        if reads is not None:
+            record("bucketPolicy", owner, ["s3:ListBucket"], info.arn, StringLike={"s3:prefix": reads})
+            record("bucketPolicy", owner, ["s3:GetObject"], f"{info.arn}/{object_pattern(reads)}")
+        if writes is not None:
+            record("bucketPolicy", owner, ["s3:PutObject"], f"{info.arn}/{writes}*")
+        if info.key_arn is not None:
+            actions = ["kms:Decrypt"] if writes is None else ["kms:GenerateDataKey", "kms:Decrypt"]
+            record("keyPolicy", f"the key {info.key_arn}", actions, "*")
+
+    def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
+        """Grants permission to upload queries.
+
+        :meta private:
+
+        Args:
+            grantee: The principal.
             bucket: The bucket of the input.
             key_or_prefix: An object's key, or a prefix ending in "/".
         """
-        facts = self.facts(bucket)
+        facts = self.bucket_info(bucket)
         granted = iam.Grant.add_to_principal_or_resource(
             grantee=grantee,
             actions=["s3:PutObject"],
-            resource_arns=[f"{facts.arn}/{pattern(key_or_prefix)}"],
+            resource_arns=[f"{facts.arn}/{object_pattern(key_or_prefix)}"],
             resource=bucket,
         )
         if facts.key is None:
@@ -249,8 +383,8 @@ class BatchSegmentStorage(Construct):
         # multipart upload.
         return granted.combine(facts.key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt"))
 
-    def send_events(self) -> None:
-        """Lets the output bucket send its events to EventBridge.
+    def enable_event_bridge(self) -> None:
+        """Sends the output bucket's events to EventBridge.
 
         :meta private:
         """
@@ -259,12 +393,12 @@ class BatchSegmentStorage(Construct):
         self._has_events = True
         bucket = self.output_bucket
         cfn_bucket = bucket.node.default_child
-        if bucket in self._made and isinstance(cfn_bucket, s3.CfnBucket):
-            # The bucket is ours, so that its property can be set without CDK's function for notifications.
+        if bucket in self._created_buckets and isinstance(cfn_bucket, s3.CfnBucket):
+            # The bucket is created here: its property can be set without CDK's BucketNotificationsHandler.
             cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
                 event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
             )
-            cdk.Aspects.of(bucket).add(_KeepsEvents(bucket))
+            cdk.Aspects.of(bucket).add(_KeepEventBridgeEnabled(bucket))
         else:
             bucket.enable_event_bridge_notification()
 
@@ -276,7 +410,9 @@ class BatchSegmentStorage(Construct):
         """
         return [policy for policy in self._policies.values() if policy is not None]
 
-    def check_apart(self, bucket: s3.IBucket, location: str, prop: str, output_prefix: str, output_prop: str) -> None:
+    def check_no_overlap(
+        self, bucket: s3.IBucket, location: str, prop: str, output_prefix: str, output_prop: str
+    ) -> None:
         """Checks that the output is not written where the input is read.
 
         :meta private:
@@ -290,84 +426,91 @@ class BatchSegmentStorage(Construct):
         overlap = output_prefix.startswith(location) or location.startswith(output_prefix)
         if not overlap or validation.is_token(location) or validation.is_token(output_prefix):
             return
-        if bucket is self.output_bucket or self.facts(bucket).name == self.facts(self.output_bucket).name:
+        if bucket is self.output_bucket or self.bucket_info(bucket).name == self.bucket_info(self.output_bucket).name:
             raise ValueError(
                 f"{output_prop}: got {validation.shown(output_prefix)}, expected a prefix outside of {prop}, "
                 f"{validation.shown(location)}, in the same bucket: Personalize would read its own output as input"
             )
 
     def _allow(self, bucket: s3.IBucket, action: str, location: str) -> None:
-        facts = self.facts(bucket)
+        facts = self.bucket_info(bucket)
         is_first = (bucket, "s3:ListBucket") not in self._grants
         self._grant(bucket, "s3:ListBucket", facts.arn, prefix=location)
         if is_first:
             self._allow_key(facts)
-        self._grant(bucket, action, f"{facts.arn}/{pattern(location)}")
+        self._grant(bucket, action, f"{facts.arn}/{object_pattern(location)}")
 
     def _grant(self, bucket: s3.IBucket, action: str, resource: str, prefix: str | None = None) -> None:
         grant = self._grants.get((bucket, action))
         if grant is not None:
             grant.add(resource, prefix)
             return
-        account = self.facts(bucket).account
+        account = self.bucket_info(bucket).account
         grant = self._grants[bucket, action] = _Grant(
             self._service,
             action,
             resource,
             # The account of the resource, and not of the caller: nothing about how Personalize calls matters.
             role_conditions={} if account is None else {"StringEquals": {"aws:ResourceAccount": account}},
-            bucket_conditions=self._source if self._strict else {},
+            bucket_conditions=self._resource_conditions,
             prefixes=[prefix] if self._strict and prefix is not None else None,
         )
-        self._add_to_role(grant.of_role)
-        result = bucket.add_to_resource_policy(grant.of_bucket)
+        self._add_to_role(grant.role_statement)
+        result = bucket.add_to_resource_policy(grant.bucket_statement)
         if bucket not in self._policies:
             self._policies[bucket] = result.policy_dependable if result.statement_added else None
         if self._policies[bucket] is None:
-            self._not_ours("bucketPolicy", f"the policy of the bucket {self.facts(bucket).name}", grant.of_bucket)
+            self._record_unattached(
+                "bucketPolicy", f"the bucket {self.bucket_info(bucket).name}", grant.bucket_statement
+            )
 
     def _add_to_role(self, statement: iam.PolicyStatement) -> None:
         if self._policies.get(self.role) is not None and isinstance(self.role, iam.Role):
-            # Where it went is known already, and to be told again is two questions to CDK.
+            # The policy is already known. `add_to_policy` saves the two jsii calls that `add_to_principal_policy` needs
+            # for its result.
             self.role.add_to_policy(statement)
             return
         result = self.role.add_to_principal_policy(statement)
         if self.role not in self._policies:
-            # An imported role that must not be changed says that it was; one that was has a policy below it.
+            # An imported immutable role reports `statement_added=True` although nothing was added. A mutable role has a
+            # child named "Policy".
             was_added = isinstance(self.role, iam.Role) or self.role.node.try_find_child("Policy") is not None
             self._policies[self.role] = result.policy_dependable if was_added else None
         if self._policies[self.role] is None:
-            self._not_ours("rolePolicy", f"the policy of the role {self.role_arn}", statement)
+            self._record_unattached("rolePolicy", f"the role {self.role_arn}", statement)
 
-    def _allow_key(self, facts: BucketFacts) -> None:
+    def _allow_key(self, facts: BucketInfo) -> None:
         key = facts.key
         if key is None or facts.key_arn is None or key in self._policies:
             return
         validation.key("encryption_key", key)
         self._add_to_role(iam.PolicyStatement(actions=_KEY_ACTIONS_OF_ROLE, resources=[facts.key_arn]))
-        is_near = cdk.Stack.of(key) is cdk.Stack.of(self.role)
+        in_same_stack = cdk.Stack.of(key) is cdk.Stack.of(self.role)
         # A key of another stack cannot name a role of this one, which names the key. Its account lets the role's own
         # policy decide: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
-        role = iam.ArnPrincipal(self.role_arn) if is_near else iam.AccountPrincipal(self._account)
-        statement = iam.PolicyStatement(
-            principals=[self._service, role], actions=_KEY_ACTIONS_OF_SERVICE, resources=["*"]
-        )
-        # A key's policy is part of the key.
-        self._policies[key] = key if key.add_to_resource_policy(statement).statement_added else None
-        if self._policies[key] is None:
-            self._not_ours("keyPolicy", f"the policy of the key {facts.key_arn}", statement)
+        role = iam.ArnPrincipal(self.role_arn) if in_same_stack else iam.AccountPrincipal(self._account)
+        for principal, conditions in ((self._service, self._resource_conditions), (role, {})):
+            statement = iam.PolicyStatement(
+                principals=[principal], actions=_KEY_ACTIONS_OF_SERVICE, resources=["*"], conditions=conditions
+            )
+            # A key's policy is part of the key.
+            added = key.add_to_resource_policy(statement).statement_added
+            self._policies[key] = key if added else None
+            if not added:
+                self._record_unattached("keyPolicy", f"the key {facts.key_arn}", statement)
 
-    def _not_ours(self, id: str, what: str, *statements: iam.PolicyStatement) -> None:
-        if not self._theirs:
-            self.node.add_validation(_Theirs(self._warn))
-        self._theirs.setdefault((id, what), []).extend(statements)
+    def _record_unattached(self, id: str, what: str, *statements: iam.PolicyStatement) -> None:
+        if not self._unattached:
+            self.node.add_validation(_UnattachedStatements(self._warn))
+        self._unattached.setdefault((id, what), []).extend(statements)
 
     def _warn(self) -> None:
-        for (id, what), statements in self._theirs.items():
-            listed = json.dumps(self.stack.resolve([statement.to_statement_json() for statement in statements]))
+        for (id, what), statements in self._unattached.items():
+            listed = validation.pasteable(self.stack, [statement.to_statement_json() for statement in statements])
             cdk.Annotations.of(self).add_warning_v2(
-                f"cdk-personalize-segments:{id}",
-                f"{what} is not ours to change; Personalize needs these statements in it: {listed}",
+                f"{validation.WARNING}:{id}",
+                f"cannot modify the policy of {what} because it is imported. Add these statements to it so that Amazon "
+                f"Personalize and the deployment can access it: {listed}",
             )
 
     def _check_role(self, role: iam.IRole, *, makes_buckets: bool) -> None:
@@ -402,7 +545,7 @@ class BatchSegmentStorage(Construct):
             server_access_logs_bucket=self._access_logs,
             server_access_logs_prefix=None if self._access_logs is None else f"{id}/",
         )
-        self._made.append(bucket)
+        self._created_buckets.append(bucket)
         return bucket
 
     def _new_role(self) -> iam.Role:
@@ -416,8 +559,8 @@ class BatchSegmentStorage(Construct):
 
 
 @jsii.implements(IValidation)
-class _Theirs:
-    """Warns of policies that are not ours to change when all statements are known."""
+class _UnattachedStatements:
+    """Warns of policies that cannot be modified, when all statements are known."""
 
     def __init__(self, warn: Callable[[], None]) -> None:
         self._warn = warn
@@ -428,19 +571,24 @@ class _Theirs:
 
 
 @jsii.implements(cdk.IAspect)
-class _KeepsEvents:
-    """Keeps a bucket's events going to EventBridge when CDK's function sets its other notifications."""
+class _KeepEventBridgeEnabled:
+    """Keeps EventBridge enabled when CDK's BucketNotificationsHandler also manages the bucket."""
 
     def __init__(self, bucket: s3.IBucket) -> None:
         self._bucket = bucket
 
     def visit(self, node: IConstruct) -> None:
         if isinstance(node, cdk.CfnResource) and node.cfn_resource_type == "Custom::S3BucketNotifications":
-            # What the function is told is rendered with the template.
+            # The handler's properties are rendered at synthesis, so this still takes effect.
             self._bucket.enable_event_bridge_notification()
 
 
-def pattern(key_or_prefix: str) -> str:
+def _segment_files(folders: Sequence[str]) -> list[dict[str, str]]:
+    # Not "_CHECK", which the service writes beside them.
+    return [{"wildcard": f"{folder}*.out"} for folder in folders]
+
+
+def object_pattern(key_or_prefix: str) -> str:
     """The keys that a location stands for, as policies name them."""
     return f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix
 
@@ -460,8 +608,8 @@ class _Grant:
     ) -> None:
         self._resources = {resource}
         self._prefixes = prefixes
-        self.of_role = iam.PolicyStatement(actions=[action], resources=[resource], conditions=role_conditions)
-        self.of_bucket = iam.PolicyStatement(
+        self.role_statement = iam.PolicyStatement(actions=[action], resources=[resource], conditions=role_conditions)
+        self.bucket_statement = iam.PolicyStatement(
             principals=[service], actions=[action], resources=[resource], conditions=bucket_conditions
         )
         self._limit_prefixes()
@@ -470,8 +618,8 @@ class _Grant:
         """Extends the statements to one more resource, or to one more prefix that may be listed."""
         if resource not in self._resources:
             self._resources.add(resource)
-            self.of_role.add_resources(resource)
-            self.of_bucket.add_resources(resource)
+            self.role_statement.add_resources(resource)
+            self.bucket_statement.add_resources(resource)
         if self._prefixes is not None and prefix is not None and prefix not in self._prefixes:
             self._prefixes.append(prefix)
             self._limit_prefixes()
@@ -479,5 +627,5 @@ class _Grant:
     def _limit_prefixes(self) -> None:
         if self._prefixes is not None:
             # A statement keeps the last condition of an operator and key that it was given.
-            for statement in (self.of_role, self.of_bucket):
+            for statement in (self.role_statement, self.bucket_statement):
                 statement.add_condition("StringLike", {"s3:prefix": [f"{prefix}*" for prefix in self._prefixes]})

@@ -3,6 +3,7 @@
 Every error names the property, what was got and what was expected.
 """
 
+import json
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -13,6 +14,8 @@ import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
 from batch_segment_handler import limits
 
+#: The start of the ids of warnings.
+WARNING = "cdk-personalize-segments"
 # arn:<partition>:personalize:<region>:<account>:<resource>, as in the service authorization reference.
 _ARN = re.compile(r"arn:[a-z\d-]+:personalize:(?P<region>[a-z\d-]*):(?P<account>\d*):(?P<resource>.+)")
 _FORM_OF_RESOURCE = {
@@ -26,7 +29,7 @@ _KIND_OF_RESOURCE = [
     (re.compile(r"filter/[^/]+"), "filter_arn"),
 ]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
-_LONGEST_BUCKET_NAME = 63
+_MAX_BUCKET_NAME_LENGTH = 63
 _KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/.+")
 
 
@@ -75,14 +78,43 @@ def queries_per_file(number: float | None) -> None:
     _whole_number("queries_per_file", number, limits.MAX_RECORDS)
 
 
-def _whole_number(prop: str, number: float | None, largest: int) -> None:
+def max_concurrency(number: float) -> None:
+    """Checks how many jobs run at once."""
+    _whole_number("max_concurrency", number, limits.MAX_RECORDS)
+
+
+def max_query_errors(number: float | None, *, waits: bool) -> None:
+    """Checks how many queries may end with an error."""
+    _whole_number("max_query_errors", number, limits.MAX_RECORDS, smallest=0)
+    if number is not None and not waits:
+        raise ValueError(
+            f"max_query_errors: got {number!r} without wait_for_completion, expected both: the errors are known when "
+            "the job is complete"
+        )
+
+
+def identity(value: str | None, job_name: str | None) -> None:
+    """Checks the text that a job's name is derived from."""
+    if value is None:
+        return
+    check = isinstance(value, str) and value.isprintable() and bool(value.strip()) and not is_token(value)
+    if not check or len(value) > 256:
+        raise ValueError(f"identity: got {shown(value)}, expected 1 to 256 printable characters, known at synth")
+    if job_name is not None:
+        raise ValueError(
+            f"identity: got {shown(value)} with job_name {shown(job_name)}, expected one of the two: an explicit name "
+            "is not derived"
+        )
+
+
+def _whole_number(prop: str, number: float | None, largest: int, *, smallest: int = 1) -> None:
     if number is None:
         return
     is_number = isinstance(number, int | float) and not isinstance(number, bool)
     if is_number and is_token(number):
         return
-    if not is_number or number != int(number) or not 1 <= number <= largest:
-        raise ValueError(f"{prop}: got {number!r}, expected a whole number from 1 to {largest:,}")
+    if not is_number or number != int(number) or not smallest <= number <= largest:
+        raise ValueError(f"{prop}: got {number!r}, expected a whole number from {smallest} to {largest:,}")
 
 
 def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) -> None:
@@ -155,7 +187,7 @@ def folder_of_jobs(prop: str, bucket_name: str, prefix: str, *, more: int = 0) -
         prefix: The prefix, below which each job has a folder.
         more: How many characters there are after the job's folder.
     """
-    name = _LONGEST_BUCKET_NAME if is_token(bucket_name) else len(bucket_name)
+    name = _MAX_BUCKET_NAME_LENGTH if is_token(bucket_name) else len(bucket_name)
     longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - name - limits.MAX_JOB_NAME_LENGTH - len("/") - more
     if not is_token(prefix) and len(prefix) > longest:
         raise ValueError(
@@ -230,6 +262,37 @@ def tags(values: Sequence[tuple[Any, Any]]) -> list[str]:
 def _is_tag_text(text: str) -> bool:
     # The model's pattern is written with \p{L}\p{Z}\p{N}, which Python's `re` does not know.
     return all(character in limits.TAG_PUNCTUATION or unicodedata.category(character)[0] in "LZN" for character in text)
+
+
+def pasteable(stack: cdk.Stack, statements: Sequence[Any]) -> str:
+    """Writes policy statements as JSON to paste into a policy, with intrinsic functions written out as text.
+
+    Args:
+        stack: The stack that the statements are written for.
+        statements: The statements, as JSON with tokens.
+
+    Returns:
+        For example ``[{"Action": "s3:GetObject", …}]``; a value that only the deployment knows is ``<LogicalId.Arn>``.
+    """
+    partition = "aws-cn" if not is_token(stack.region) and stack.region.startswith("cn-") else "aws"
+    return json.dumps(_written_out(stack.resolve(statements), partition))
+
+
+def _written_out(value: Any, partition: str) -> Any:
+    match value:
+        case {"Ref": "AWS::Partition"}:
+            return partition
+        case {"Ref": name} if len(value) == 1:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": ["", parts]}:
+            return "".join(str(_written_out(part, partition)) for part in parts)
+        case dict():
+            return {key: _written_out(part, partition) for key, part in value.items()}
+        case list():
+            return [_written_out(part, partition) for part in value]
+    return value
 
 
 def shown(value: object) -> str:

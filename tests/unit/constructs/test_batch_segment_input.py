@@ -5,7 +5,7 @@ import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Annotations, Match
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
-from support import FILTER, VERSION, one
+from support import FILTER, VERSION, job_properties, one
 
 
 def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | None = None) -> bytes:
@@ -157,4 +157,4 @@ def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):
 def test_an_object_without_an_extension_is_taken_if_it_is_said_to_be_one(stack):
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "unload/part-00000", single_object=True)
     BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
-    assert one(stack, "Custom::PersonalizeBatchSegmentJob")["InputPath"].endswith("/unload/part-00000")
+    assert job_properties(stack)["InputPath"].endswith("/unload/part-00000")

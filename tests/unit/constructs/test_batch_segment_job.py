@@ -6,7 +6,19 @@ import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ACCOUNT, ENVIRONMENT, FILTER, REGION, SOLUTION, VERSION, count_resources, one, readable, resources
+from support import (
+    ACCOUNT,
+    ENVIRONMENT,
+    FILTER,
+    REGION,
+    SOLUTION,
+    VERSION,
+    count_resources,
+    job_properties,
+    one,
+    readable,
+    resources,
+)
 
 JOB = "Custom::PersonalizeBatchSegmentJob"
 ITEMS_LIKE_105 = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
@@ -67,11 +79,13 @@ def test_every_parameter_reaches_the_resource(stack):
     assert "WaitingFramework" in token
     assert properties == {
         "JobName": "spring-sale",
-        "SolutionVersionArn": VERSION,
-        "FilterArn": FILTER,
-        "NumResults": 5_000_000,
-        "InputPath": "s3://theirs/audiences/today.jsonl",
-        "OutputPath": "s3://theirs/out/",
+        "NewJobIfChanged": {
+            "SolutionVersionArn": VERSION,
+            "FilterArn": FILTER,
+            "NumResults": 5_000_000,
+            "InputPath": "s3://theirs/audiences/today.jsonl",
+            "OutputPath": "s3://theirs/out/",
+        },
         "RoleArn": properties["RoleArn"],
         "Tags": [{"key": "team", "value": "growth"}],
         "WaitSeconds": 2700,
@@ -83,25 +97,31 @@ def test_every_parameter_reaches_the_resource(stack):
 
 def test_what_is_not_given_is_not_sent(stack):
     job(stack)
-    assert set(one(stack, JOB)) == {
+    properties = one(stack, JOB)
+    assert set(properties) == {
         "ServiceToken",
         "JobNamePrefix",
-        "SolutionVersionArn",
         "AssetBucket",
         "AssetKey",
+        "RoleArn",
+        "Queries",
+        "InputIsInline",
+        "NewJobIfChanged",
+    }
+    assert set(properties["NewJobIfChanged"]) == {
+        "SolutionVersionArn",
         "AssetHash",
         "InputBucket",
         "InputPrefix",
         "OutputPath",
-        "RoleArn",
     }
 
 
 def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack):
     made = job(stack)
-    properties = one(stack, JOB)
+    properties = job_properties(stack)
     assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
-    assert properties["AssetKey"] == f"{properties['AssetHash']}.jsonl"
+    assert properties["AssetKey"] == f"{properties['AssetHash']}.queries-f959b00b"
     assert properties["InputBucket"] == f"<{BUCKET}>"
     assert properties["InputPrefix"] == "queries/"
     assert stack.resolve(made.input_bucket.bucket_name) == {"Ref": BUCKET}
@@ -112,7 +132,8 @@ def test_the_same_queries_make_the_same_asset_and_other_queries_another(app, sta
     same, other = cdk.Stack(app, "Same", env=ENVIRONMENT), cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(same, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]))
     job(other, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("106")]))
-    assert one(stack, JOB)["AssetHash"] == one(same, JOB)["AssetHash"] != one(other, JOB)["AssetHash"]
+    hashes = [job_properties(one_stack)["AssetHash"] for one_stack in (stack, same, other)]
+    assert hashes[0] == hashes[1] != hashes[2]
 
 
 def test_a_derived_name_has_a_prefix_of_its_own_that_leaves_room_for_hash_and_attempt(app):
@@ -127,8 +148,7 @@ def allowed(actions: list[str], resources: list[str], **more) -> dict:
 
 def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
     made = job(stack)
-    jobs = f"{JOBS}/Demo-8a2cc0-*"
-    asset_key = one(stack, JOB)["AssetKey"]
+    jobs = f"{JOBS}/Demo-f959b00b-*"
     role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
     assert handler_statements(stack) == [
         allowed(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], [jobs]),
@@ -143,7 +163,7 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
         ),
         allowed(
             ["s3:GetObject"],
-            [f"arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/{asset_key}"],
+            [f"arn:<AWS::Partition>:s3:::cdk-hnb659fds-assets-{ACCOUNT}-{REGION}/*.queries-f959b00b"],
             Condition=OURS,
         ),
         allowed(["s3:PutObject"], [f"<{BUCKET}.Arn>/queries/*"], Condition=OURS),
@@ -186,8 +206,8 @@ def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action
 
 def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack):
     job(stack, solution_arn=SOLUTION)
-    assert one(stack, JOB)["SolutionArn"] == SOLUTION
-    jobs = f"{JOBS}/Demo-8a2cc0-*"
+    assert job_properties(stack)["SolutionArn"] == SOLUTION
+    jobs = f"{JOBS}/Demo-f959b00b-*"
     statements = handler_statements(stack)
     assert allowed(["personalize:DescribeSolutionVersion"], [f"{SOLUTION}/*"]) in statements
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, f"{SOLUTION}/*"]) in statements
@@ -197,7 +217,7 @@ def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
     assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
-    jobs = f"{JOBS}/Demo-8a2cc0-*"
+    jobs = f"{JOBS}/Demo-f959b00b-*"
     condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["stage", "team"]}}
     statements = handler_statements(stack)
     assert allowed(["personalize:TagResource"], [jobs], Condition=condition) in statements
@@ -241,13 +261,13 @@ def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
         allowed(["cloudformation:DescribeStacks"], ["<AWS::StackId>"]),
-        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-8a2cc0-*"]),
+        allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-f959b00b-*"]),
         allowed(
             ["s3:ListBucket"],
             [f"<{OUTPUT}.Arn>"],
-            Condition={"StringLike": {"s3:prefix": ["segments/Demo-8a2cc0-ComedyFans-ca3ea23b-*/"]}, **OURS},
+            Condition={"StringLike": {"s3:prefix": ["segments/Demo-f959b00b-*/"]}, **OURS},
         ),
-        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/Demo-8a2cc0-ComedyFans-ca3ea23b-*/*"], Condition=OURS),
+        allowed(["s3:GetObject"], [f"<{OUTPUT}.Arn>/segments/Demo-f959b00b-*/*"], Condition=OURS),
     ]
 
 
@@ -300,7 +320,7 @@ def test_tokens_are_let_through(stack):
     number = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
     name = cdk.CfnParameter(stack, "Name").value_as_string
     job(stack, solution_version_arn=parameter, filter_arn=parameter, num_results=number, job_name=name)
-    properties = one(stack, JOB)
+    properties = job_properties(stack)
     assert properties["SolutionVersionArn"] == properties["FilterArn"] == "<Version>"
     assert properties["NumResults"] == "<Number>"
     assert properties["JobName"] == "<Name>"
@@ -366,8 +386,8 @@ def test_tokens_are_let_through(stack):
         ),
         (
             {"job_name": "a", "trigger": "2"},
-            "trigger: got '2' with job_name 'a', expected one of the two: names are never freed, so a new job "
-            "under the same name cannot be had",
+            "trigger: got '2' with job_name 'a', expected one of the two: job names cannot be reused, so "
+            "trigger has no effect together with job_name",
         ),
         (
             {"output_prefix": "out"},
@@ -468,49 +488,51 @@ def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack):
 # -- one stack's limits
 
 
-def jobs_with_queries(stack: cdk.Stack, number: int) -> None:
+def test_the_handlers_policy_does_not_grow_with_jobs_on_one_storage():
+    lengths = []
+    for number in (1, 12):
+        stack = cdk.Stack(cdk.App(), f"Stack{number:02}", env=ENVIRONMENT)
+        storage = BatchSegmentStorage(stack, "Storage")
+        jobs = [
+            job(
+                stack,
+                f"Job{index:02}",
+                storage=storage,
+                job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like(str(index))]),
+                wait_for_completion=cdk.Duration.minutes(30),
+            )
+            for index in range(number)
+        ]
+        assert len(jobs) == number
+        lengths.append([len(json.dumps(one(stack, "AWS::IAM::Policy", name))) for name in ("HandlerP", "IsCompleteP")])
+    assert lengths[0] == lengths[1]
+
+
+def test_rejects_more_jobs_than_fit_into_the_policy_of_a_role(app):
+    stack = cdk.Stack(app, "TooMany", env=ENVIRONMENT)
     storage = BatchSegmentStorage(stack, "Storage")
-    for index in range(number):
-        queries = BatchSegmentInput.from_queries([SegmentQuery.items_like(str(index))])
-        job(stack, f"Job{index}", storage=storage, job_input=queries)
-
-
-def test_forty_five_jobs_fit_into_the_policy_of_a_role_and_many_more_are_refused(app):
-    stack = cdk.Stack(app, "Many", env=ENVIRONMENT)
-    jobs_with_queries(stack, 45)
-    policy = one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]
-    assert 7_000 < len(json.dumps(policy, separators=(",", ":"))) < 10_240
-    stack = cdk.Stack(cdk.App(), "TooMany", env=ENVIRONMENT)
-    with pytest.raises(ValueError, match=r"^too many jobs for one stack: the policy of the handler function has"):
-        jobs_with_queries(stack, 80)
-
-
-def test_many_jobs_that_are_waited_for_are_refused_when_the_other_functions_policy_is_full(app):
-    stack = cdk.Stack(app, "Waiting", env=ENVIRONMENT)
-    storage = BatchSegmentStorage(stack, "Storage")
+    job_input = BatchSegmentInput.from_bucket(storage.input_bucket, "in/")
 
     def jobs(number: int) -> None:
         for index in range(number):
-            job_input = BatchSegmentInput.from_bucket(storage.input_bucket, "in/", validate_input=False)
-            wait = cdk.Duration.minutes(30)
-            job(stack, f"Job{index}", storage=storage, job_input=job_input, wait_for_completion=wait)
+            job(stack, f"Job{index}", storage=storage, job_input=job_input, job_name=f"{index:03}-{'x' * 59}")
 
-    with pytest.raises(ValueError, match=r"^too many jobs for one stack: the policy of the waiting function has about"):
+    with pytest.raises(ValueError, match=r"^too many jobs for one stack: the policy of the handler function has about"):
         jobs(80)
 
 
 def test_tags_count_when_all_of_them_are_known(app):
     stack = cdk.Stack(app, "Tagged", env=ENVIRONMENT)
-    jobs_with_queries(stack, 40)
+    job(stack)
     for number in range(50):
-        cdk.Tags.of(stack).add(f"tag-{number}-{'x' * 40}", "value")
+        cdk.Tags.of(stack).add(f"tag-{number}-{'x' * 110}", "value")
     with pytest.raises(RuntimeError, match="too many jobs for one stack: the policy of the handler function has about"):
         Template.from_stack(stack)
 
 
 def test_an_explicit_name_is_used_once_in_a_stack(stack):
     storage = job(stack, job_name="mine").storage
-    with pytest.raises(ValueError, match=r"^job_name: got 'mine' for a second job, expected a name for each"):
+    with pytest.raises(ValueError, match=r"^job_name: 'mine' is already used by another job in this stack"):
         job(stack, "Again", job_name="mine", storage=storage)
 
 

@@ -7,7 +7,7 @@ import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Annotations, Match
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ACCOUNT, REGION, VERSION, one, resources
+from support import ACCOUNT, REGION, VERSION, job_properties, one, resources
 
 INPUT = "<StorageInputBucket0767FBBB.Arn>"
 OUTPUT = "<StorageOutputBucketCD2EEB3A.Arn>"
@@ -35,7 +35,15 @@ def allowed(action: str, resource: str, **more: dict) -> dict:
 
 
 def allowed_to_service(action: str, resource: str, **more: dict) -> dict:
-    return {"Action": action, "Effect": "Allow", "Principal": SERVICE, "Resource": resource, **more}
+    condition = {"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}
+    return {
+        "Action": action,
+        "Condition": condition,
+        "Effect": "Allow",
+        "Principal": SERVICE,
+        "Resource": resource,
+        **more,
+    }
 
 
 def only_over_tls(bucket: str) -> dict:
@@ -161,16 +169,9 @@ def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(sta
 def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
-    statement = json.dumps(
-        {
-            "Action": "s3:GetObject",
-            "Effect": "Allow",
-            "Principal": SERVICE,
-            "Resource": {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, ":s3:::theirs/queries/*"]]},
-        }
-    )
+    statement = json.dumps(allowed_to_service("s3:GetObject", "arn:aws:s3:::theirs/queries/*"))
     assert any(
-        text.startswith("the policy of the bucket theirs is not ours to change; Personalize needs these")
+        text.startswith("cannot modify the policy of the bucket theirs because it is imported. Add these statements")
         and statement in text
         and text.endswith("[ack: cdk-personalize-segments:bucketPolicy]")
         for text in warnings(stack)
@@ -191,7 +192,7 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
                 },
             }
         ]
-    job = one(stack, "Custom::PersonalizeBatchSegmentJob")
+    job = job_properties(stack)
     assert job["InputKmsKeyArn"] == job["OutputKmsKeyArn"] == f"<{logical_id}.Arn>"
     (role,) = [name for name in resources(stack, "AWS::IAM::Role") if "StorageRole" in name]
     assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"][1] == {
@@ -199,14 +200,9 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
         "Effect": "Allow",
         "Resource": f"<{logical_id}.Arn>",
     }
-    assert one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][1:] == [
-        {
-            "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants", "kms:CreateGrant"],
-            "Effect": "Allow",
-            "Principal": {"Service": "personalize.amazonaws.com", "AWS": f"<{role}.Arn>"},
-            "Resource": "*",
-        }
-    ]
+    actions = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants", "kms:CreateGrant"]
+    of_role = {"Action": actions, "Effect": "Allow", "Principal": {"AWS": f"<{role}.Arn>"}, "Resource": "*"}
+    assert one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][1:] == [allowed_to_service(actions, "*"), of_role]
 
 
 @pytest.mark.parametrize(
@@ -333,7 +329,9 @@ def test_a_role_that_must_not_be_changed_is_a_warning(stack):
     arn = f"arn:aws:iam::{ACCOUNT}:role/theirs"
     use(BatchSegmentStorage(stack, "Storage", role=iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)))
     (warning,) = warnings(stack)
-    assert warning.startswith(f"the policy of the role {arn} is not ours to change; Personalize needs these statements")
+    assert warning.startswith(
+        f"cannot modify the policy of the role {arn} because it is imported. Add these statements"
+    )
     assert all(action in warning for action in ("s3:ListBucket", "s3:GetObject", "s3:PutObject"))
 
 
@@ -366,8 +364,9 @@ def test_a_key_of_another_stack_is_used_without_a_cycle(app, stack):
     key = kms.Key(keys, "Key")
     use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
     app.synth()
-    statement = one(keys, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1]
-    assert statement["Principal"] == {**SERVICE, "AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
+    of_service, of_account = one(keys, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-2:]
+    assert of_service["Principal"] == SERVICE
+    assert of_account["Principal"] == {"AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
 
 
 def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app, stack):
@@ -375,8 +374,9 @@ def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app, stack):
     nested = cdk.NestedStack(stack, "Nested")
     use(BatchSegmentStorage(nested, "Storage", encryption_key=key))
     app.synth()
-    statement = one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1]
-    assert statement["Principal"] == {**SERVICE, "AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
+    of_service, of_account = one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-2:]
+    assert of_service["Principal"] == SERVICE
+    assert of_account["Principal"] == {"AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
 
 
 def test_a_bucket_with_a_key_of_another_stack_is_read(app, stack):

@@ -1,5 +1,7 @@
 """What a job gives to the rest of a stack: grants, events, metrics; and where it can be."""
 
+import json
+
 import aws_cdk as cdk
 import aws_cdk.aws_events_targets as targets
 import aws_cdk.aws_iam as iam
@@ -9,12 +11,12 @@ import aws_cdk.aws_s3_deployment as s3_deployment
 import aws_cdk.aws_s3_notifications as s3_notifications
 import aws_cdk.aws_sqs as sqs
 import pytest
-from aws_cdk.assertions import Template
+from aws_cdk.assertions import Annotations, Match, Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, one, readable, resources
+from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, job_properties, one, readable, resources
 
 JOB = "Custom::PersonalizeBatchSegmentJob"
-FOLDERS = "segments/Demo-8a2cc0-ComedyFans-ca3ea23b-*/"
+FOLDERS = "segments/Demo-f959b00b-ComedyFans-ca3ea23b-*/"
 
 
 def job(scope, id: str = "ComedyFans", **props) -> BatchSegmentJob:
@@ -241,7 +243,7 @@ def test_a_storage_of_another_stack_is_shared(app, stack):
     job(other, storage=storage)
     assert len(resources(stack, JOB)) == 0
     assert "<import " in one(other, JOB)["RoleArn"]
-    assert "<import " in one(other, JOB)["OutputPath"]
+    assert "<import " in job_properties(other)["OutputPath"]
     statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
     assert [statement["Action"] for statement in statements] == [
         "s3:ListBucket",
@@ -259,5 +261,140 @@ def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app, st
     reaching = [statement for statement in statements if "theirs" in str(statement)]
     assert [statement["Action"] for statement in reaching] == ["s3:ListBucket", "s3:PutObject"]
     assert all("Condition" not in statement for statement in reaching)
-    assert one(stack, JOB)["OutputPath"] == "s3://theirs/segments/"
+    assert job_properties(stack)["OutputPath"] == "s3://theirs/segments/"
     assert made.output_bucket is bucket
+
+
+# -- the whole storage
+
+
+def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stack, reader):
+    storage = BatchSegmentStorage(stack, "Storage")
+    job(stack, "First", storage=storage)
+    assert storage.grant_read_segments(reader).success
+    job(stack, "Second", storage=storage, output_prefix="other/")
+    job(stack, "Third", storage=storage, job_name="spring-sale")
+    bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
+    folders = ["segments/Demo-f959b00b-*/", "other/Demo-f959b00b-*/", "segments/spring-sale/"]
+    assert granted(stack) == [
+        {
+            "Action": "s3:ListBucket",
+            "Condition": {"StringLike": {"s3:prefix": [f"{folder}*" for folder in folders]}},
+            "Effect": "Allow",
+            "Resource": bucket,
+        },
+        {"Action": "s3:GetObject", "Effect": "Allow", "Resource": [f"{bucket}/{folder}*" for folder in folders]},
+    ]
+
+
+def test_a_rule_of_a_storage_matches_the_segments_of_all_its_jobs(stack):
+    storage = BatchSegmentStorage(stack, "Storage")
+    storage.on_segments_written("Written", target=targets.SqsQueue(sqs.Queue(stack, "Queue")))
+    job(stack, "First", storage=storage)
+    job(stack, "Second", storage=storage, job_name="spring-sale")
+    assert one(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"] == [
+        {"wildcard": "segments/Demo-f959b00b-*/*.out"},
+        {"wildcard": "segments/spring-sale/*.out"},
+    ]
+
+
+# -- how many jobs run at once
+
+
+def test_twelve_jobs_run_five_at_a_time(stack):
+    storage = BatchSegmentStorage(stack, "Storage")
+    wait = cdk.Duration.minutes(30)
+    jobs = [job(stack, f"Job{number:02}", storage=storage, wait_for_completion=wait) for number in range(12)]
+    BatchSegmentJob.limit_concurrency(jobs)
+    made = resources(stack, JOB)
+    before = {
+        name[:5]: sorted(other[:5] for other in resource["DependsOn"] if other.startswith("Job"))
+        for name, resource in made.items()
+    }
+    assert before == {f"Job{number:02}": [f"Job{number - 5:02}"] if number >= 5 else [] for number in range(12)}
+
+
+def test_rejects_jobs_that_do_not_wait_and_a_limit_that_is_none(stack):
+    jobs = [job(stack)]
+    with pytest.raises(
+        ValueError, match=r"^jobs\[0\]: got the job Demo/ComedyFans without wait_for_completion, expect"
+    ):
+        BatchSegmentJob.limit_concurrency(jobs)
+    with pytest.raises(ValueError, match=r"^max_concurrency: got 0, expected a whole number from 1 to"):
+        BatchSegmentJob.limit_concurrency([], 0)
+
+
+# -- errors of queries
+
+
+def test_the_number_of_query_errors_that_fail_a_deployment_reaches_the_handler(stack):
+    job(stack, wait_for_completion=cdk.Duration.minutes(30), max_query_errors=0)
+    assert job_properties(stack)["MaxQueryErrors"] == 0
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"max_query_errors": 1}, "max_query_errors: got 1 without wait_for_completion, expected both: the errors are"),
+        (
+            {"max_query_errors": -1, "wait_for_completion": cdk.Duration.minutes(1)},
+            "max_query_errors: got -1, expected a whole number from 0 to 50,000,000",
+        ),
+    ],
+)
+def test_rejects_a_bad_number_of_query_errors(stack, props, message):
+    with pytest.raises(ValueError, match=":") as failed:
+        job(stack, **props)
+    assert str(failed.value).startswith(message)
+
+
+# -- buckets of another account
+
+
+def warnings_of(stack: cdk.Stack) -> list[str]:
+    stack.node.root.synth()
+    return [str(found.entry.data) for found in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
+
+
+def foreign_bucket(stack: cdk.Stack) -> s3.IBucket:
+    key = kms.Key.from_key_arn(stack, "TheirKey", f"arn:aws:kms:{REGION}:210987654321:key/1a2b")
+    return s3.Bucket.from_bucket_attributes(
+        stack, "Theirs", bucket_arn="arn:aws:s3:::theirs", account="210987654321", region=REGION, encryption_key=key
+    )
+
+
+def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_account(stack):
+    job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/"))
+    of_key, of_bucket = sorted(text for text in warnings_of(stack) if "imported" in text)[::-1]
+    if "the bucket theirs" in of_key:
+        of_key, of_bucket = of_bucket, of_key
+    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
+    listed = json.loads(of_bucket[of_bucket.index(": [") + 2 : of_bucket.rindex("}]") + 2])
+    assert [one for one in listed if one["Principal"] == root] == [
+        {
+            "Action": "s3:ListBucket",
+            "Condition": {"StringLike": {"s3:prefix": "in/"}},
+            "Effect": "Allow",
+            "Principal": root,
+            "Resource": "arn:aws:s3:::theirs",
+        },
+        {"Action": "s3:GetObject", "Effect": "Allow", "Principal": root, "Resource": "arn:aws:s3:::theirs/in/*"},
+    ]
+    listed = json.loads(of_key[of_key.index(": [") + 2 : of_key.rindex("}]") + 2])
+    assert {"Action": "kms:Decrypt", "Effect": "Allow", "Principal": root, "Resource": "*"} in listed
+
+
+def test_a_warning_lists_what_the_handler_needs_to_write_input_to_another_account(stack):
+    job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=foreign_bucket(stack)))
+    (text,) = [one for one in warnings_of(stack) if "the bucket theirs" in one]
+    assert '"Action": "s3:PutObject"' in text
+    assert f'"Principal": {{"AWS": "arn:aws:iam::{ACCOUNT}:root"}}' in text
+
+
+def test_input_of_another_account_that_is_not_checked_needs_nothing_for_the_handler(stack):
+    job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/", validate_input=False))
+    assert not [
+        text
+        for text in warnings_of(stack)
+        if f'"AWS": "arn:aws:iam::{ACCOUNT}:root"' in text and "bucket theirs" in text
+    ]

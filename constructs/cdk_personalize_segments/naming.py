@@ -1,0 +1,85 @@
+"""Names that reach nobody else: what a stack's jobs and assets are called, and the patterns that cover them.
+
+A derived job name is ``<stack>-<8 hex>-<job>-<8 hex>-<12 hex of the definition>``, and ``-<attempt>`` after a failure.
+The readable parts have no hyphen, so the hashes are at the same place in every name: no stack's pattern matches a name
+of another stack, and no job's pattern a name of another job.
+"""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from batch_segment_handler import limits
+
+from . import validation
+
+_HASH = 8
+_STACK = 12
+_JOB = limits.MAX_JOB_NAME_LENGTH - _STACK - 2 * (_HASH + 1) - len("--0123456789ab") - len("-99")
+_DERIVED = re.compile(rf"[a-zA-Z0-9]{{1,{_STACK}}}-[0-9a-f]{{{_HASH}}}-.*")
+
+
+@dataclass(frozen=True)
+class StackNames:
+    """The names of one stack's jobs and query files.
+
+    Attributes:
+        prefix: The start of the stack's derived job names, without the hyphen after it.
+        extension: The file extension of the stack's query assets. A policy can name the stack's assets by it without
+            naming each, so that an edit of queries is no change of a policy.
+        root_stack_name: The name of the stack, or of the stack that a nested stack is in.
+    """
+
+    prefix: str
+    extension: str
+    root_stack_name: str
+
+    @classmethod
+    def of(cls, stack: cdk.Stack) -> "StackNames":
+        """Derives the names from what tells stacks apart.
+
+        Within an account and a region that is the name of the root stack, and below it the path of a nested stack. The
+        account and the region count where they are known at synth.
+
+        Args:
+            stack: The stack, or nested stack, that the jobs are in.
+        """
+        root = stack
+        while (parent := root.nested_stack_parent) is not None:
+            root = parent
+        path = stack.node.path.removeprefix(root.node.path) if root is not stack else ""
+        place = [part for part in (stack.account, stack.region) if not validation.is_token(part)]
+        return cls.derive(root.stack_name, path, *place)
+
+    @classmethod
+    def derive(cls, stack_name: str, path: str = "", *place: str) -> "StackNames":
+        """Derives the names from a root stack's name, a nested stack's path in it, and the account and region."""
+        digest = _hash("\n".join([stack_name, path, *place]))
+        return cls(f"{_letters(stack_name + path, _STACK)}-{digest}", f".queries-{digest}", stack_name)
+
+    @property
+    def pattern(self) -> str:
+        """Matches every derived job name of the stack."""
+        return f"{self.prefix}-*"
+
+    def job_prefix(self, identity: str) -> str:
+        """The start of a job's derived names, without the hyphen after it.
+
+        Args:
+            identity: The path of the construct within the stack, or an identity of the user's own choice.
+        """
+        return f"{self.prefix}-{_letters(identity, _JOB)}-{_hash(identity)}"
+
+
+def looks_derived(job_name: str) -> bool:
+    """Returns True if an explicit job name could match the pattern of a stack's derived names."""
+    return _DERIVED.fullmatch(job_name) is not None
+
+
+def _letters(text: str, length: int) -> str:
+    return re.sub("[^a-zA-Z0-9]+", "", text)[:length] or "x"
+
+
+def _hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:_HASH]

@@ -1,0 +1,151 @@
+"""Names reach nobody else: a stack's patterns match no name of another stack's jobs."""
+
+from fnmatch import fnmatchcase
+
+import aws_cdk as cdk
+import pytest
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from cdk_personalize_segments.naming import StackNames, looks_derived
+from constructs import Construct
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, job_properties, one, resources
+
+# Few characters and short texts, so that names that look alike come up often.
+STACK_NAMES = st.from_regex(r"[ab][ab0-9-]{0,14}", fullmatch=True)
+PATHS = st.from_regex(r"(/[ab]{1,3}){0,2}", fullmatch=True)
+PLACES = st.tuples(st.sampled_from(["", "111111111111", "222222222222"]), st.sampled_from(["", REGION, "us-east-1"]))
+STACKS = st.tuples(STACK_NAMES, PATHS, PLACES)
+IDENTITIES = st.from_regex(r"[ab][ab0-9/-]{0,20}", fullmatch=True)
+HASH = "0123456789ab"
+
+
+def names(stack: tuple[str, str, tuple[str, str]]) -> StackNames:
+    stack_name, path, place = stack
+    return StackNames.derive(stack_name, path, *filter(None, place))
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(STACKS, STACKS, IDENTITIES, st.sampled_from(["", "-2", "-99"]))
+@example(("a", "", ("", "")), ("a-b", "", ("", "")), "b", "")
+@example(("a", "/b", ("", "")), ("a", "", ("", "")), "b", "")
+@example(("a", "", ("", "")), ("a", "", ("111111111111", "")), "b", "")
+def test_no_pattern_of_a_stack_matches_a_name_of_another(one_stack, other_stack, identity, attempt):
+    assume(one_stack != other_stack)
+    name = f"{names(other_stack).job_prefix(identity)}-{HASH}{attempt}"
+    assert len(name) <= 63
+    assert looks_derived(name)
+    assert not fnmatchcase(name, names(one_stack).pattern)
+    assert fnmatchcase(name, names(other_stack).pattern)
+    assert names(one_stack).extension != names(other_stack).extension
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(STACKS, IDENTITIES, IDENTITIES)
+def test_no_pattern_of_a_job_matches_a_name_of_another_job(stack, identity, other_identity):
+    assume(identity != other_identity)
+    name = f"{names(stack).job_prefix(other_identity)}-{HASH}"
+    assert not fnmatchcase(name, f"{names(stack).job_prefix(identity)}-*")
+
+
+def job(scope: cdk.Stack, id: str = "Job", **props) -> BatchSegmentJob:
+    job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    return BatchSegmentJob(scope, id, solution_version_arn=VERSION, **{"job_input": job_input, **props})
+
+
+def prefix(stack: cdk.Stack) -> str:
+    return one(stack, "Custom::PersonalizeBatchSegmentJob")["JobNamePrefix"]
+
+
+def test_stacks_of_one_path_and_other_names_have_other_names_grants_and_rules():
+    found = []
+    for stack_name in ("segments-dev", "segments-prod"):
+        stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)
+        job(stack).on_segments_written("Written")
+        policy = one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]["Statement"][0]["Resource"]
+        rule = one(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"][0]["wildcard"]
+        found.append((prefix(stack), policy[0], rule))
+    dev, prod = found
+    assert all(one_value != other_value for one_value, other_value in zip(dev, prod, strict=True))
+    assert not fnmatchcase(f"x/{prod[0]}-{HASH}", f"*{dev[1].rpartition('/')[2]}")
+
+
+def test_account_and_region_count_where_they_are_known():
+    environments = [None, ENVIRONMENT, cdk.Environment(account=ACCOUNT, region="us-east-1")]
+    prefixes = []
+    for environment in environments:
+        stack = cdk.Stack(cdk.App(), "Demo", env=environment)
+        version = cdk.CfnParameter(stack, "Version").value_as_string
+        BatchSegmentJob(
+            stack,
+            "Job",
+            solution_version_arn=version,
+            job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]),
+        )
+        prefixes.append(prefix(stack))
+    assert len(set(prefixes)) == 3
+
+
+def test_nested_stacks_and_stages_have_names_of_their_own(app):
+    stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
+    nested = [cdk.NestedStack(stack, id) for id in ("A", "B")]
+    stage = cdk.Stage(app, "Prod", env=ENVIRONMENT)
+    stacks = [stack, *nested, cdk.Stack(stage, "Demo")]
+    assert len({StackNames.of(one_stack).prefix for one_stack in stacks}) == 4
+    assert StackNames.of(nested[0]).root_stack_name == "Demo"
+
+
+def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved():
+    found = []
+    for path in ("ComedyFans", "Audiences/Comedy"):
+        stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
+        *parents, id = path.split("/")
+        scope: Construct = stack
+        for parent in parents:
+            scope = Construct(scope, parent)
+        job(scope, id, storage=BatchSegmentStorage(stack, "Storage"), identity="comedy-fans")
+        found.append((prefix(stack), job_properties(stack)["OutputPath"]))
+    assert found[0] == found[1]
+    assert found[0][0].startswith("Demo-f959b00b-comedyfans-")
+
+
+def test_rejects_an_identity_that_another_job_has(stack):
+    job(stack, identity="comedy")
+    with pytest.raises(
+        ValueError, match=r"^identity: got 'comedy', which another job of the stack has; expected a diff"
+    ):
+        job(stack, "Other", identity="comedy")
+
+
+@pytest.mark.parametrize(
+    ("props", "message"),
+    [
+        ({"identity": ""}, "identity: got '', expected 1 to 256 printable characters, known at synth"),
+        ({"identity": "a\n"}, r"identity: got 'a\n', expected 1 to 256 printable characters, known at synth"),
+        (
+            {"identity": "a", "job_name": "b"},
+            "identity: got 'a' with job_name 'b', expected one of the two: an explicit name is not derived",
+        ),
+        (
+            {"job_name": "Demo-0123abcd-Job"},
+            "job_name: 'Demo-0123abcd-Job' has the form of a derived name, which the permissions of another stack may "
+            "cover; expected a name without a hash of 8 digits as its second part",
+        ),
+    ],
+)
+def test_rejects_bad_identities_and_names(stack, props, message):
+    with pytest.raises(ValueError, match=":") as failed:
+        job(stack, **props)
+    assert str(failed.value) == message
+
+
+def test_an_edit_of_queries_is_no_change_of_a_policy():
+    templates = []
+    for year in ("1998", "1999"):
+        stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
+        job(stack, job_input=BatchSegmentInput.from_queries([SegmentQuery.where(YEAR=year)]))
+        templates.append({type: resources(stack, type) for type in ("AWS::IAM::Policy", "AWS::IAM::Role")})
+        properties = one(stack, "Custom::PersonalizeBatchSegmentJob")
+        assert f'ITEMS.YEAR = "{year}"' in properties["Queries"]
+        assert "AssetHash" in properties["NewJobIfChanged"]
+    assert templates[0] == templates[1]

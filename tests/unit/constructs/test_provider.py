@@ -1,0 +1,221 @@
+"""What an organization decides about a stack's provider: roles, keys, VPC, logs, tracing."""
+
+import json
+
+import aws_cdk as cdk
+import aws_cdk.aws_ec2 as ec2
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_logs as logs
+import aws_cdk.custom_resources as cr
+import pytest
+from aws_cdk.assertions import Annotations, Match, Template
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentProvider, SegmentQuery
+from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, count_resources, job_properties, one, readable, resources
+
+JOB = "Custom::PersonalizeBatchSegmentJob"
+WAIT = cdk.Duration.minutes(30)
+
+
+def job(stack: cdk.Stack, id: str = "Job", **props) -> BatchSegmentJob:
+    job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    return BatchSegmentJob(stack, id, solution_version_arn=VERSION, **{"job_input": job_input, **props})
+
+
+def lambda_role(stack: cdk.Stack) -> iam.Role:
+    return iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+
+
+def statements(stack: cdk.Stack, policy: str) -> list[dict]:
+    return one(stack, "AWS::IAM::Policy", policy)["PolicyDocument"]["Statement"]
+
+
+# -- roles
+
+
+@pytest.mark.parametrize("wait", [None, WAIT])
+def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_statement(tmp_path, wait):
+    app = cdk.App(outdir=str(tmp_path / "custom"))
+    stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
+    iam.Role.customize_roles(stack)
+    job(stack, wait_for_completion=wait, tags={"team": "growth"})
+    app.synth()
+    template = json.loads((tmp_path / "custom" / "Demo.template.json").read_text())
+    assert [one["Type"] for one in template["Resources"].values() if one["Type"].startswith("AWS::IAM")] == []
+    report = json.loads((tmp_path / "custom" / "iam-policy-report.json").read_text())
+    reported = {
+        role["roleConstructPath"].rpartition("/")[2]: _actions(role["identityPolicyStatements"])
+        for role in report["roles"]
+    }
+
+    usual = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
+    job(usual, wait_for_completion=wait, tags={"team": "growth"})
+    written: dict[str, list[str]] = {}
+    for logical_id, role in resources(usual, "AWS::IAM::Role").items():
+        path = next(name for name in reported if _is_role(logical_id, name))
+        written[path] = _actions(
+            [
+                statement
+                for policy in role["Properties"].get("Policies", [])
+                for statement in policy["PolicyDocument"]["Statement"]
+            ]
+        )
+        for policy in resources(usual, "AWS::IAM::Policy").values():
+            if policy["Properties"]["Roles"] == [f"<{logical_id}>"]:
+                written[path] += _actions(policy["Properties"]["PolicyDocument"]["Statement"])
+    assert {name: sorted(actions) for name, actions in reported.items()} == {
+        name: sorted(actions) for name, actions in written.items()
+    }
+
+
+def _actions(statements_: list[dict]) -> list[str]:
+    return [
+        action
+        for statement in statements_
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    ]
+
+
+def _is_role(logical_id: str, name: str) -> bool:
+    return {
+        "Role": "StorageRole" in logical_id or "statemachineRole" in logical_id,
+        "HandlerRole": "HandlerRole" in logical_id,
+        "IsCompleteRole": "IsCompleteRole" in logical_id,
+        "FrameworkRole": "ProviderFrameworkRole" in logical_id,
+        "WaitingFrameworkRole": "WaitingFrameworkRole" in logical_id,
+        "WaiterRole": "WaiterRole" in logical_id,
+    }[name]
+
+
+def test_boundaries_and_tags_of_aspects_reach_every_role(app, stack):
+    job(stack, wait_for_completion=WAIT)
+    boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
+    iam.PermissionsBoundary.of(app).apply(iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", boundary))
+    cdk.Tags.of(app).add("cost-center", "42")
+    roles = resources(stack, "AWS::IAM::Role")
+    assert len(roles) == 6
+    for role in roles.values():
+        assert role["Properties"]["PermissionsBoundary"] == boundary
+        assert {"Key": "cost-center", "Value": "42"} in role["Properties"]["Tags"]
+
+
+def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack):
+    BatchSegmentProvider(stack, "Provider", role=lambda_role(stack))
+    job(stack, wait_for_completion=WAIT)
+    assert not [name for name in resources(stack, "AWS::IAM::Role") if "HandlerRole" in name or "IsComplete" in name]
+    (logs_,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if name.startswith("ProviderLogs")]
+    for policy in ("HandlerPolicy", "IsCompletePolicy"):
+        assert statements(stack, policy)[0] == {
+            "Effect": "Allow",
+            "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
+            "Resource": [f"<{logs_}.Arn>"],
+        }
+    assert "personalize:CreateBatchSegmentJob" in _actions(statements(stack, "HandlerPolicy"))
+
+
+def test_an_imported_role_is_a_warning_with_every_statement(app, stack):
+    role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{ACCOUNT}:role/theirs")
+    BatchSegmentProvider(stack, "Provider", role=role)
+    job(stack)
+    app.synth()
+    (found,) = Annotations.from_stack(stack).find_warning(
+        "*", Match.string_like_regexp("cannot be changed because the role is imported")
+    )
+    text = str(found.entry.data)
+    listed = json.loads(text[text.index(": [") + 2 : text.rindex("]", 0, text.rindex("[ack")) + 1])
+    usual = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
+    job(usual)
+    assert _actions(listed) == [
+        "logs:CreateLogStream",
+        "logs:PutLogEvents",
+        *_actions(statements(usual, "HandlerPolicy")),
+    ]
+    assert "Fn::" not in text
+
+
+def test_a_stack_has_one_provider(stack):
+    job(stack)
+    with pytest.raises(
+        ValueError, match=r"^provider: the stack Demo already has a BatchSegmentProvider; create it once"
+    ):
+        BatchSegmentProvider(stack, "Provider")
+
+
+# -- keys and logs
+
+
+def test_the_key_of_the_assets_is_granted_and_named(stack):
+    key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1a2b")
+    BatchSegmentProvider(stack, "Provider", asset_encryption_key=key)
+    job(stack)
+    granted = [one for one in statements(stack, "HandlerPolicy") if "kms:Decrypt" in one["Action"]]
+    assert granted == [{"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": [key.key_arn]}]
+    assert job_properties(stack)["AssetKmsKeyArn"] == key.key_arn
+
+
+def test_without_a_key_of_the_assets_nothing_is_granted(stack):
+    job(stack)
+    assert "kms:" not in str(_actions(statements(stack, "HandlerPolicy")))
+    assert "AssetKmsKeyArn" not in job_properties(stack)
+
+
+def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack):
+    key = kms.Key(stack, "Key")
+    BatchSegmentProvider(stack, "Provider", log_encryption_key=key, log_retention=logs.RetentionDays.ONE_YEAR)
+    job(stack)
+    groups = resources(stack, "AWS::Logs::LogGroup")
+    assert len(groups) == 2
+    for group in groups.values():
+        assert group["DeletionPolicy"] == "Retain"
+        assert group["Properties"]["KmsKeyId"] == readable(stack.resolve(key.key_arn))
+        assert group["Properties"]["RetentionInDays"] == 365
+    assert one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1] == {
+        "Action": ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
+        "Condition": {
+            "ArnLike": {
+                "kms:EncryptionContext:aws:logs:arn": f"arn:<AWS::Partition>:logs:{REGION}:{ACCOUNT}:log-group:Demo-*"
+            }
+        },
+        "Effect": "Allow",
+        "Principal": {"Service": f"logs.{REGION}.amazonaws.com"},
+        "Resource": "*",
+    }
+
+
+# -- VPC and tracing
+
+
+def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack):
+    vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
+    BatchSegmentProvider(stack, "Provider", vpc=vpc)
+    job(stack, wait_for_completion=WAIT)
+    functions = resources(stack, "AWS::Lambda::Function")
+    ours = {name: one for name, one in functions.items() if name.startswith("Provider")}
+    assert len(ours) == 5
+    assert all("VpcConfig" in one["Properties"] for one in ours.values())
+    roles = [one["Properties"] for name, one in resources(stack, "AWS::IAM::Role").items() if name.startswith("Prov")]
+    for role in roles:
+        assert "ManagedPolicyArns" not in role
+    in_vpc = [role for role in roles if "ec2:CreateNetworkInterface" in json.dumps(role)]
+    assert len(in_vpc) == 4
+
+
+def test_tracing_and_waiter_logs_can_be_turned_on(stack):
+    destination = logs.LogGroup(stack, "WaiterLogs")
+    BatchSegmentProvider(stack, "Provider", tracing=True, waiter_log_options=cr.LogOptions(destination=destination))
+    job(stack, wait_for_completion=WAIT)
+    for name, function in resources(stack, "AWS::Lambda::Function").items():
+        if "ramework" not in name:
+            assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
+    machine = one(stack, "AWS::StepFunctions::StateMachine")
+    assert machine["TracingConfiguration"] == {"Enabled": True}
+    assert machine["LoggingConfiguration"]["Level"] == "ERROR"
+    traced = [name for name, role in resources(stack, "AWS::IAM::Role").items() if "xray:" in json.dumps(role)]
+    assert len(traced) == 2
+    assert "xray:GetSamplingRules" in json.dumps(resources(stack, "AWS::IAM::Policy"))
+
+
+def test_the_defaults_add_nothing(stack):
+    job(stack)
+    assert count_resources(stack) == 14
+    Template.from_stack(stack).resource_count_is("AWS::IAM::Role", 3)

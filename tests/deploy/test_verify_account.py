@@ -1,19 +1,19 @@
 """The command that asks a real account, run against the local AWS, whose answers are known."""
 
+import dataclasses
 import os
 import pty
 import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from personalize_local import iam
 from personalize_local.gateway import LocalAws
+from support import wait_until
 
 ROOT = Path(__file__).parents[2]
 #: What the local Personalize answers, by the question's id: the answer, and what it means for the library.
@@ -111,6 +111,7 @@ def jobs(aws: LocalAws) -> Callable[[], list[str]]:
     return lambda: [arn for arn in aws.personalize.jobs if arn not in before]
 
 
+@pytest.mark.timeout(600)
 def test_answers_every_question_and_leaves_no_stack_and_no_bucket(command, left, jobs):
     code, said = command.run(command.version, "--yes")
     answers = command.answers()
@@ -137,16 +138,19 @@ def test_answers_every_question_and_leaves_no_stack_and_no_bucket(command, left,
     assert "Another resource with Arn" in text
 
 
-def test_finds_out_which_conditions_work_where_the_service_sends_no_source(command, left, monkeypatch):
-    context = iam._context
+@pytest.fixture
+def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Turns round what the service answers where nobody has published it."""
 
-    def without_source(caller: Any, source_arn: str, action: str, resource: str) -> Any:
-        made = context(caller, source_arn, action, resource)
-        if action.startswith("s3:"):
-            made.service_context = {}
-        return made
+    def change(**changes: Any) -> None:
+        behavior = dataclasses.replace(local_aws.personalize.behavior, **changes)
+        monkeypatch.setattr(local_aws.personalize, "behavior", behavior)
 
-    monkeypatch.setattr(iam, "_context", without_source)
+    return change
+
+
+def test_finds_out_which_conditions_work_where_the_service_sends_no_source(command, left, behaves):
+    behaves(sends_source=False)
     code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
     assert code == 0, said
     assert command.answers() == {
@@ -162,6 +166,53 @@ def test_finds_out_which_conditions_work_where_the_service_sends_no_source(comma
     assert "fix bucket policy on verifysegments-" in text
     assert f"arn:aws:personalize:eu-west-1:{command.aws.account}:solution/" in text
     assert left() == []
+
+
+def test_tells_each_answer_turned_round(command, left, behaves):
+    behaves(
+        echoes_trailing_slash=False,
+        echoes_absent_arns=True,
+        echoes_default_results=False,
+        statuses="documented",
+        check_object="never",
+        output_format="documented",
+        lists_output=False,
+        authorizes_solution_version=True,
+        refuses_output_without_slash=True,
+    )
+    turned = {
+        "output-listing": ("No, the job became ACTIVE: s3:ListBucket on the output can go.", "**differs**"),
+        "output-slash": ("Refused when the job is created.", "as assumed"),
+        "create-resources": ("Yes.", "as assumed"),
+        "describe-paths": ("Without the last slash.", "either works"),
+        "describe-absent": ("filterArn is ''; kmsKeyArn is ''.", "either works"),
+        "num-results": ("numResults is absent", "**differs**"),
+        "output-record": ("The record has input, output; its output has recommendedUsers.", "as assumed"),
+        "check-object": ("No.", "either works"),
+    }
+    code, said = command.run(command.version, "--yes", f"--only={','.join(turned)}")
+    assert code == 0, said
+    assert command.answers() == turned
+    assert "The library assumes something else for: output-listing, num-results.\n" in command.report.read_text()
+    assert left() == []
+
+
+def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(command, left, behaves):
+    behaves(authorizes_tagging="always", checks_access="running")
+    code, said = command.run(command.version, "--yes", "--only=tag-resource,bucket-policy")
+    assert code == 0, said
+    assert command.answers() == {
+        "tag-resource": ("Yes.", "**differs**"),
+        "bucket-policy": ("Yes, the job was created and failed.", "**differs**"),
+    }
+    assert left() == []
+
+
+def test_knows_the_other_error_for_an_unknown_job(command, behaves):
+    behaves(unknown_job_error="InvalidInputException")
+    code, said = command.run(command.version, "--yes", "--only=unknown-job")
+    assert code == 0, said
+    assert command.answers() == {"unknown-job": ("InvalidInputException", "as assumed")}
 
 
 @pytest.mark.parametrize("reply", ["n", "yess"])
@@ -194,10 +245,7 @@ def test_asks_for_yes_where_there_is_no_terminal(command, left, jobs):
 def test_an_interrupt_deletes_what_was_created_and_writes_the_report(command, left, aws):
     process = command.start(command.version, "--yes", "--only=role-split,output-slash")
     try:
-        for _ in range(1200):
-            if any("-probes" in name for name in left()) or process.poll() is not None:
-                break
-            time.sleep(0.05)
+        wait_until(lambda: any("-probes" in name for name in left()) or process.poll() is not None, timeout=100)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=200)
     finally:

@@ -8,7 +8,13 @@ import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from cdk_personalize_segments import (
+    BatchSegmentInput,
+    BatchSegmentJob,
+    BatchSegmentProvider,
+    BatchSegmentStorage,
+    SegmentQuery,
+)
 
 from .settings import LIBRARY_STACKS, PAIRS, PROBES, VARIABLE, Settings
 
@@ -41,6 +47,7 @@ def _add_job(stack: cdk.Stack, settings: Settings, trial: str) -> None:
             pending_window=cdk.Duration.days(7),
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )
+    BatchSegmentProvider(stack, "Provider", log_removal_policy=cdk.RemovalPolicy.DESTROY)
     job = BatchSegmentJob(
         stack,
         "Job",

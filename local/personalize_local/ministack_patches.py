@@ -1,12 +1,16 @@
 """Where MiniStack differs from CloudFormation in a way that matters here."""
 
+import json
+import re
 from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.core import responses
-from ministack.services import s3
+from ministack.core import iam_evaluator, responses
+from ministack.services import iam, s3
 from ministack.services.cloudformation import custom_resource, provisioners
+
+from . import nested_stacks
 
 
 def apply() -> None:
@@ -15,6 +19,9 @@ def apply() -> None:
     _tags_of_buckets()
     _service_tokens_that_stay()
     _types_of_personalize()
+    _permissions_boundaries_of_roles()
+    _resources_of_policies()
+    nested_stacks.apply()
 
 
 def _tags_of_buckets() -> None:
@@ -92,3 +99,57 @@ def _types_of_personalize() -> None:
         ("AWS::Personalize::Solution", "solution", "SolutionArn"),
     ):
         provisioners._RESOURCE_HANDLERS[type] = {"create": create(kind, attribute), "delete": lambda *_: None}
+
+
+def _permissions_boundaries_of_roles() -> None:
+    # MiniStack's CloudFormation leaves out a role's boundary, so that neither a missing one is found nor any enforced;
+    # its IAM checks one that it is given, with IAM's words.
+    # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
+    handler = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
+    create, update = handler["create"], handler["update"]
+
+    def check(props: dict[str, Any]) -> None:
+        boundary = props.get("PermissionsBoundary")
+        refused = boundary and iam._boundary_policy_error(boundary)
+        if refused:
+            # Status, headers, body; the body is XML with IAM's message.
+            raise ValueError(re.sub(rb".*<Message>(.*)</Message>.*", rb"\1", refused[2], flags=re.S).decode())
+        for policy in props.get("Policies", []):
+            malformed = iam_evaluator.validate_policy_document(policy.get("PolicyDocument", {}))
+            if malformed:
+                raise ValueError(malformed)
+
+    def made(answer: tuple[str, dict[str, str]], props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+        iam._roles[answer[0]]["PermissionsBoundary"] = props.get("PermissionsBoundary") or None
+        return answer
+
+    def create_role(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
+        check(props)
+        return made(create(logical_id, props, stack_name), props)
+
+    def update_role(physical_id: str, old: dict[str, Any], props: dict[str, Any], *more: Any) -> Any:
+        check(props)
+        return made(update(physical_id, old, props, *more), props)
+
+    handler |= {"create": create_role, "update": update_role}
+
+
+def _resources_of_policies() -> None:
+    # IAM refuses a policy whose resource is no ARN: MalformedPolicyDocument, Resource x must be in ARN format or "*".
+    # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
+    validate = iam_evaluator.validate_policy_document
+
+    def validate_policy_document(document: str | dict[str, Any]) -> str | None:
+        malformed: str | None = validate(document)
+        if malformed is not None:
+            return malformed
+        read = json.loads(document) if isinstance(document, str) else document
+        statements = read["Statement"]
+        for statement in statements if isinstance(statements, list) else [statements]:
+            given = statement.get("Resource", statement.get("NotResource"))
+            for resource in given if isinstance(given, list) else [given]:
+                if not (isinstance(resource, str) and re.fullmatch(r"\*|arn:(.*:){4}.*|arn:.*\*", resource, re.S)):
+                    return f'Resource {resource} must be in ARN format or "*".'
+        return None
+
+    iam_evaluator.validate_policy_document = validate_policy_document

@@ -1,0 +1,187 @@
+"""A job in a nested stack: created, left alone, updated, rolled back and deleted with its parent."""
+
+from collections.abc import Callable
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_sqs as sqs
+import pytest
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
+
+CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
+Build = Callable[[cdk.Stack], None]
+
+
+class Platform(cdk.NestedStack):
+    """A nested stack with a job."""
+
+    def __init__(self, scope: cdk.Stack, id: str, version: str, **props: Any) -> None:
+        super().__init__(scope, id)
+        queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
+        self.job = BatchSegmentJob(self, "Job", solution_version_arn=version, job_input=queries, **props)
+        # What the parent reads becomes an output of the child.
+        cdk.CfnOutput(scope, "Segments", value=self.job.output_uri)
+
+
+@pytest.fixture
+def build(aws) -> Callable[..., Build]:
+    """Makes parents of the nested stack; `more` is what else is in the child."""
+
+    def build(more: Callable[[Platform], None] | None = None, **props: Any) -> Build:
+        version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
+
+        def build(scope: cdk.Stack) -> None:
+            platform = Platform(scope, "Platform", version, **props)
+            if more is not None:
+                more(platform)
+
+        return build
+
+    return build
+
+
+@pytest.fixture
+def resources_of(stack, client) -> Callable[[], dict[str, tuple[str, str]]]:
+    """Looks at the child: the physical id and the status of each resource."""
+    cloudformation = client("cloudformation")
+
+    def resources_of() -> dict[str, tuple[str, str]]:
+        (child,) = stack.resources_of("AWS::CloudFormation::Stack")
+        found = cloudformation.list_stack_resources(StackName=child)["StackResourceSummaries"]
+        return {one["LogicalResourceId"]: (one["PhysicalResourceId"], one["ResourceStatus"]) for one in found}
+
+    return resources_of
+
+
+def job_of(resources: dict[str, tuple[str, str]]) -> str:
+    """The ARN of the job that the child's resource stands for."""
+    (arn,) = [id for id, _ in resources.values() if ":batch-segment-job/" in id]
+    return arn
+
+
+def fails(scope: cdk.Stack, *after: Any) -> None:
+    """A resource that CloudFormation refuses, made after others."""
+    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    policy = iam.CfnPolicy(scope, "Fails", policy_name="none", policy_document=document, roles=["none"])
+    policy.node.add_dependency(*after)
+
+
+def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(stack, build, resources_of):
+    done = stack.deploy(build())
+    assert done.status == CREATED, done.said
+    (arn,) = stack.jobs
+    assert job_of(resources_of()) == arn
+    (segments,) = done.outputs.values()
+    assert segments.endswith(f"/{arn.rpartition('/')[2]}/")
+
+
+def test_changes_nothing_in_a_nested_stack_that_has_not_changed(stack, build, resources_of):
+    assert stack.deploy(build()).status == CREATED
+    before = resources_of()
+
+    def with_a_queue_beside(scope: cdk.Stack) -> None:
+        build()(scope)
+        sqs.Queue(scope, "Queue")
+
+    done = stack.deploy(with_a_queue_beside)
+    assert done.status == UPDATED, done.said
+    assert resources_of() == before
+    assert len(stack.jobs) == 1
+
+
+def test_updates_only_the_job_when_only_its_number_of_results_changes(stack, build, resources_of):
+    assert stack.deploy(build()).status == CREATED
+    before = resources_of()
+    done = stack.deploy(build(num_results=7))
+    assert done.status == UPDATED, done.said
+    after = resources_of()
+    first, second = stack.jobs
+    assert (job_of(before), job_of(after)) == (first, second)
+    assert {name for name in before if before[name][0] != after[name][0]} == {
+        name for name, (id, _) in before.items() if id == first
+    }
+    assert set(done.outputs.values()) != set()
+    assert all(second.rpartition("/")[2] in output for output in done.outputs.values())
+
+
+def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(stack, build, aws):
+    assert stack.deploy(build()).status == CREATED
+    done = stack.deploy(build(tags={"team": "growth"}))
+    assert done.status == UPDATED, done.said
+    (arn,) = stack.jobs
+    assert aws.personalize.jobs[arn].tags == {"team": "growth"}
+
+
+def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(stack, build, resources_of):
+    assert stack.deploy(build()).status == CREATED
+    before = {name: id for name, (id, _) in resources_of().items()}
+
+    def with_a_sibling_that_fails(scope: cdk.Stack) -> None:
+        build(num_results=7)(scope)
+        fails(scope, scope.node.find_child("Platform"))
+
+    done = stack.deploy(with_a_sibling_that_fails)
+    assert done.status == ROLLED_BACK, done.said
+    assert {name: id for name, (id, _) in resources_of().items()} == before
+    assert len(stack.jobs) == 2
+    again = stack.deploy(build(num_results=7))
+    assert again.status == UPDATED, again.said
+    assert len(stack.jobs) == 2
+    assert job_of(resources_of()) == stack.jobs[1]
+
+
+def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(stack, build, resources_of, client):
+    assert stack.deploy(build()).status == CREATED
+    before = {name: id for name, (id, _) in resources_of().items()}
+    done = stack.deploy(build(lambda platform: fails(platform, platform.job), num_results=7))
+    assert done.status == ROLLED_BACK
+    assert "was not successfully updated. Currently in UPDATE_ROLLBACK_COMPLETE with reason: The following" in done.said
+    assert "failed to create: [Fails]." in done.said
+    assert {name: id for name, (id, _) in resources_of().items()} == before
+    (child,) = stack.resources_of("AWS::CloudFormation::Stack")
+    (described,) = client("cloudformation").describe_stacks(StackName=child)["Stacks"]
+    assert described["StackStatus"] == ROLLED_BACK
+    assert len(stack.jobs) == 2
+    assert stack.deploy(build()).status == ROLLED_BACK
+    assert stack.deploy(build(num_results=7)).status == UPDATED
+    assert len(stack.jobs) == 2
+
+
+def test_leaves_nothing_of_a_new_nested_stack_that_fails(stack, build, client):
+    done = stack.deploy(build(lambda platform: fails(platform, platform.job)))
+    assert done.status == "ROLLBACK_COMPLETE"
+    assert "was not successfully created: The following resource(s) failed to create: [Fails]." in done.said
+    assert len(stack.jobs) == 1
+    functions = client("lambda").get_paginator("list_functions").paginate()
+    assert [f for page in functions for f in page["Functions"] if stack.name in f["FunctionName"]] == []
+
+
+def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updated(stack, build, resources_of, client):
+    def with_a_queue(platform: Platform) -> None:
+        sqs.Queue(platform, "Queue")
+
+    assert stack.deploy(build(with_a_queue)).status == CREATED
+    (url,) = [id for name, (id, _) in resources_of().items() if name.startswith("Queue")]
+    queues = client("sqs")
+
+    def without_and_a_sibling_that_fails(scope: cdk.Stack) -> None:
+        build()(scope)
+        fails(scope, scope.node.find_child("Platform"))
+
+    assert stack.deploy(without_and_a_sibling_that_fails).status == ROLLED_BACK
+    assert queues.get_queue_attributes(QueueUrl=url)["ResponseMetadata"]["HTTPStatusCode"] == 200
+    assert stack.deploy(build()).status == UPDATED
+    with pytest.raises(queues.exceptions.QueueDoesNotExist):
+        queues.get_queue_attributes(QueueUrl=url)
+    assert len(stack.jobs) == 1
+
+
+def test_deletes_the_nested_stack_and_leaves_the_job(stack, build, client):
+    assert stack.deploy(build()).status == CREATED
+    (child,) = stack.resources_of("AWS::CloudFormation::Stack")
+    assert stack.destroy().status == "DELETE_COMPLETE"
+    (described,) = client("cloudformation").describe_stacks(StackName=child)["Stacks"]
+    assert described["StackStatus"] == "DELETE_COMPLETE"
+    assert len(stack.jobs) == 1

@@ -1,0 +1,142 @@
+"""Policies that IAM refuses, through its API and through CloudFormation."""
+
+import json
+import time
+import uuid
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+TRUST = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": "lambda.amazonaws.com"}}],
+}
+
+
+def policy(resource: str = "*", action: str = "s3:*") -> dict[str, Any]:
+    return {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Action": action, "Resource": resource}],
+    }
+
+
+def refused(call, **request) -> tuple[str, str]:
+    with pytest.raises(ClientError) as error:
+        call(**request)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+@pytest.fixture
+def name() -> str:
+    return f"iam-{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def deploy(client, name):
+    """Creates or updates a stack of one role; its status, and why."""
+    cloudformation = client("cloudformation")
+    exists = False
+
+    def deploy(**properties: Any) -> tuple[str, str]:
+        nonlocal exists
+        role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST, **properties}}
+        request = {
+            "StackName": name,
+            "TemplateBody": json.dumps({"Resources": {"Role": role}}),
+            "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        }
+        (cloudformation.update_stack if exists else cloudformation.create_stack)(**request)
+        exists = True
+        for _ in range(500):
+            (stack,) = cloudformation.describe_stacks(StackName=name)["Stacks"]
+            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+                break
+            time.sleep(0.02)
+        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("_FAILED")]
+        return stack["StackStatus"], "\n".join(reasons)
+
+    return deploy
+
+
+def test_rejects_a_permissions_boundary_that_does_not_exist_through_the_api(client, local_aws, name):
+    boundary = f"arn:aws:iam::{local_aws.account}:policy/{name}"
+    assert refused(
+        client("iam").create_role,
+        RoleName=name,
+        AssumeRolePolicyDocument=json.dumps(TRUST),
+        PermissionsBoundary=boundary,
+    ) == ("NoSuchEntity", f"Scope ARN: {boundary} does not exist or is not attachable.")
+
+
+def test_rejects_a_permissions_boundary_that_does_not_exist_through_cloudformation(deploy, local_aws, name):
+    boundary = f"arn:aws:iam::{local_aws.account}:policy/{name}"
+    assert deploy(PermissionsBoundary=boundary) == (
+        "ROLLBACK_COMPLETE",
+        f"Scope ARN: {boundary} does not exist or is not attachable.",
+    )
+
+
+def test_a_role_of_a_stack_gets_its_permissions_boundary_keeps_it_and_loses_it(deploy, client, name):
+    iam = client("iam")
+    boundary = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(policy()))["Policy"]["Arn"]
+    cloudformation = client("cloudformation")
+
+    def boundary_of_role() -> str | None:
+        (resource,) = cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
+        role = iam.get_role(RoleName=resource["PhysicalResourceId"])["Role"]
+        return role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+
+    assert deploy(PermissionsBoundary=boundary) == ("CREATE_COMPLETE", "")
+    assert boundary_of_role() == boundary
+    assert deploy(PermissionsBoundary=f"{boundary}-2")[0] == "UPDATE_ROLLBACK_COMPLETE"
+    assert boundary_of_role() == boundary
+    assert deploy()[0] == "UPDATE_COMPLETE"
+    assert boundary_of_role() is None
+
+
+def test_a_permissions_boundary_of_a_stack_is_enforced(deploy, client, local_aws, name):
+    iam = client("iam")
+    document = json.dumps(policy(action="s3:GetObject"))
+    boundary = iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
+    statement = {
+        "Effect": "Allow",
+        "Action": "sts:AssumeRole",
+        "Principal": {"AWS": f"arn:aws:iam::{local_aws.account}:root"},
+    }
+    role = {
+        "AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": [statement]},
+        "Policies": [{"PolicyName": "all", "PolicyDocument": policy()}],
+        "RoleName": name,
+    }
+    assert deploy(**role, PermissionsBoundary=boundary) == ("CREATE_COMPLETE", "")
+    arn = f"arn:aws:iam::{local_aws.account}:role/{name}"
+    session = client("sts").assume_role(RoleArn=arn, RoleSessionName="test")["Credentials"]
+    s3 = client(
+        "s3",
+        aws_access_key_id=session["AccessKeyId"],
+        aws_secret_access_key=session["SecretAccessKey"],
+        aws_session_token=session["SessionToken"],
+    )
+    assert refused(s3.list_buckets)[0] == "AccessDenied"
+    assert deploy(**role) == ("UPDATE_COMPLETE", "")
+    assert s3.list_buckets()["ResponseMetadata"]["HTTPStatusCode"] == 200
+
+
+@pytest.mark.parametrize("resource", ["bucket", "arn:aws:s3", "s3://bucket/*", ""])
+def test_rejects_a_policy_whose_resource_is_no_arn(client, deploy, name, resource):
+    message = f'Resource {resource} must be in ARN format or "*".'
+    document = json.dumps(policy(resource))
+    assert refused(client("iam").create_policy, PolicyName=name, PolicyDocument=document) == (
+        "MalformedPolicyDocument",
+        message,
+    )
+    inline = [{"PolicyName": "none", "PolicyDocument": policy(resource)}]
+    assert deploy(Policies=inline) == ("ROLLBACK_COMPLETE", message)
+
+
+@pytest.mark.parametrize("resource", ["*", "arn:aws:s3:::bucket", "arn:aws:s3:::*", "arn:aws:s3:*", "arn:*:s3:::b"])
+def test_accepts_a_policy_whose_resource_is_an_arn(client, name, resource):
+    made = client("iam").create_policy(PolicyName=name, PolicyDocument=json.dumps(policy(resource)))
+    assert made["Policy"]["PolicyName"] == name

@@ -35,6 +35,7 @@ _CONTEXT = {
     "job_name": "a name that was never used; derived without it",
     "trigger": "any text; a change of it starts a new job",
     "wait_minutes": "minutes to wait until the job is complete, at most 60",
+    "max_query_errors": "queries that may end with an error before the deployment fails; needs wait_minutes",
     "removal_policy": "retain or destroy, for the buckets that are made and all that is in them; retain without it",
 }
 
@@ -89,6 +90,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
             job_name=context.get("job_name"),
             trigger=context.get("trigger"),
             wait_for_completion=None if wait_minutes is None else cdk.Duration.minutes(wait_minutes),
+            max_query_errors=_number(context, "max_query_errors"),
         )
         for name, value in {
             "JobArn": job.batch_segment_job_arn,

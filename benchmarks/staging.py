@@ -30,8 +30,8 @@ def run(records: int = _RECORDS) -> Iterator[Row]:
             "s3",
             endpoint_url=aws.endpoint_url,
             region_name=aws.region,
-            aws_access_key_id=aws.account,
-            aws_secret_access_key="local",
+            aws_access_key_id=aws.access_key,
+            aws_secret_access_key=aws.secret_key,
         )
         s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": aws.region})
         block = b"".join(b'{"itemId":"%06d"}\n' % number for number in range(500_000))

@@ -33,5 +33,7 @@ def aws(local_aws: LocalAws) -> LocalAws:
 @pytest.fixture(scope="session")
 def client(aws: LocalAws) -> Callable[[str], Any]:
     """Makes clients of the local AWS, as the account's root."""
-    session = boto3.Session(aws_access_key_id=aws.account, aws_secret_access_key="local", region_name=aws.region)
+    session = boto3.Session(
+        aws_access_key_id=aws.access_key, aws_secret_access_key=aws.secret_key, region_name=aws.region
+    )
     return lambda service: session.client(service, endpoint_url=aws.endpoint_url)

@@ -1,5 +1,7 @@
 """What tests of several folders share."""
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -11,6 +13,19 @@ ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
 SOLUTION = f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/films"
 VERSION = f"{SOLUTION}/0123abcd"
 FILTER = f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/adults"
+
+
+def wait_until(condition: Callable[[], object], timeout: float = 30) -> None:
+    """Waits for a condition, and fails if it is not met in time.
+
+    Args:
+        condition: Returns something true when it is met.
+        timeout: How many seconds to wait.
+    """
+    ends = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < ends, f"not met within {timeout} seconds"
+        time.sleep(0.01)
 
 
 def readable(value: Any) -> Any:

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -38,10 +39,17 @@ _ENVIRONMENT = (
     "AWS_SECRET_ACCESS_KEY",
     "AWS_REGION",
     "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "NO_PROXY",
+    "no_proxy",
     "CDK_DEFAULT_ACCOUNT",
     "CDK_DEFAULT_REGION",
     "CDK_HOME",
 )
+# What an earlier terminal or a company's settings may have set although it is not set here.
+_USUAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
 
 
 class UsageError(Exception):
@@ -241,17 +249,18 @@ def _foreground(group: int) -> Iterator[None]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from .gateway import NOT_OURS
     from .personalize import SEEDS
+    from .shell import foreign
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    unset = sorted({*_USUAL, *foreign(os.environ)} - set(_ENVIRONMENT))
     with _start(options, options.port) as aws:
         _bootstrap(aws)
         _say("in another terminal, first:")
         environment = aws.environment()
-        print(f"unset {' '.join(NOT_OURS)}")
+        print(f"unset {' '.join(unset)}")
         for name in (*_ENVIRONMENT, *SEEDS):
-            print(f"export {name}={environment[name]}")
+            print(f"export {name}={shlex.quote(environment[name])}")
         sys.stdout.flush()
         _say("Ctrl-C stops it; nothing is kept")
         try:

@@ -5,27 +5,27 @@ import importlib.util
 import json
 import logging
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import tempfile
 import threading
 import time
-import urllib.request
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from .behavior import Behavior
+from .shell import no_proxy, without_foreign
+
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
-_SECRET = "local"
 # What CDK's own functions find in Lambda's Node.js. MiniStack has a stub of it, on which no permission is enforced and
 # some of them never end.
 _AWS_SDK = ("@aws-sdk/client-lambda", "@aws-sdk/client-sfn", "@aws-sdk/client-s3")
 _INSTALL = f"install it in your project: npm install aws-cdk {' '.join(_AWS_SDK)}"
-#: Settings of the real AWS that must not reach what runs here: they would win over ours.
-NOT_OURS = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
 _LAMBDA_SITE = Path(__file__).parent / "lambda_site"
 
 Scope = dict[str, Any]
@@ -36,7 +36,8 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 class LocalAws:
     """The local AWS, served from a thread of this process until it is closed.
 
-    MiniStack reads its settings from the environment when it is imported, so there can be one in a process, once.
+    It answers programs that sign their requests with the keys of this run, and no pages in a browser. MiniStack reads
+    its settings from the environment when it is imported, so there can be one in a process, once.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class LocalAws:
         wait_scale: float = 0.02,
         pending_seconds: float = 0.1,
         in_progress_seconds: float = 0.2,
+        behavior: Behavior | None = None,
     ) -> None:
         """Starts to serve on 127.0.0.1.
 
@@ -59,6 +61,7 @@ class LocalAws:
                 Python. Nothing here needs time to propagate.
             pending_seconds: How long a batch segment job is CREATE PENDING.
             in_progress_seconds: How long a batch segment job is CREATE IN_PROGRESS at least.
+            behavior: How the service answers where nobody has published it; the defaults of `Behavior` if omitted.
 
         Raises:
             OSError: The port is taken.
@@ -69,33 +72,51 @@ class LocalAws:
         self._tempdir_before = tempfile.tempdir
         self._socket = socket.create_server(("127.0.0.1", port))
         self._folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
+        self._no_file = self._folder / "aws"
         #: Where the local AWS is.
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
+        #: The access key ID of the account's root, another in each run.
+        self.access_key = "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
+        #: The secret access key that belongs to it.
+        self.secret_key = secrets.token_urlsafe(30)
         try:
-            self._start(wait_scale, pending_seconds, in_progress_seconds)
+            self._start(wait_scale, pending_seconds, in_progress_seconds, behavior or Behavior())
         except BaseException:
             self._clean_up()
             raise
 
-    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float) -> None:
-        for name in NOT_OURS:
-            os.environ.pop(name, None)
-        os.environ |= self._settings(wait_scale)
+    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float, behavior: Behavior) -> None:
+        settings = without_foreign(self._environment_before) | self._settings(wait_scale)
+        os.environ.clear()
+        os.environ.update(settings)
         tempfile.tempdir = str(self._folder)
 
         # MiniStack warns of a package that its KMS would need to sign with.
         logging.getLogger("kms").setLevel(logging.ERROR)
         # Not before the environment is set.
         from . import ministack_patches
+        from .ending import Ending
         from .faults import Faults
+        from .guard import Guard
         from .personalize import Personalize
 
         ministack_patches.apply()
+        self._ending = Ending()
+        self._guard = Guard(
+            self._app,
+            port=self._socket.getsockname()[1],
+            account=self.account,
+            access_key=self.access_key,
+            secret_key=self.secret_key,
+        )
         #: What is to go wrong.
         self.faults = Faults()
         #: The service, for a look at its jobs and at what it was asked.
         self.personalize = Personalize(
-            self.faults, pending_seconds=pending_seconds, in_progress_seconds=in_progress_seconds
+            self.faults,
+            pending_seconds=pending_seconds,
+            in_progress_seconds=in_progress_seconds,
+            behavior=behavior,
         )
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)
@@ -113,13 +134,8 @@ class LocalAws:
         from .personalize import SEEDS
 
         own = {
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            # MiniStack takes a 12-digit access key for the account.
-            "AWS_ACCESS_KEY_ID": self.account,
-            "AWS_SECRET_ACCESS_KEY": _SECRET,
-            "AWS_REGION": self.region,
-            "AWS_DEFAULT_REGION": self.region,
-            "AWS_EC2_METADATA_DISABLED": "true",
+            **self._aws(),
+            **no_proxy(self._environment_before),
             "CDK_DEFAULT_ACCOUNT": self.account,
             "CDK_DEFAULT_REGION": self.region,
             # The CLI keeps which access key belongs to which account; not beside that of the real AWS.
@@ -133,7 +149,20 @@ class LocalAws:
         installed = [folder / "node_modules" / ".bin" for folder in (Path.cwd(), *Path.cwd().parents)]
         path = [os.environ.get("PATH", os.defpath), *(str(folder) for folder in installed if folder.is_dir())]
         own["PATH"] = os.pathsep.join(path)
-        return {name: value for name, value in self._environment_before.items() if name not in NOT_OURS} | own
+        return without_foreign(self._environment_before) | own
+
+    def _aws(self) -> dict[str, str]:
+        """What SDKs read of the environment; nothing of the user's own files."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(self._no_file),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self._no_file),
+        }
 
     def bootstrap(self) -> None:
         """Runs ``cdk bootstrap``, which every CDK deployment needs once.
@@ -164,9 +193,10 @@ class LocalAws:
         )
 
     def close(self) -> None:
-        """Stops serving and removes everything: processes of Lambda functions, files, settings."""
+        """Stops serving and removes everything: executions, processes of Lambda functions, files, settings."""
         from ministack.core import lambda_runtime
 
+        self._ending.end()
         self._stop.set()
         # A deployment in the middle would wait for its functions.
         lambda_runtime.reset()
@@ -181,6 +211,7 @@ class LocalAws:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _settings(self, wait_scale: float) -> dict[str, str]:
+        self._no_file.touch()
         port = self.endpoint_url.rpartition(":")[2]
         site = os.pathsep.join(filter(None, [str(_LAMBDA_SITE), os.environ.get("PYTHONPATH")]))
         settings = {
@@ -189,9 +220,8 @@ class LocalAws:
             "MINISTACK_HOST": "127.0.0.1",
             "MINISTACK_ACCOUNT_ID": self.account,
             "MINISTACK_REGION": self.region,
-            "AWS_ENDPOINT_URL": self.endpoint_url,
-            "AWS_ACCESS_KEY_ID": self.account,
-            "AWS_SECRET_ACCESS_KEY": _SECRET,
+            **self._aws(),
+            **no_proxy(self._environment_before),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
             "LOG_LEVEL": "CRITICAL",
@@ -219,7 +249,7 @@ class LocalAws:
         config.accesslog = None
         config.errorlog = None
         config.graceful_timeout = 1
-        await serve(self._app, config, shutdown_trigger=self._stopped)  # type: ignore[arg-type]
+        await serve(self._guard, config, shutdown_trigger=self._stopped)  # type: ignore[arg-type]
 
     async def _stopped(self) -> None:
         while not self._stop.is_set():
@@ -301,14 +331,15 @@ class LocalAws:
         return self.personalize.answer(operation, request, caller)
 
     def _wait_until_ready(self) -> None:
+        from ministack import app
+
+        # The socket takes connections already; they are answered when this is over.
         for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"{self.endpoint_url}/_ministack/ready", timeout=5):
-                    return
-            except OSError:
-                if not self._thread.is_alive():
-                    break
-                time.sleep(0.05)
+            if app._ready_scripts_state["status"] == "completed":
+                return
+            if not self._thread.is_alive():
+                break
+            time.sleep(0.02)
         raise RuntimeError("the local AWS did not start")
 
 

@@ -65,7 +65,8 @@ class Caller:
         )
 
 
-def _context(caller: Caller, source_arn: str, action: str, resource: str) -> Any:
+def _context(caller: Caller, source_arn: str | None, action: str, resource: str) -> Any:
+    source = {} if source_arn is None else {"aws:sourceaccount": caller.account, "aws:sourcearn": source_arn}
     return iam_evaluator.EvalContext(
         principal_arn=SERVICE,
         principal_type="Service",
@@ -74,7 +75,7 @@ def _context(caller: Caller, source_arn: str, action: str, resource: str) -> Any
         resource_arn=resource,
         region=caller.region,
         secure_transport=True,
-        service_context={"aws:sourceaccount": caller.account, "aws:sourcearn": source_arn},
+        service_context=source,
     )
 
 
@@ -89,9 +90,11 @@ def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
 
 
 def bucket_policy_allows(
-    caller: Caller, bucket: str, action: str, key: str, source_arn: str, prefix: str | None = None
+    caller: Caller, bucket: str, action: str, key: str, source_arn: str | None, prefix: str | None = None
 ) -> bool:
     """Whether a bucket's policy lets Personalize do an action, as the service's guide asks for.
+
+    Without a source the request carries neither ``aws:SourceAccount`` nor ``aws:SourceArn``.
 
     https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html
     """

@@ -10,9 +10,11 @@ What is known of the service, and what is assumed where nobody has published it:
   ``usersList``, and an object ``_CHECK`` beside it. Sources: the developer guide
   (https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html, limits.html,
   granting-personalize-s3-access.html) and recorded runs in aws-samples/amazon-personalize-samples.
-* Assumed: role and buckets are checked when the job is created, with the message that data set imports give for it,
-  and ``_CHECK`` is what shows that the output can be written; quotas of the input files make the job end CREATE FAILED;
-  ResourceInUseException means a solution version or filter that is not ACTIVE.
+* Assumed, and each can be turned round (`behavior`): role and buckets are checked when the job is created, with the
+  message that data set imports give for it; ``_CHECK`` is what shows that the output can be written;
+  ResourceInUseException means a solution version or filter that is not ACTIVE; and the other fields of `Behavior`.
+* Assumed: quotas of the input files make the job end CREATE FAILED; a query on a column that the Items data set does
+  not have ends with an error in its record; column names are case sensitive, as those of a schema are (`data`).
 """
 
 import json
@@ -30,12 +32,12 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from . import requests
+from .behavior import Behavior
 from .data import QueryError, User, films
 from .faults import JOB, Fault, Faults
 from .iam import Caller, ServiceError, bucket_policy_allows, service_may_assume, session_of
 
 MAX_RESULTS = 5_000_000
-DEFAULT_RESULTS = 25
 MAX_JOBS_IN_FLIGHT = 5
 MAX_TAGS = 50
 MAX_FILES = 1000
@@ -54,6 +56,8 @@ SEEDS = {
     "PERSONALIZE_LOCAL_FILTER_WITH_PLACEHOLDER_ARN": "filter/country",
     "PERSONALIZE_LOCAL_FILTER_IN_PROGRESS_ARN": "filter/unfinished",
 }
+# As documented, by how they were seen in AWS's notebooks.
+_DOCUMENTED_STATUSES = {"CREATE PENDING": "PENDING", "CREATE IN_PROGRESS": "IN PROGRESS"}
 _RECIPES = {
     "aws-item-affinity": "USER_SEGMENTATION",
     "aws-item-attribute-affinity": "USER_SEGMENTATION",
@@ -128,34 +132,58 @@ class Job:
         """Whether the job has not ended."""
         return self.status not in ("ACTIVE", "CREATE FAILED")
 
-    def describe(self) -> Json:
+    def describe(self, behavior: Behavior) -> Json:
         """The job as DescribeBatchSegmentJob answers."""
         described = {
             **{key: value for key, value in self.request.items() if key != "tags"},
-            "numResults": self.request.get("numResults", DEFAULT_RESULTS),
+            "jobInput": {"s3DataSource": _echo(self.request["jobInput"]["s3DataSource"], behavior)},
+            "jobOutput": {"s3DataDestination": _echo(self.request["jobOutput"]["s3DataDestination"], behavior)},
             "batchSegmentJobArn": self.arn,
             "status": self.status,
             "creationDateTime": self.created.timestamp(),
             "lastUpdatedDateTime": self.updated.timestamp(),
         }
+        if behavior.echoes_absent_arns:
+            described.setdefault("filterArn", "")
+        if behavior.echoes_default_results:
+            described.setdefault("numResults", behavior.default_results)
         return described if self.failure_reason is None else described | {"failureReason": self.failure_reason}
+
+
+def _echo(place: Json, behavior: Behavior) -> Json:
+    echoed = place if behavior.echoes_trailing_slash else place | {"path": place["path"].removesuffix("/")}
+    return {"kmsKeyArn": ""} | echoed if behavior.echoes_absent_arns else echoed
 
 
 class _JobError(Exception):
     """Why a job ends CREATE FAILED."""
 
 
+class _AccessError(_JobError):
+    """Why the service cannot read the input or write the output."""
+
+
 class Personalize:
     """The service, for whatever accounts and regions ask it."""
 
-    def __init__(self, faults: Faults, *, pending_seconds: float = 0.1, in_progress_seconds: float = 0.2) -> None:
+    def __init__(
+        self,
+        faults: Faults,
+        *,
+        pending_seconds: float = 0.1,
+        in_progress_seconds: float = 0.2,
+        behavior: Behavior | None = None,
+    ) -> None:
         """Starts without jobs.
 
         Args:
             faults: What is to go wrong; here only jobs themselves.
             pending_seconds: How long a job is CREATE PENDING.
             in_progress_seconds: How long a job is CREATE IN_PROGRESS at least.
+            behavior: How the service answers where nobody has published it; the defaults of `Behavior` if omitted.
         """
+        #: How the service answers where nobody has published it. A test may set it.
+        self.behavior = behavior or Behavior()
         self.pending_seconds = pending_seconds
         self.in_progress_seconds = in_progress_seconds
         #: The jobs by ARN, in the order in which they were created. None is ever removed.
@@ -210,19 +238,26 @@ class Personalize:
         if tags:
             context["aws:tagkeys"] = list(tags)
         caller.authorize("personalize:CreateBatchSegmentJob", arn, context)
-        if tags:
+        if self.behavior.authorizes_solution_version:
+            caller.authorize("personalize:CreateBatchSegmentJob", request["solutionVersionArn"], context)
+        if tags or self.behavior.authorizes_tagging == "always":
             caller.authorize("personalize:TagResource", arn, context)
         role = request["roleArn"]
         caller.authorize("iam:PassRole", role, {"iam:passedtoservice": "personalize.amazonaws.com"})
         if len(tags) > MAX_TAGS:
             raise ServiceError("TooManyTagsException", f"a resource has at most {MAX_TAGS} tags, got {len(tags)}")
-        number = request.get("numResults", DEFAULT_RESULTS)
+        number = request.get("numResults", self.behavior.default_results)
         if not 1 <= number <= MAX_RESULTS:
             raise ServiceError("InvalidInputException", f"numResults must be from 1 to {MAX_RESULTS}, got {number}")
         version = self._active_version(request["solutionVersionArn"], caller)
         filter_ = self._active_filter(request.get("filterArn"), caller)
-        self._check_access(request, caller, arn)
+        self._check_places(request, caller)
+        try:
+            self._check_access("created", request, caller, arn)
+        except _AccessError as error:
+            raise ServiceError("InvalidInputException", str(error)) from error
         job = Job(arn, request, caller, version, filter_, tags=tags)
+        self._set_status(job, "CREATE PENDING")
         with self._lock:
             if arn in self.jobs:
                 raise ServiceError("ResourceAlreadyExistsException", f"Another resource with Arn {arn} already exists.")
@@ -240,7 +275,7 @@ class Personalize:
     def _active_version(self, arn: str, caller: Caller) -> SolutionVersion:
         version = self._find_version(arn, caller)
         if version.status != "ACTIVE":
-            raise ServiceError("ResourceInUseException", f"Solution version {arn} is {version.status}")
+            raise ServiceError(self.behavior.unready_error, f"Solution version {arn} is {self._word(version.status)}")
         if _RECIPES[version.recipe] != "USER_SEGMENTATION":
             raise ServiceError(
                 "InvalidInputException",
@@ -253,29 +288,40 @@ class Personalize:
             return None
         found = self._find_filter(arn, caller)
         if found.status != "ACTIVE":
-            raise ServiceError("ResourceInUseException", f"Filter {arn} is {found.status}")
+            raise ServiceError(self.behavior.unready_error, f"Filter {arn} is {self._word(found.status)}")
         return found
 
-    def _check_access(self, request: Json, caller: Caller, arn: str) -> None:
+    def _check_places(self, request: Json, caller: Caller) -> None:
         role = request["roleArn"]
         if role.split(":")[4] != caller.account:
             raise ServiceError("InvalidInputException", f"The role {role} is in another account")
-        if not service_may_assume(caller, role, arn):
-            raise ServiceError("InvalidInputException", f"Role {role} cannot be assumed: fix its trust policy")
         source, destination = _paths(request)
         if destination.key.startswith(source.key) and destination.bucket == source.bucket:
             raise ServiceError(
                 "InvalidInputException", f"Invalid S3 output path {destination}: it must be a different location"
             )
+        output = request["jobOutput"]["s3DataDestination"]["path"]
+        if self.behavior.refuses_output_without_slash and not output.endswith("/"):
+            raise ServiceError("InvalidInputException", f"Invalid S3 output path {output}: it must end with /")
+
+    def _check_access(self, when: str, request: Json, caller: Caller, arn: str) -> None:
+        source, destination = _paths(request)
+        needed = []
+        if self.behavior.checks_access == when:
+            needed = [(source, "s3:ListBucket", "")]
+            if self.behavior.lists_output:
+                needed.append((destination, "s3:ListBucket", ""))
+        if self.behavior.check_object == when:
+            needed.append((destination, "s3:PutObject", f"{destination.key}_CHECK"))
+        if not needed:
+            return
+        role = request["roleArn"]
+        if not service_may_assume(caller, role, arn):
+            raise _AccessError(f"Role {role} cannot be assumed: fix its trust policy")
         s3 = self._s3(role)
-        for place, action, key in (
-            (source, "s3:ListBucket", ""),
-            (destination, "s3:ListBucket", ""),
-            (destination, "s3:PutObject", f"{destination.key}_CHECK"),
-        ):
-            if not bucket_policy_allows(caller, place.bucket, action, key, arn, prefix=place.key if not key else None):
-                raise ServiceError(
-                    "InvalidInputException",
+        for place, action, key in needed:
+            if not self._bucket_allows(caller, place, action, key, arn):
+                raise _AccessError(
                     "Insufficient privileges for accessing data in S3. Please look at "
                     f"{_S3_GUIDE}#attach-bucket-policy and fix bucket policy on {place.bucket} ({action})",
                 )
@@ -285,22 +331,30 @@ class Personalize:
                 else:
                     s3.list_objects_v2(Bucket=place.bucket, Prefix=place.key, MaxKeys=1)
             except ClientError as error:
-                raise ServiceError(
-                    "InvalidInputException",
+                raise _AccessError(
                     f"Insufficient privileges for accessing data in S3. Please look at {_S3_GUIDE} and fix the policy "
                     f"of role {role} ({action} on {place.bucket}: {error.response['Error']['Code']})",
                 ) from error
 
+    def _bucket_allows(self, caller: Caller, place: "Path", action: str, key: str, arn: str) -> bool:
+        source = arn if self.behavior.sends_source else None
+        prefix = place.key if action == "s3:ListBucket" else None
+        return bucket_policy_allows(caller, place.bucket, action, key, source, prefix=prefix)
+
     def _describe_job(self, request: Json, caller: Caller) -> Json:
         arn = request["batchSegmentJobArn"]
         caller.authorize("personalize:DescribeBatchSegmentJob", arn)
-        return {"batchSegmentJob": self._find_job(arn).describe()}
+        if arn not in self.jobs:
+            raise ServiceError(self.behavior.unknown_job_error, f"Batch segment job {arn} does not exist.")
+        return {"batchSegmentJob": self.jobs[arn].describe(self.behavior)}
 
     def _list_jobs(self, request: Json, caller: Caller) -> Json:
         caller.authorize("personalize:ListBatchSegmentJobs", "*")
         version = request.get("solutionVersionArn")
         described = [
-            job.describe() for job in self.jobs.values() if job.arn.startswith(caller.arn("batch-segment-job/"))
+            job.describe(self.behavior)
+            for job in self.jobs.values()
+            if job.arn.startswith(caller.arn("batch-segment-job/"))
         ]
         shown = ("batchSegmentJobArn", "jobName", "status", "creationDateTime", "lastUpdatedDateTime", "failureReason",
                   "solutionVersionArn")  # fmt: skip
@@ -326,6 +380,7 @@ class Personalize:
         try:
             if job.fault is not None:
                 raise _JobError(job.fault.message)
+            self._check_access("running", job.request, job.caller, job.arn)
             self._write_segments(job)
         except _JobError as failure:
             job.failure_reason = str(failure)
@@ -337,7 +392,14 @@ class Personalize:
 
     def _set_status(self, job: Job, status: str) -> None:
         job.updated = datetime.now(UTC)
-        job.status = status
+        job.status = self._word(status)
+
+    def _word(self, status: str) -> str:
+        return _DOCUMENTED_STATUSES.get(status, status) if self.behavior.statuses == "documented" else status
+
+    def _refuse_unless_bucket_allows(self, job: Job, place: "Path", action: str, key: str) -> None:
+        if not self._bucket_allows(job.caller, place, action, key, job.arn):
+            raise _JobError(f"Insufficient privileges: fix bucket policy on {place.bucket} ({action} on {key})")
 
     def _write_segments(self, job: Job) -> None:
         source, destination = _paths(job.request)
@@ -355,11 +417,9 @@ class Personalize:
             self._write_segments_of(job, s3, found["Key"], source, destination)
 
     def _write_segments_of(self, job: Job, s3: Any, key: str, source: "Path", destination: "Path") -> None:
-        if not bucket_policy_allows(job.caller, source.bucket, "s3:GetObject", key, job.arn):
-            raise _JobError(f"Insufficient privileges: fix bucket policy on {source.bucket} (s3:GetObject on {key})")
+        self._refuse_unless_bucket_allows(job, source, "s3:GetObject", key)
         out = f"{destination.key}{key.rpartition('/')[2]}.out"
-        if not bucket_policy_allows(job.caller, destination.bucket, "s3:PutObject", out, job.arn):
-            raise _JobError(f"Insufficient privileges: fix bucket policy on {destination.bucket} (s3:PutObject)")
+        self._refuse_unless_bucket_allows(job, destination, "s3:PutObject", out)
         _, quota = _KINDS[job.version.recipe]
         records = []
         for line in self._lines(s3.get_object(Bucket=source.bucket, Key=key)["Body"]):
@@ -392,13 +452,19 @@ class Personalize:
             def may(user: User) -> bool:
                 return chosen is None or chosen.allows(user, values)
 
-            number = job.request.get("numResults", DEFAULT_RESULTS)
+            number = job.request.get("numResults", self.behavior.default_results)
             find = films().users_like if kind == "itemId" else films().users_of
             users = find(query[kind], may, number)
         except QueryError as error:
             told = query if isinstance(query, dict) else {"line": line.decode(errors="replace")[:200]}
-            return {"input": told, "output": None, "error": str(error)}
-        return {"input": query, "output": {"usersList": users}, "error": None}
+            return self._answer(told, None, str(error))
+        return self._answer(query, users, None)
+
+    def _answer(self, query: Json, users: list[str] | None, error: str | None) -> Json:
+        if self.behavior.output_format == "observed":
+            return {"input": query, "output": None if users is None else {"usersList": users}, "error": error}
+        output = {"recommendedUsers": users or []}
+        return {**query, "output": output} if "itemAttributes" in query else {"input": query, "output": output}
 
     def _s3(self, role_arn: str) -> Any:
         credentials: Json = session_of(role_arn)
@@ -443,7 +509,7 @@ class Personalize:
             "solutionArn": caller.arn(f"solution/{version.solution}"),
             "recipeArn": _recipe_arn(version.recipe, caller),
             "datasetGroupArn": caller.arn("dataset-group/films"),
-            "status": version.status,
+            "status": self._word(version.status),
             "creationDateTime": when.timestamp(),
             "lastUpdatedDateTime": when.timestamp(),
         }
@@ -492,7 +558,7 @@ class Personalize:
                 "filterArn": arn,
                 "datasetGroupArn": caller.arn("dataset-group/films"),
                 "filterExpression": found.expression,
-                "status": found.status,
+                "status": self._word(found.status),
             }
         }
 

@@ -4,9 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from time import sleep
 from types import ModuleType
 
 import aws_cdk
@@ -14,6 +12,7 @@ import pytest
 from aws_cdk.assertions import Template
 from batch_segment_handler.segments import Segment, read_segments
 from stacks import Outcome
+from support import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -172,11 +171,3 @@ def app_of(example: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    for _ in range(200):
-        if is_true():
-            return
-        sleep(0.05)
-    raise AssertionError("it did not happen in ten seconds")

@@ -72,7 +72,7 @@ def pip(*arguments: str) -> None:
 def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel):
     files = zipfile.ZipFile(wheel).namelist()
     packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local"}
-    info = f"{wheel.name.split('-')[0]}-0.1.0.dist-info"
+    info = f"{wheel.name.split('-')[0]}-{importlib.metadata.version('cdk-personalize-segments')}.dist-info"
     assert {name.split("/")[0] for name in files} == packages | {info}
     assert "constructs/__init__.py" not in files
     for package, folder in zip(sorted(packages), ("lambda", "constructs", "local"), strict=True):

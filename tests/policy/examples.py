@@ -14,6 +14,7 @@ import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.gateway import LocalAws
 from stacks import RealStack
+from support import wait_until
 
 RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
 #: What a path gives back if nothing went wrong.
@@ -207,8 +208,7 @@ class Example:
         if error:
             return error
         job = self.aws.personalize.jobs.get(answer["PhysicalResourceId"])
-        while job is not None and job.in_flight:
-            time.sleep(0.005)
+        wait_until(lambda: job is None or not job.in_flight)
         return WORKS if job is None else job.failure_reason or WORKS
 
     def _invoke(self, function: str, request_type: str, properties: dict[str, Any], **more: Any) -> tuple[Any, str]:

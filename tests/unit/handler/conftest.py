@@ -47,8 +47,8 @@ def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
         "s3",
         endpoint_url=local_aws.endpoint_url,
         region_name="us-east-1",
-        aws_access_key_id=local_aws.account,
-        aws_secret_access_key="local",
+        aws_access_key_id=local_aws.access_key,
+        aws_secret_access_key=local_aws.secret_key,
     )
     monkeypatch.setattr(batch_segment_handler.clients, "s3", lambda: client)
     return client

@@ -15,12 +15,10 @@ def client(local_aws: LocalAws) -> Callable[..., Any]:
     """Makes clients of the local AWS; as the account's root, or with the credentials of somebody else."""
     session = boto3.Session(region_name=local_aws.region)
 
-    def make(service: str, **credentials: str) -> Any:
-        root = {"aws_access_key_id": local_aws.account, "aws_secret_access_key": "local"}
-        retries = {"total_max_attempts": 1}
-        return session.client(
-            service, endpoint_url=local_aws.endpoint_url, config=Config(retries=retries), **{**root, **credentials}
-        )
+    def make(service: str, config: Config | None = None, **credentials: str) -> Any:
+        root = {"aws_access_key_id": local_aws.access_key, "aws_secret_access_key": local_aws.secret_key}
+        config = Config(retries={"total_max_attempts": 1}).merge(config or Config())
+        return session.client(service, endpoint_url=local_aws.endpoint_url, config=config, **{**root, **credentials})
 
     return make
 

@@ -1,7 +1,11 @@
+import dataclasses
 import json
+import re
+import threading
 
 import pytest
 from botocore.exceptions import ClientError
+from personalize_local.behavior import Behavior
 
 COMEDY = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}'
 
@@ -140,11 +144,15 @@ def test_a_name_is_taken_for_ever(place):
 
 
 def test_five_jobs_run_at_once(place, local_aws, monkeypatch):
-    monkeypatch.setattr(local_aws.personalize, "pending_seconds", 2.0)
+    run, may_run = local_aws.personalize._run, threading.Event()
+    monkeypatch.setattr(local_aws.personalize, "_run", lambda job: may_run.wait(60) and run(job))
     place.put('{"itemId": "1"}')
-    for _ in range(5):
-        place.personalize.create_batch_segment_job(**place.request())
-    code, message = create(place)
+    try:
+        for _ in range(5):
+            place.personalize.create_batch_segment_job(**place.request())
+        code, message = create(place)
+    finally:
+        may_run.set()
     assert code == "LimitExceededException"
     assert "5 pending or in progress batch segment jobs" in message
 
@@ -386,3 +394,275 @@ def test_an_operation_that_is_not_there_says_what_is(place):
     code, message = refused(place.personalize.list_campaigns)
     assert code == "NotImplementedException"
     assert message.startswith("ListCampaigns is not part of the local Personalize, which has CreateBatchSegmentJob, ")
+
+
+# -- queries on columns
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'ITEMS.GENRE = "Drama"',
+        'ITEMS.YEAR = "1801" AND ITEMS.GENRE = "Drama"',
+        'ITEMS.GENRES = "Drama" AND ITEMS.GENRE = "Drama"',
+    ],
+)
+def test_rejects_a_query_on_a_column_that_is_not_there_in_its_record(place, expression):
+    place.put(f"{json.dumps({'itemAttributes': expression})}\n{COMEDY}")
+    assert place.run(recipe="item-attribute-affinity")["status"] == "ACTIVE"
+    wrong, right = place.results()
+    assert wrong == {
+        "input": {"itemAttributes": expression},
+        "output": None,
+        "error": "the column GENRE is not in the Items data set, which has GENRES, YEAR, TITLE; column names are case "
+        "sensitive",
+    }
+    assert (right["error"], len(right["output"]["usersList"])) == (None, 25)
+
+
+def test_rejects_a_column_in_another_case_in_its_record(place):
+    place.put(json.dumps({"itemAttributes": 'ITEMS.genres = "Comedy"'}))
+    place.run(recipe="item-attribute-affinity")
+    (record,) = place.results()
+    assert record["error"].startswith("the column genres is not in the Items data set, which has GENRES, ")
+
+
+# -- answers that nobody has published, turned round
+
+
+@pytest.fixture
+def behave(local_aws, monkeypatch):
+    """Turns answers round until the test is over."""
+
+    def behave(**changes) -> None:
+        behavior = dataclasses.replace(local_aws.personalize.behavior, **changes)
+        monkeypatch.setattr(local_aws.personalize, "behavior", behavior)
+
+    return behave
+
+
+def test_each_answer_has_a_default_and_a_reason():
+    documented = re.findall(r"^        (\w+): ", Behavior.__doc__, re.M)
+    assert documented == [field.name for field in dataclasses.fields(Behavior)]
+    assert Behavior() == Behavior()
+
+
+@pytest.mark.parametrize("code", ["ResourceNotFoundException", "InvalidInputException"])
+def test_an_unknown_job_is_described_with_the_chosen_error(place, behave, code):
+    behave(unknown_job_error=code)
+    arn = f"arn:aws:personalize:{place.aws.region}:{place.aws.account}:batch-segment-job/none"
+    assert refused(place.personalize.describe_batch_segment_job, batchSegmentJobArn=arn) == (
+        code,
+        f"Batch segment job {arn} does not exist.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, {"numResults": 25}),
+        ({"echoes_default_results": False}, {"numResults": None}),
+        ({"default_results": 3}, {"numResults": 3}),
+        ({"echoes_absent_arns": True}, {"numResults": 25, "filterArn": ""}),
+    ],
+)
+def test_members_that_were_not_given_are_described_as_chosen(place, behave, changes, expected):
+    behave(**changes)
+    place.put('{"itemId": "1"}')
+    job = place.run()
+    assert {key: job.get(key) for key in expected} == expected
+    assert ("filterArn" in job) == ("filterArn" in expected)
+    for location in (job["jobInput"]["s3DataSource"], job["jobOutput"]["s3DataDestination"]):
+        assert location.get("kmsKeyArn") == expected.get("filterArn")
+    (record,) = place.results()
+    assert len(record["output"]["usersList"]) == changes.get("default_results", 25)
+
+
+@pytest.mark.parametrize(("echoes", "end"), [(True, "/"), (False, "")])
+def test_paths_are_described_with_or_without_their_trailing_slash(place, behave, echoes, end):
+    behave(echoes_trailing_slash=echoes)
+    place.put('{"itemId": "1"}')
+    job = place.run()
+    assert job["jobInput"]["s3DataSource"]["path"] == f"s3://{place.input}/in{end}"
+    assert job["jobOutput"]["s3DataDestination"]["path"] == f"s3://{place.output}/out{end}"
+
+
+def test_statuses_are_said_in_the_documented_words(place, behave, local_aws):
+    behave(statuses="documented")
+    place.put('{"itemId": "1"}')
+    arn = place.personalize.create_batch_segment_job(**place.request())["batchSegmentJobArn"]
+    seen = [local_aws.personalize.jobs[arn].status]
+    for _ in range(3000):
+        status = place.personalize.describe_batch_segment_job(batchSegmentJobArn=arn)["batchSegmentJob"]["status"]
+        seen += [status] if status not in seen else []
+        if status == "ACTIVE":
+            break
+    assert seen == ["PENDING", "IN PROGRESS", "ACTIVE"]
+    version = local_aws.environment()["PERSONALIZE_LOCAL_VERSION_IN_PROGRESS_ARN"]
+    described = place.personalize.describe_solution_version(solutionVersionArn=version)["solutionVersion"]
+    assert described["status"] == "IN PROGRESS"
+
+
+@pytest.mark.parametrize(
+    ("when", "created", "ended"),
+    [
+        ("created", ["out/_CHECK"], ["out/_CHECK", "out/queries.jsonl.out"]),
+        ("running", [], ["out/_CHECK", "out/queries.jsonl.out"]),
+        ("never", [], ["out/queries.jsonl.out"]),
+    ],
+)
+def test_check_is_written_when_it_is_said_to_be(place, behave, local_aws, monkeypatch, when, created, ended):
+    behave(check_object=when)
+    monkeypatch.setattr(local_aws.personalize, "pending_seconds", 0.5)
+    place.put('{"itemId": "1"}')
+
+    def keys() -> list[str]:
+        return [found["Key"] for found in place.s3.list_objects_v2(Bucket=place.output).get("Contents", [])]
+
+    arn = place.personalize.create_batch_segment_job(**place.request())["batchSegmentJobArn"]
+    assert keys() == created
+    assert place.end(arn)["status"] == "ACTIVE"
+    assert keys() == ended
+
+
+def test_segments_are_written_in_the_documented_form(place, behave):
+    behave(output_format="documented")
+    place.put('{"itemId": "1"}\n{"itemId": "none"}')
+    place.run(numResults=1)
+    assert place.results() == [
+        {"input": {"itemId": "1"}, "output": {"recommendedUsers": ["user-270"]}},
+        {"input": {"itemId": "none"}, "output": {"recommendedUsers": []}},
+    ]
+    place.put(COMEDY)
+    place.run(recipe="item-attribute-affinity", numResults=1)
+    (record,) = place.results()
+    assert record == {**json.loads(COMEDY), "output": {"recommendedUsers": record["output"]["recommendedUsers"]}}
+    assert len(record["output"]["recommendedUsers"]) == 1
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_access_can_be_checked_only_as_the_job_runs(place, behave, missing):
+    behave(checks_access="running", check_object="running")
+    place.put('{"itemId": "1"}')
+    assert place.run()["status"] == "ACTIVE"
+    place.allow_role([statement for index, statement in enumerate(place.statements()) if index != missing])
+    job = place.run()
+    assert job["status"] == "CREATE FAILED"
+    action, _ = place.statements()[missing]
+    assert action in job["failureReason"]
+
+
+def test_a_trust_policy_can_be_checked_only_as_the_job_runs(place, behave):
+    behave(checks_access="running", check_object="running")
+    place.put('{"itemId": "1"}')
+    trust = place.trust(StringEquals={"aws:SourceAccount": "210987654321"})
+    place.iam.update_assume_role_policy(RoleName=place.role_name, PolicyDocument=json.dumps(trust))
+    job = place.run()
+    assert (job["status"], job["failureReason"]) == (
+        "CREATE FAILED",
+        f"Role {place.role} cannot be assumed: fix its trust policy",
+    )
+
+
+@pytest.mark.parametrize(("lists", "expected"), [(True, "s3:ListBucket"), (False, None)])
+def test_listing_the_output_is_needed_or_not(place, behave, lists, expected):
+    behave(lists_output=lists)
+    place.put('{"itemId": "1"}')
+    without = [statement for index, statement in enumerate(place.statements()) if index != 2]
+    place.allow_role(without)
+    place.allow_service(place.output, without[2:])
+    if expected is None:
+        assert place.run()["status"] == "ACTIVE"
+    else:
+        code, message = create(place)
+        assert (code, expected in message) == ("InvalidInputException", True)
+
+
+SOURCE = {"StringEquals": {"aws:SourceAccount": "123456789012"}}
+SOURCE_IF_EXISTS = {"StringEqualsIfExists": {"aws:SourceAccount": "123456789012"}}
+OTHER_SOURCE_IF_EXISTS = {"StringEqualsIfExists": {"aws:SourceAccount": "210987654321"}}
+
+
+@pytest.mark.parametrize(
+    ("sends", "condition", "allowed"),
+    [
+        (True, SOURCE, True),
+        (False, SOURCE, False),
+        (True, SOURCE_IF_EXISTS, True),
+        (False, SOURCE_IF_EXISTS, True),
+        (True, OTHER_SOURCE_IF_EXISTS, False),
+        (False, OTHER_SOURCE_IF_EXISTS, True),
+    ],
+)
+def test_requests_to_s3_carry_their_source_or_not(place, behave, sends, condition, allowed):
+    behave(sends_source=sends)
+    place.put('{"itemId": "1"}')
+    document = [
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "personalize.amazonaws.com"},
+            "Action": action,
+            "Resource": arn,
+            "Condition": condition,
+        }
+        for action, arn in place.statements()[:2]
+    ]
+    policy = json.dumps({"Version": "2012-10-17", "Statement": document})
+    place.s3.put_bucket_policy(Bucket=place.input, Policy=policy)
+    if allowed:
+        assert place.run()["status"] == "ACTIVE"
+    else:
+        code, message = create(place)
+        assert (code, f"fix bucket policy on {place.input}" in message) == ("InvalidInputException", True)
+
+
+@pytest.mark.parametrize(
+    ("parameter", "seed"),
+    [
+        ("solutionVersionArn", "PERSONALIZE_LOCAL_VERSION_IN_PROGRESS_ARN"),
+        ("filterArn", "PERSONALIZE_LOCAL_FILTER_IN_PROGRESS_ARN"),
+    ],
+)
+def test_an_unready_resource_is_invalid_input_where_chosen(place, behave, local_aws, parameter, seed):
+    behave(unready_error="InvalidInputException")
+    arn = local_aws.environment()[seed]
+    code, message = create(place, **{parameter: arn})
+    assert (code, message.endswith(f"{arn} is CREATE IN_PROGRESS")) == ("InvalidInputException", True)
+
+
+@pytest.mark.parametrize("needed", [False, True])
+def test_creating_is_authorized_on_the_solution_version_too_where_chosen(place, behave, caller, needed):
+    behave(authorizes_solution_version=needed)
+    place.put('{"itemId": "1"}')
+    only_on_jobs = allow(["personalize:CreateBatchSegmentJob"], "arn:aws:personalize:*:*:batch-segment-job/*")
+    personalize = caller(only_on_jobs, PASS)
+    if needed:
+        code, message = refused(personalize.create_batch_segment_job, **place.request())
+        assert code == "AccessDeniedException"
+        assert message.partition(" on resource: ")[2].startswith(place.request()["solutionVersionArn"])
+    else:
+        assert personalize.create_batch_segment_job(**place.request())["batchSegmentJobArn"]
+
+
+@pytest.mark.parametrize("when", ["with tags", "always"])
+def test_tagging_is_authorized_without_tags_where_chosen(place, behave, caller, when):
+    behave(authorizes_tagging=when)
+    place.put('{"itemId": "1"}')
+    personalize = caller(CREATE, PASS)
+    if when == "always":
+        code, message = refused(personalize.create_batch_segment_job, **place.request())
+        assert (code, "perform: personalize:TagResource on" in message) == ("AccessDeniedException", True)
+    else:
+        assert personalize.create_batch_segment_job(**place.request())["batchSegmentJobArn"]
+
+
+def test_rejects_an_output_without_a_trailing_slash_where_chosen(place, behave):
+    place.put('{"itemId": "1"}')
+    output = {"s3DataDestination": {"path": f"s3://{place.output}/out"}}
+    assert place.run(jobOutput=output)["status"] == "ACTIVE"
+    behave(refuses_output_without_slash=True)
+    assert create(place, jobOutput=output) == (
+        "InvalidInputException",
+        f"Invalid S3 output path s3://{place.output}/out: it must end with /",
+    )
+    assert place.run()["status"] == "ACTIVE"

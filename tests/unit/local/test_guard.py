@@ -1,0 +1,378 @@
+"""The local AWS answers programs that have its keys, and no page in a browser."""
+
+import functools
+import http.client
+import http.server
+import json
+import shutil
+import subprocess
+import threading
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.auth import SigV4Auth, SigV4QueryAuth
+from botocore.awsrequest import AWSRequest
+from botocore.config import Config
+from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
+from personalize_local.gateway import LocalAws
+
+FORM = "application/x-www-form-urlencoded"
+
+
+class Answer:
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = response.getheaders()
+        self.body = response.read().decode()
+
+
+@pytest.fixture
+def send(local_aws: LocalAws) -> Callable[..., Answer]:
+    """Sends a request as it is given, with nothing added but its Host unless that is given as well."""
+
+    def sent(method: str, target: str, headers: dict[str, str], body: str = "") -> Answer:
+        connection = http.client.HTTPConnection(local_aws.endpoint_url.partition("://")[2], timeout=30)
+        try:
+            connection.request(method, target, body.encode(), headers)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    return sent
+
+
+def signed(
+    aws: LocalAws, body: str, *, access_key: str = "", secret_key: str = "", in_query: bool = False
+) -> tuple[str, dict[str, str]]:
+    """The target and headers of a signed request to IAM; with its parameters in the query if the signature is there."""
+    url = f"{aws.endpoint_url}/?{body}" if in_query else f"{aws.endpoint_url}/"
+    headers = {} if in_query else {"Content-Type": FORM}
+    request = AWSRequest("POST", url, headers=headers, data=b"" if in_query else body.encode())
+    credentials = Credentials(access_key or aws.access_key, secret_key or aws.secret_key)
+    (SigV4QueryAuth if in_query else SigV4Auth)(credentials, "iam", aws.region).add_auth(request)
+    parts = urllib.parse.urlsplit(request.url)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path, dict(request.headers.items())
+
+
+def create_role(name: str) -> str:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    return urllib.parse.urlencode(
+        {"Action": "CreateRole", "Version": "2010-05-08", "RoleName": name, "AssumeRolePolicyDocument": document}
+    )
+
+
+@pytest.fixture
+def roles(client: Callable[..., Any]) -> Callable[[], set[str]]:
+    return lambda: {role["RoleName"] for role in client("iam").list_roles()["Roles"]}
+
+
+@pytest.mark.parametrize("in_query", [False, True])
+def test_answers_a_program_that_signs(local_aws, send, roles, in_query):
+    name = f"signed-{in_query}"
+    target, headers = signed(local_aws, create_role(name), in_query=in_query)
+    answer = send("POST", target, headers, "" if in_query else create_role(name))
+    assert answer.status == 200, answer.body
+    assert name in roles()
+    assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+# What a browser adds to a request that a page of another site makes, with and without a preflight.
+@pytest.mark.parametrize(
+    "added",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://localhost:3000"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Host": "evil.example"},
+        {"Host": "evil.example:{port}"},
+        {"Host": "127.0.0.1.evil.example:{port}"},
+        {"Host": "localhost.evil.example:{port}"},
+        {"Host": "127.0.0.1:1"},
+        {"Host": "127.0.0.1"},
+        {"Host": ""},
+    ],
+)
+def test_refuses_a_page_in_a_browser_even_with_the_right_keys(local_aws, send, roles, added):
+    body = create_role("by-a-page")
+    target, headers = signed(local_aws, body)
+    port = local_aws.endpoint_url.rpartition(":")[2]
+    answer = send("POST", target, {**headers, **{name: value.format(port=port) for name, value in added.items()}}, body)
+    assert answer.status == 403
+    assert "by-a-page" not in roles()
+    assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+def test_refuses_a_second_host(local_aws):
+    address = local_aws.endpoint_url.partition("://")[2]
+    connection = http.client.HTTPConnection(address, timeout=30)
+    connection.putrequest("GET", "/", skip_host=True)
+    for host in (address, "evil.example"):
+        connection.putheader("Host", host)
+    connection.endheaders()
+    assert connection.getresponse().status in (400, 403)
+    connection.close()
+
+
+def scope(access_key: str, service: str) -> str:
+    return f"{access_key}/20260101/eu-west-1/{service}/aws4_request"
+
+
+# Each of them can be sent without a preflight; here without the headers that give a page away.
+@pytest.mark.parametrize("access_key", ["", "test", "123456789012", "000000000000", "ours"])
+@pytest.mark.parametrize("where", ["header", "query", "version 2"])
+def test_refuses_access_keys_that_anybody_knows(local_aws, send, roles, access_key, where):
+    key = local_aws.access_key if access_key == "ours" else access_key
+    body = create_role("by-a-known-key")
+    headers = {"Content-Type": FORM}
+    target = "/"
+    if where == "header":
+        headers["Authorization"] = (
+            f"AWS4-HMAC-SHA256 Credential={scope(key, 'iam')}, SignedHeaders=host, Signature={'0' * 64}"
+        )
+        headers["X-Amz-Date"] = "20260101T000000Z"
+    elif where == "query":
+        target += "?" + urllib.parse.urlencode(
+            {
+                "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+                "X-Amz-Credential": scope(key, "iam"),
+                "X-Amz-Date": "20260101T000000Z",
+                "X-Amz-SignedHeaders": "host",
+                "X-Amz-Signature": "0" * 64,
+            }
+        )
+    else:
+        target += f"?AWSAccessKeyId={key}&Signature=0&Expires=9999999999&Action=CreateRole"
+    answer = send("POST", target, headers, body)
+    assert 400 <= answer.status < 404, answer.body
+    assert "by-a-known-key" not in roles()
+
+
+@pytest.mark.parametrize("access_key", ["test", "123456789012"])
+def test_refuses_a_known_access_key_with_the_secret_of_this_run(local_aws, send, roles, access_key):
+    body = create_role("by-the-account")
+    target, headers = signed(local_aws, body, access_key=access_key)
+    answer = send("POST", target, headers, body)
+    assert answer.status == 403
+    assert f"'{access_key}' is no access key of this run" in answer.body.replace("&#x27;", "'")
+    assert "by-the-account" not in roles()
+
+
+@pytest.mark.parametrize("in_query", [False, True])
+def test_refuses_a_request_that_was_changed_after_it_was_signed(local_aws, send, roles, in_query):
+    target, headers = signed(local_aws, create_role("asked-for"), in_query=in_query)
+    body = "" if in_query else create_role("changed")
+    answer = send("POST", target.replace("asked-for", "changed"), headers, body)
+    assert answer.status == 403
+    assert "SignatureDoesNotMatch" in answer.body
+    assert "changed" not in roles()
+
+
+def test_every_run_has_keys_of_its_own(local_aws):
+    own = local_aws.environment()
+    assert own["AWS_ACCESS_KEY_ID"] == local_aws.access_key
+    assert own["AWS_SECRET_ACCESS_KEY"] == local_aws.secret_key
+    assert local_aws.account not in (local_aws.access_key, local_aws.secret_key)
+    assert len(local_aws.secret_key) >= 40
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/_ministack/health"),
+        ("GET", "/_localstack/health"),
+        ("GET", "/health"),
+        ("GET", "/_ministack/ready"),
+        ("POST", "/_ministack/reset"),
+        ("POST", "/_ministack%2Freset"),
+        ("POST", "/_ministack/config"),
+        ("GET", "/_ministack/ses/messages"),
+        ("GET", "/_ministack/lambda-code/123456789012/eu-west-1/name"),
+        ("PUT", "/_ministack/cfn-response/00000000-0000-4000-8000-000000000000"),
+        ("PUT", "/_ministack/cfn-signal/00000000-0000-4000-8000-000000000000"),
+        ("POST", "/_ministack/rds/iam-auth"),
+        ("OPTIONS", "/"),
+        ("GET", "/"),
+        ("PUT", "/unsigned-bucket"),
+        ("GET", "/v2/_catalog"),
+        ("GET", "/_aws/lambda-url/abc/"),
+    ],
+)
+def test_refuses_controls_and_whatever_is_not_signed(send, method, path):
+    assert send(method, path, {}).status == 403
+
+
+def test_refuses_a_preflight_without_a_word_of_cors(send):
+    answer = send("OPTIONS", "/", {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"})
+    assert answer.status == 403
+    assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
+
+
+@pytest.mark.parametrize("origin", [None, "https://evil.example"])
+def test_refuses_a_web_socket(send, origin):
+    headers = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Version": "13",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    answer = send("GET", "/_aws/execute-api/abc/prod", headers | ({"Origin": origin} if origin else {}))
+    assert answer.status == 403
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_presigned_urls_are_good_for_what_they_are_made_for(place, client, version):
+    place.put("content", key="a b/ü+c")
+    s3 = client("s3", config=Config(signature_version=version))
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": place.input, "Key": "a b/ü+c"})
+    assert urllib.request.urlopen(url, timeout=30).read() == b"content"
+    expired = s3.generate_presigned_url("get_object", Params={"Bucket": place.input, "Key": "a b/ü+c"}, ExpiresIn=-5)
+    other_service = f"{url}&Action=ListRoles&Version=2010-05-08"
+    for bad in (expired, other_service, url.replace("%20", "%21"), url.replace("Signature=", "Signature=0")):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(bad, timeout=30)
+        assert error.value.code in (400, 403)
+
+
+def test_sessions_of_roles_are_checked(place, client):
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{place.aws.account}:root"}}
+    document = {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
+    place.iam.update_assume_role_policy(RoleName=place.role_name, PolicyDocument=json.dumps(document))
+    made = client("sts").assume_role(RoleArn=place.role, RoleSessionName="session")["Credentials"]
+    credentials = {
+        "aws_access_key_id": made["AccessKeyId"],
+        "aws_secret_access_key": made["SecretAccessKey"],
+        "aws_session_token": made["SessionToken"],
+    }
+    assert client("s3", **credentials).list_objects_v2(Bucket=place.input)["KeyCount"] == 0
+    for name in ("aws_secret_access_key", "aws_session_token"):
+        with pytest.raises(ClientError, match=r"SignatureDoesNotMatch|InvalidToken"):
+            client("s3", **{**credentials, name: "wrong"}).list_objects_v2(Bucket=place.input)
+
+
+CODE = "import os\ndef handler(event, context): return {name: os.environ[name] for name in os.environ if 'AWS' in name}"
+
+
+@pytest.fixture
+def function(place, client, tmp_path) -> dict[str, Any]:
+    """A Lambda function that returns its environment."""
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    place.iam.create_role(RoleName=f"{place.role_name}-f", AssumeRolePolicyDocument=document)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "index.py").write_text(CODE)
+    archive = Path(shutil.make_archive(str(tmp_path / "code"), "zip", tmp_path / "code")).read_bytes()
+    made: dict[str, Any] = client("lambda").create_function(
+        FunctionName=place.role_name,
+        Runtime="python3.12",
+        Handler="index.handler",
+        Role=f"{place.role}-f",
+        Code={"ZipFile": archive},
+    )
+    return made
+
+
+def test_a_functions_credentials_cannot_be_derived_from_its_name(function, client, local_aws):
+    import hashlib
+
+    invoked = client("lambda").invoke(FunctionName=function["FunctionName"])
+    environment = json.loads(invoked["Payload"].read())
+    assert local_aws.secret_key not in environment.values()
+    digest = hashlib.sha256(f"{function['FunctionArn']}:{function['Role']}".encode()).hexdigest()
+    guessed = {
+        "aws_access_key_id": f"ASIA{digest[:16].upper()}",
+        "aws_secret_access_key": hashlib.sha256(f"secret:{digest}".encode()).hexdigest(),
+        "aws_session_token": hashlib.sha256(f"token:{digest}".encode()).hexdigest(),
+    }
+    assert environment["AWS_ACCESS_KEY_ID"] != guessed["aws_access_key_id"]
+    with pytest.raises(ClientError, match="InvalidClientTokenId"):
+        client("sts", **guessed).get_caller_identity()
+
+
+def test_the_link_to_a_functions_code_has_a_key(function, client):
+    link = client("lambda").get_function(FunctionName=function["FunctionName"])["Code"]["Location"]
+    assert urllib.request.urlopen(link, timeout=30).read().startswith(b"PK")
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(link.partition("&key=")[0], timeout=30)
+
+
+PAGE = """
+<!doctype html><title>evil</title><body><pre id=log></pre><img id=img><script>
+const aws = "http://127.0.0.1:PORT";
+const query = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Credential=123456789012/20260101/eu-west-1/iam/aws4_request" +
+  "&X-Amz-Date=20260101T000000Z&X-Amz-SignedHeaders=host&X-Amz-Signature=0";
+const body = name => "Action=CreateRole&Version=2010-05-08&RoleName=" + name + "&AssumeRolePolicyDocument=" +
+  encodeURIComponent('{"Version":"2012-10-17","Statement":[]}');
+const lines = [];
+const attempt = async (name, options, path) => {
+  try { lines.push(name + " " + (await fetch(aws + path, options)).type); }
+  catch (error) { lines.push(name + " " + error.name); }
+};
+const form = {"Content-Type": "application/x-www-form-urlencoded"};
+const socket = () => new Promise(done => {
+  const opened = new WebSocket("ws://127.0.0.1:PORT/_aws/execute-api/a/b");
+  opened.onopen = () => { lines.push("socket open"); done(); };
+  opened.onerror = () => { lines.push("socket error"); done(); };
+});
+(async () => {
+  await attempt("text", {method: "POST", mode: "no-cors", body: body("evil-text")}, "/?" + query);
+  await attempt("form", {method: "POST", mode: "no-cors", headers: form, body: body("evil-form")}, "/?" + query);
+  await attempt("cors", {method: "POST", headers: form, body: body("evil-cors")}, "/?" + query);
+  await attempt("put", {method: "PUT", body: ""}, "/evil-bucket?" + query);
+  await attempt("reset", {method: "POST", mode: "no-cors"}, "/_ministack/reset");
+  await attempt("read", {}, "/_ministack/health");
+  await socket();
+  document.getElementById("log").textContent = lines.join("\\n") + "\\nend";
+})();
+</script>
+"""
+
+
+@pytest.fixture
+def page(tmp_path: Path, local_aws: LocalAws) -> Iterator[str]:
+    """The address of a page of another origin on this machine."""
+    port = local_aws.endpoint_url.rpartition(":")[2]
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text(PAGE.replace("PORT", port))
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path / "page"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    server.server_close()
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+def test_a_page_in_a_real_browser_changes_and_reads_nothing(page, place, roles, tmp_path):
+    options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+    options += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'}"
+    command = [CHROMIUM, *options.split(), "--virtual-time-budget=20000", "--dump-dom", page]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    log = shown.partition("<pre id=")[2].partition(">")[2].partition("</pre>")[0].splitlines()
+    # The requests without a preflight were sent and answered, the answer kept from the page; the others were not sent.
+    assert log == [
+        "text opaque",
+        "form opaque",
+        "cors TypeError",
+        "put TypeError",
+        "reset opaque",
+        "read TypeError",
+        "socket error",
+        "end",
+    ], shown
+    assert {name for name in roles() if name.startswith("evil")} == set()
+    assert "evil-bucket" not in {bucket["Name"] for bucket in place.s3.list_buckets()["Buckets"]}
+    # Nothing was reset.
+    assert place.role_name in roles()

@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Set on some machines; every process would compile this project's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install test test-floor test-unit check bench docs deploy-local pins clean
+.PHONY: help install test test-floor test-unit check bench docs deploy-local verify-account pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ $(VENV)/.installed: requirements.txt pyproject.toml package-lock.json
 
 deploy-local: install ## deploy app.py to an AWS on this machine and show the segments
 	@personalize-local run -- tools/deploy-local
+
+verify-account: install ## ask a real account how Personalize behaves: SOLUTION_VERSION_ARN=… (jobs are billed)
+	@PYTHONPATH=tools python -m verify_account "$$SOLUTION_VERSION_ARN" $${QUERY:+--query="$$QUERY"} $(ARGS)
 
 test: install test-floor ## all tests: unit, and deployments by the real CDK CLI to the local AWS
 	@pytest

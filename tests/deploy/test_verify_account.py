@@ -1,0 +1,320 @@
+"""The command that asks a real account, run against the local AWS, whose answers are known."""
+
+import dataclasses
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from personalize_local.gateway import LocalAws
+from support import wait_until
+
+ROOT = Path(__file__).parents[2]
+#: What the local Personalize answers, by the question's id: the answer, and what it means for the library.
+ANSWERS = {
+    "role-split": ("Yes, the job became ACTIVE.", "as assumed"),
+    "trust-conditions": ("Yes, the role was assumed.", "as assumed"),
+    "bucket-policy": ("Yes, the request is refused with InvalidInputException.", "as assumed"),
+    "strict-conditions": ("Yes, the job became ACTIVE.", "as assumed"),
+    "conditions": (
+        "Each of the keys is sent and matches, since the job with all of them became ACTIVE. IfExists then matches as "
+        "well.",
+        "as assumed",
+    ),
+    "kms": ("Yes, the job became ACTIVE.", "as assumed"),
+    "role-trust": ("InvalidInputException", "as assumed"),
+    "solution-arn": ("ResourceNotFoundException", "as assumed"),
+    "output-listing": ("Yes, without the permission there is no job that works.", "as assumed"),
+    "output-slash": ("Accepted. The job: ACTIVE.", "either works"),
+    "create-resources": ("No, the job's ARN is enough.", "as assumed"),
+    "tag-resource": ("No.", "as assumed"),
+    "unknown-job": ("ResourceNotFoundException", "as assumed"),
+    "name-reuse": ("Refused with ResourceAlreadyExistsException.", "as assumed"),
+    "describe-paths": ("As sent, with the last slash.", "either works"),
+    "describe-absent": ("filterArn is absent; kmsKeyArn is absent.", "either works"),
+    "num-results": ("numResults is 25", "as assumed"),
+    "quota": ("The job was created and failed.", "as assumed"),
+    "output-record": ("The record has input, output, error; its output has usersList.", "as assumed"),
+    "check-object": ("Yes, beside the segments.", "either works"),
+}
+#: Questions whose answer depends on time, or on what else the local AWS has.
+OTHERS = {"status-words", "durations", "native-type"}
+VERSION = "PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"
+FAST = ["--poll-seconds=0.1", "--patience-seconds=2"]
+
+
+class Command:
+    """The command with the local AWS's environment, in a folder of its own."""
+
+    def __init__(self, aws: LocalAws, folder: Path) -> None:
+        self.aws = aws
+        self.report = folder / "report.md"
+        tools = os.pathsep.join(filter(None, [str(ROOT / "tools"), aws.environment().get("PYTHONPATH")]))
+        self.environment = {**aws.environment(), "PYTHONPATH": tools}
+        self.version = self.environment[VERSION]
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
+        """Starts it, with stdout and stderr together."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "verify_account", f"--report={self.report}", *FAST, *arguments],
+            env=self.environment,
+            cwd=self.report.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            **{"stdin": subprocess.DEVNULL, **options},
+        )
+
+    def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
+        """Runs it to its end."""
+        process = self.start(*arguments, **options)
+        try:
+            said, _ = process.communicate(timeout=400)
+        finally:
+            process.kill()
+        return process.returncode, said
+
+    def answers(self) -> dict[str, tuple[str, str]]:
+        """The table of the report."""
+        rows = re.findall(r"^\| \[([\w-]+)\]\(#\1\) \| (.*) \| (.*) \|$", self.report.read_text(), re.M)
+        return {id: (answer.replace(r"\|", "|"), verdict) for id, answer, verdict in rows}
+
+
+@pytest.fixture
+def command(aws: LocalAws, tmp_path: Path) -> Command:
+    return Command(aws, tmp_path)
+
+
+@pytest.fixture
+def left(client: Callable[[str], Any]) -> Callable[[], list[str]]:
+    """Finds the stacks and buckets of this command that are there."""
+
+    def find() -> list[str]:
+        stacks = client("cloudformation").describe_stacks()["Stacks"]
+        names = [stack["StackName"] for stack in stacks if stack["StackStatus"] != "DELETE_COMPLETE"]
+        names += [bucket["Name"] for bucket in client("s3").list_buckets()["Buckets"]]
+        return [name for name in names if name.lower().startswith("verifysegments-")]
+
+    return find
+
+
+@pytest.fixture
+def jobs(aws: LocalAws) -> Callable[[], list[str]]:
+    """Lists the jobs that the test has created."""
+    before = set(aws.personalize.jobs)
+    return lambda: [arn for arn in aws.personalize.jobs if arn not in before]
+
+
+@pytest.mark.timeout(600)
+def test_answers_every_question_and_leaves_no_stack_and_no_bucket(command, left, jobs):
+    code, said = command.run(command.version, "--yes")
+    answers = command.answers()
+    assert {id: answer for id, answer in answers.items() if id not in OTHERS} == ANSWERS, said
+    assert answers.keys() == ANSWERS.keys() | OTHERS
+    # MiniStack has no DescribeType: a question that fails is reported, and the others are asked.
+    assert answers["native-type"] == ("—", "not answered")
+    assert code == 1
+    assert "ACTIVE" in answers["status-words"][0]
+    assert re.fullmatch(r"\d+ seconds at most", answers["durations"][0])
+    assert left() == []
+    assert len(jobs()) == 5
+
+    text = command.report.read_text()
+    assert "22 of 23 questions are answered. No answer contradicts the library.\n" in text
+    assert "All stacks and buckets of this run are deleted.\n" in text
+    for arn in jobs():
+        assert arn.rpartition("/")[2] in text
+    assert command.aws.account not in text
+    assert "arn:aws:personalize:eu-west-1:<account>:solution/films-item-affinity/0002" in text
+    assert "Unknown action: DescribeType" in text
+    assert '"usersList": ["<25 values>"]' in text
+    assert "user-" not in text
+    assert "Another resource with Arn" in text
+
+
+@pytest.fixture
+def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Turns round what the service answers where nobody has published it."""
+
+    def change(**changes: Any) -> None:
+        behavior = dataclasses.replace(local_aws.personalize.behavior, **changes)
+        monkeypatch.setattr(local_aws.personalize, "behavior", behavior)
+
+    return change
+
+
+def test_finds_out_which_conditions_work_where_the_service_sends_no_source(command, left, behaves):
+    behaves(sends_source=False)
+    code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
+    assert code == 0, said
+    assert command.answers() == {
+        "strict-conditions": ("No job that works; the evidence says why.", "either works"),
+        "conditions": (
+            "Works: s3:prefix; aws:SourceAccount and aws:SourceArn with IfExists. Does not work: aws:SourceAccount; "
+            "aws:SourceArn.",
+            "as assumed",
+        ),
+    }
+    text = command.report.read_text()
+    assert "strict: refused: " in text
+    assert "fix bucket policy on verifysegments-" in text
+    assert f"arn:aws:personalize:eu-west-1:{command.aws.account}:solution/" in text
+    assert left() == []
+
+
+def test_tells_each_answer_turned_round(command, left, behaves):
+    behaves(
+        echoes_trailing_slash=False,
+        echoes_absent_arns=True,
+        echoes_default_results=False,
+        statuses="documented",
+        check_object="never",
+        output_format="documented",
+        lists_output=False,
+        authorizes_solution_version=True,
+        refuses_output_without_slash=True,
+    )
+    turned = {
+        "output-listing": ("No, the job became ACTIVE: s3:ListBucket on the output can go.", "**differs**"),
+        "output-slash": ("Refused when the job is created.", "as assumed"),
+        "create-resources": ("Yes.", "as assumed"),
+        "describe-paths": ("Without the last slash.", "either works"),
+        "describe-absent": ("filterArn is ''; kmsKeyArn is ''.", "either works"),
+        "num-results": ("numResults is absent", "**differs**"),
+        "output-record": ("The record has input, output; its output has recommendedUsers.", "as assumed"),
+        "check-object": ("No.", "either works"),
+    }
+    code, said = command.run(command.version, "--yes", f"--only={','.join(turned)}")
+    assert code == 0, said
+    assert command.answers() == turned
+    assert "The library assumes something else for: output-listing, num-results.\n" in command.report.read_text()
+    assert left() == []
+
+
+def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(command, left, behaves):
+    behaves(authorizes_tagging="always", checks_access="running")
+    code, said = command.run(command.version, "--yes", "--only=tag-resource,bucket-policy")
+    assert code == 0, said
+    assert command.answers() == {
+        "tag-resource": ("Yes.", "**differs**"),
+        "bucket-policy": ("Yes, the job was created and failed.", "**differs**"),
+    }
+    assert left() == []
+
+
+def test_knows_the_other_error_for_an_unknown_job(command, behaves):
+    behaves(unknown_job_error="InvalidInputException")
+    code, said = command.run(command.version, "--yes", "--only=unknown-job")
+    assert code == 0, said
+    assert command.answers() == {"unknown-job": ("InvalidInputException", "as assumed")}
+
+
+@pytest.mark.parametrize("reply", ["n", "yess"])
+def test_declining_creates_nothing(command, left, jobs, reply):
+    ours, theirs = pty.openpty()
+    try:
+        os.write(ours, f"{reply}\n".encode())
+        code, said = command.run(command.version, stdin=theirs)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert code == 1, said
+    assert "4 stacks will be created, and deleted in the end:" in said
+    assert "6 batch segment jobs will be created and billed, at most 3 at once:" in said
+    assert "so at most 14 jobs are billed:" in said
+    assert said.endswith("Aborted. Nothing was created.\n")
+    assert left() == []
+    assert jobs() == []
+    assert not command.report.exists()
+
+
+def test_asks_for_yes_where_there_is_no_terminal(command, left, jobs):
+    code, said = command.run(command.version)
+    assert code == 1
+    assert said.endswith("pass --yes to go on.\nAborted. Nothing was created.\n")
+    assert left() == []
+    assert jobs() == []
+
+
+def test_an_interrupt_deletes_what_was_created_and_writes_the_report(command, left, aws):
+    process = command.start(command.version, "--yes", "--only=role-split,output-slash")
+    try:
+        wait_until(lambda: any("-probes" in name for name in left()) or process.poll() is not None, timeout=100)
+        process.send_signal(signal.SIGINT)
+        said, _ = process.communicate(timeout=200)
+    finally:
+        process.kill()
+    assert process.returncode == 130, said
+    assert left() == [], said
+    assert command.answers() == {"role-split": ("—", "not answered"), "output-slash": ("—", "not answered")}
+    assert "Interrupted before all trials had ended." in command.report.read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["films"], {}, "got 'films', expected arn:<partition>:personalize:"),
+        (["SOLUTION"], {}, "got a solution ARN, "),
+        (["arn:aws:personalize:eu-west-9:123456789012:solution/films/1"], {}, "got the region 'eu-west-9' in "),
+        (["arn:aws:personalize:cn-north-1:123456789012:solution/films/1"], {}, "got the region 'cn-north-1' in "),
+        (["VERSION"], {"AWS_REGION": "us-east-1"}, "expected 'us-east-1', the value of AWS_REGION"),
+        (["OTHER ACCOUNT"], {}, "got the account 999999999999 in "),
+        (["UNKNOWN"], {}, "does not exist"),
+        (["IN PROGRESS"], {}, "got the status 'CREATE IN_PROGRESS', expected 'ACTIVE'"),
+        (["OTHER RECIPE"], {}, "got the recipe 'aws-user-personalization', expected aws-item-affinity or"),
+        (["ATTRIBUTES"], {}, "query: got none, expected an expression"),
+        (["ATTRIBUTES", "--query=GENRES = Comedy"], {}, "1 fault in the queries"),
+        (["VERSION", "--only=weather"], {}, "--only: got 'weather', expected role-split, "),
+    ],
+)
+def test_refuses_before_anything_is_created(command, left, jobs, arguments, environment, words):
+    seeds = command.environment
+    arns = {
+        "VERSION": command.version,
+        "SOLUTION": command.version.rpartition("/")[0],
+        "OTHER ACCOUNT": command.version.replace(command.aws.account, "999999999999"),
+        "UNKNOWN": command.version + "9",
+        "IN PROGRESS": seeds["PERSONALIZE_LOCAL_VERSION_IN_PROGRESS_ARN"],
+        "OTHER RECIPE": seeds["PERSONALIZE_LOCAL_USER_PERSONALIZATION_VERSION_ARN"],
+        "ATTRIBUTES": seeds["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"],
+    }
+    seeds |= environment
+    code, said = command.run(*(arns.get(argument, argument) for argument in arguments), "--yes")
+    assert code == 2, said
+    assert words in said
+    assert said.startswith("verify-account: ")
+    assert "Traceback" not in said
+    assert left() == []
+    assert jobs() == []
+
+
+def test_the_page_lists_every_question(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    from verify_account.questions import QUESTIONS
+
+    page = (ROOT / "docs" / "how-to" / "verify-account.md").read_text()
+    for question in QUESTIONS:
+        assert f"| {question.id} | {question.asks} | {', '.join(question.needs) or 'none'} |\n" in page
+    assert {question.id for question in QUESTIONS} == ANSWERS.keys() | OTHERS
+
+
+def test_make_hands_the_query_over_as_it_is(command, left):
+    make = ["make", "-C", str(ROOT), "-o", "install", "verify-account"]
+    attributes = command.environment["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
+    done = subprocess.run(
+        [*make, f"SOLUTION_VERSION_ARN={attributes}", 'QUERY=GENRES = "Comedy"', "ARGS=--only=unknown-job"],
+        env={**command.environment, "PYTHONPATH": ""},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=100,
+    )
+    assert done.returncode == 2
+    assert "verify-account: 1 fault in the queries:\n  query, line 1, column" in done.stderr
+    assert left() == []

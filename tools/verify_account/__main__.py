@@ -1,0 +1,7 @@
+"""`python -m verify_account`."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

@@ -264,7 +264,12 @@ class BatchSegmentStorage(Construct):
         return granted if key is None else granted.combine(key.grant(grantee, "kms:Decrypt"))
 
     def on_segments_written(
-        self, id: str, *, target: events.IRuleTarget | None = None, description: str | None = None
+        self,
+        id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        description: str | None = None,
+        scope: Construct | None = None,
     ) -> events.Rule:
         """Creates an EventBridge rule that matches every segment file that a job on this storage writes.
 
@@ -275,8 +280,10 @@ class BatchSegmentStorage(Construct):
             id: The rule's id.
             target: The rule's target. If omitted, call `add_target` on the returned rule.
             description: The rule's description.
+            scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
+                need the target, and a target that reads the segments needs this stack. Default: the storage.
         """
-        rule = self.new_rule(self, id, [*self._folders], target, description)
+        rule = self.new_rule(scope or self, id, [*self._folders], target, description)
         self._rules.append(rule)
         return rule
 

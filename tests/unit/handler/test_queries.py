@@ -842,13 +842,13 @@ def test_an_expression_is_written_as_documented(columns: Any, expression: str) -
     ("columns", "message"),
     [
         ({}, "columns: expected at least one, got none"),
-        ({"a": ""}, "column a: expected text, got ''"),
-        ({"a": ["x", ""]}, "column a: expected text, got ''"),
+        ({"a": ""}, "column a: got '', expected text"),
+        ({"a": ["x", ""]}, "column a: got '', expected text"),
         ({"a": []}, "column a: expected at least one value, got none"),
-        ({"a": 1999}, "column a: expected text, got a value of type int"),
-        ({"a": [True]}, "column a: expected text, got a value of type bool"),
-        ({"a": None}, "column a: expected text, got a value of type NoneType"),
-        ({"a": b"x"}, "column a: expected text, got a value of type bytes"),
+        ({"a": 1999}, 'column a: got 1999, expected text: write a="1999"'),
+        ({"a": [True]}, 'column a: got True, expected text: write it as the data has it, for example a="true"'),
+        ({"a": None}, "column a: got None, expected text"),
+        ({"a": b"x"}, "column a: got b'x', expected text"),
         *(
             (
                 {column: "x"},

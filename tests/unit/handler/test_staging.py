@@ -113,7 +113,8 @@ def test_more_queries_than_a_thousand_files_hold_are_refused_with_what_would_fit
         stage(lines(1001), QueriesPerFile="1")
     assert str(refused.value) == (
         "1 fault in the queries:\n  job_input, line 1001: too many queries: a job reads 1,000 files of 1 each, "
-        "together 1,000. Split them over several jobs, or set queries_per_file if your quota is higher\n  the rest was not read"
+        "together 1,000. Split them over several jobs, or set queries_per_file if your quota is higher\n  the rest "
+        "was not read"
     )
     assert objects(s3, bucket, "queries/") == {}
 

@@ -48,14 +48,17 @@ def edit(platform, old: str, new: str) -> None:
 
 
 def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(platform, context, jobs_of, aws, client):
-    t=time.time()
+    t = time.time()
+
     def run(*a, **k):
         nonlocal t
         done = platform.run(*a, **context, **k)
-        print("=====", a, done.returncode, time.time()-t); t=time.time()
+        print("=====", a, done.returncode, time.time() - t)
+        t = time.time()
         print(done.stdout)
         print(len(jobs_of()))
         return done.stdout
+
     run("deploy", "Dev/*", "--require-approval=never")
     run("deploy", "Dev/*", "--require-approval=broadening")
     edit(platform, MARK, 'AUDIENCES = {**AUDIENCES, "DramaFans1999": {"GENRES": "Drama", "YEAR": "2001"}}\n' + MARK)

@@ -160,6 +160,14 @@ class BatchSegmentJob(Construct):
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
             provider.allow_reading_output(output, self._output_folders)
 
+        defining = (
+            "SolutionVersionArn SolutionArn FilterArn NumResults InputPath InputBucket InputPrefix AssetHash "
+            "InputKmsKeyArn OutputPath OutputKmsKeyArn Trigger"
+        ).split()
+        properties = {
+            **{key: value for key, value in properties.items() if key not in defining},
+            "NewJobIfChanged": {key: value for key, value in properties.items() if key in defining},
+        }
         provider.check_size()
         waits = wait_for_completion is not None
         self._resource = cdk.CustomResource(

@@ -177,14 +177,6 @@ class BatchSegmentJob(Construct):
         if max_query_errors is not None:
             properties["MaxQueryErrors"] = max_query_errors
 
-        defining = (
-            "SolutionVersionArn SolutionArn FilterArn NumResults InputPath InputBucket InputPrefix AssetHash "
-            "InputKmsKeyArn OutputPath OutputKmsKeyArn Trigger"
-        ).split()
-        properties = {
-            **{key: value for key, value in properties.items() if key not in defining},
-            "NewJobIfChanged": {key: value for key, value in properties.items() if key in defining},
-        }
         provider.check_size()
         waits = wait_for_completion is not None
         self._waits = waits

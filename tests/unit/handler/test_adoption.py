@@ -147,10 +147,16 @@ def test_a_foreign_later_attempt_does_not_replace_a_kept_job(personalize):
 # -- explicit names
 
 
-@pytest.mark.parametrize("details", [{"roleArn": f"{ROLE}2"}, {"filterArn": ""}])
-def test_adopts_an_explicit_job_after_normalizing_and_of_any_role(personalize, details):
-    there_is(personalize, "mine", jobOutput={"s3DataDestination": {"path": "s3://out/segments/mine"}}, **details)
+def test_adopts_an_explicit_job_after_normalizing(personalize):
+    output = {"s3DataDestination": {"path": "s3://out/segments/mine"}}
+    there_is(personalize, "mine", jobOutput=output, filterArn="")
     assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
+
+
+def test_rejects_an_explicit_name_of_a_job_in_another_role(personalize):
+    there_is(personalize, "mine", roleArn=f"{ROLE}2")
+    with pytest.raises(JobError, match="'mine' is taken by another job .*, which differs in .*role"):
+        on_event(event(properties=EXPLICIT), Context())
 
 
 def test_a_kept_explicit_job_is_not_compared_if_nothing_that_defines_it_has_changed(personalize):

@@ -130,23 +130,25 @@ class BatchSegmentJob(Construct):
             self, "Storage", input_bucket=None if existing is None else existing.bucket
         )
         bound = job_input.bind(self, is_filtered=filter_arn is not None, extension=provider.names.extension)
-        definition, properties = self._input_properties(bound, provider)
-
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
         output_prefix = output_prefix or self.storage.output_prefix
-        output = self.storage.bucket_info(self.storage.output_bucket)
-        self.storage.allow_writing(output_prefix)
         self._check_locations(existing, output_prefix)
 
+        name_property: dict[str, Any]
         if job_name is None:
             name_prefix = provider.name_prefix(scope, id, identity)
             names, names_of_stack = f"{name_prefix}-*", provider.names.pattern
-            properties["JobNamePrefix"] = name_prefix
+            name_property = {"JobNamePrefix": name_prefix}
         else:
             provider.allow_job(job_name)
             names = names_of_stack = job_name
-            properties["JobName"] = job_name
+            name_property = {"JobName": job_name}
+        definition, properties = self._input_properties(bound, provider, names_of_stack)
+        properties |= name_property
+        output = self.storage.bucket_info(self.storage.output_bucket)
+        # A bucket may be shared, so the permissions cover the folders of the stack's own jobs.
+        self.storage.allow_writing(f"{output_prefix}{names_of_stack}/")
         #: Where segments go in the output bucket, as a pattern of the folders that the job's names give.
         self._output_folders = f"{output_prefix}{names}/"
         self.storage.add_folders(f"{output_prefix}{names_of_stack}/")
@@ -379,7 +381,7 @@ class BatchSegmentJob(Construct):
         return tag_manager
 
     def _input_properties(
-        self, bound: StagedInput | ExistingInput, provider: BatchSegmentProvider
+        self, bound: StagedInput | ExistingInput, provider: BatchSegmentProvider, names_of_stack: str
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """The properties of the input that define the job, and the others."""
         storage = self.storage
@@ -396,9 +398,10 @@ class BatchSegmentJob(Construct):
                 storage.allow_handler(bound.bucket, reads=bound.key_or_prefix)
         else:
             info = storage.bucket_info(storage.input_bucket)
-            storage.allow_reading(storage.input_bucket, storage.input_prefix)
-            storage.allow_handler(storage.input_bucket, writes=storage.input_prefix)
-            properties = provider.allow_staging(bound.asset, info, storage.input_prefix)
+            folders = f"{storage.input_prefix}{names_of_stack}/"
+            storage.allow_reading(storage.input_bucket, folders)
+            storage.allow_handler(storage.input_bucket, writes=folders)
+            properties = provider.allow_staging(bound.asset, info, folders)
             properties["Queries"] = bound.summary
             if bound.is_inline:
                 properties["InputIsInline"] = "true"

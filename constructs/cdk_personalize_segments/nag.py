@@ -284,7 +284,7 @@ def _in_resources(
         place = resource.node.path[start:]
         entries = [entry for entry in table if re.fullmatch(entry.places, place)]
         statements = _statements(resource) if any(entry.actions for entry in entries) else []
-        reported = set()
+        reported: set[str] = set()
         for entry in entries:
             if not entry.actions:
                 ids = {entry.rule} if entry.is_found(resource) else set()

@@ -366,8 +366,10 @@ class BatchSegmentProvider(Construct):
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
         conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": tag_keys}} if tag_keys else {}
         yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions], conditions)
-        if tag_keys:
-            yield _allow(["personalize:TagResource"], jobs, conditions)
+        # Whether a create without tags is authorized for TagResource too is not documented
+        # (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html lists it as a
+        # dependent action), so either answer works. The condition on tags is met without any.
+        yield _allow(["personalize:TagResource"], jobs, conditions or {"Null": {"aws:TagKeys": "true"}})
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
         # Called for a recipe that the handler does not know. Recipes belong to the service and to no account.
         yield _allow(["personalize:DescribeRecipe"], [f"arn:{self._partition}:personalize:::recipe/*"])
@@ -455,7 +457,9 @@ class BatchSegmentProvider(Construct):
         if isinstance(role, iam.Role) and isinstance(role.node.default_child, iam.CfnRole):
             document = cdk.Lazy.uncached_any(_LazyPolicyDocument(statements))
             # The L1: an L2 policy would need a call to CDK for every statement, and could not have lazy ones.
-            policy = iam.CfnPolicy(self, id, policy_name=id, policy_document=document, roles=[role.role_name])
+            # The names of a role's inline policies are unique, and a role of the app can serve several stacks.
+            policy_name = f"{self.names.prefix}-{id}" if role is self._given_role else id
+            policy = iam.CfnPolicy(self, id, policy_name=policy_name, policy_document=document, roles=[role.role_name])
             function.node.add_dependency(policy)
         else:
             self.node.add_validation(_RoleOfAnotherOwner(self, role, statements))

@@ -333,7 +333,9 @@ class BatchSegmentJob:
 
     def _is_input(self, name: str, path: str) -> bool:
         expected, path = _normalized(self._input_path(name)), _normalized(path)
-        return path == expected if "InputPath" in self.properties else path.startswith(f"{expected}-")
+        if "InputPath" in self.properties:
+            return path == expected
+        return re.fullmatch(rf"{re.escape(expected)}-\d+", path) is not None
 
     def output_uri(self, name: str) -> str:
         """Returns where the segments of a job of that name are."""

@@ -573,7 +573,7 @@ class _Query:
             warnings = parse_expression(value).warnings
         except ExpressionError as error:
             raise _Bad(_where(self.text, value_at, error.at), error.reason) from None
-        self.warnings += [(_where(self.text, value_at, at), reason) for at, reason in warnings]
+        self.warnings += _places(self.text, value_at, warnings)
 
     def _read_text(self, expected: str) -> str:
         if self._next() != '"':
@@ -632,8 +632,17 @@ def _text_fault(error: json.JSONDecodeError) -> str:
 
 def _where(text: str, value_at: int, index: int) -> int:
     """Where a character of a JSON text is written, the text's opening quote being at ``value_at``."""
-    written = itertools.islice(_WRITTEN.finditer(text, value_at + 1), index, None)
-    return next(written).start()
+    return next(place for place, _ in _places(text, value_at, [(index, "")]))
+
+
+def _places(text: str, value_at: int, found: Iterable[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Where characters of a JSON text are written, in one pass: a line can have a warning every few characters."""
+    written, at, place = enumerate(_WRITTEN.finditer(text, value_at + 1)), -1, 0
+    for index, reason in sorted(found, key=lambda one: one[0]):
+        while at < index:
+            at, match = next(written)
+            place = match.start()
+        yield place, reason
 
 
 # -- splitting

@@ -62,14 +62,13 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
     ends = time.monotonic() + seconds
     errors, queries, first, all_read = 0, 0, "", True
     try:
-        for error in _errors(output_uri):
+        for error in _errors(output_uri, ends):
             queries += 1
             if error is not None:
                 errors += 1
                 first = first or shorten(printable(error, _MAX_ERROR_LENGTH), _MAX_ERROR_BYTES)
-            if time.monotonic() > ends:
-                all_read = False
-                break
+    except _OutOfTime:
+        all_read = False
     except Exception as error:
         # Whatever it is: JSON that is nested too deep, a connection that breaks, an object that is archived.
         log("output not read", output=output_uri, error=f"{type(error).__name__}: {printable(error)}")
@@ -110,11 +109,25 @@ def _error(line: bytes) -> str | None:
     return error if error is None or isinstance(error, str) else json.dumps(error)
 
 
-def _errors(output_uri: str) -> Iterator[str | None]:
+class _OutOfTime(Exception):  # noqa: N818 - no error, but a reason to stop
+    """The time to read is over."""
+
+
+def _errors(output_uri: str, ends: float) -> Iterator[str | None]:
     bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
     s3 = clients.s3()
+
+    def chunks(key: str) -> Iterator[bytes]:
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"]
+        while chunk := body.read(_CHUNK):
+            yield chunk
+            # For each chunk and not for each record, of which one may be an object's whole content.
+            if time.monotonic() > ends:
+                raise _OutOfTime
+
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for found in page.get("Contents", []):
             if found["Key"].endswith(".out"):
-                body = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"]
-                yield from read_errors(iter(lambda body=body: body.read(_CHUNK), b""))  # type: ignore[misc]
+                yield from read_errors(chunks(found["Key"]))
+        if time.monotonic() > ends:
+            raise _OutOfTime

@@ -30,6 +30,8 @@ _AT_ONCE = 8
 #: How many parts wait to be uploaded or are under way; the memory that staging takes.
 _MAX_UPLOADS = 2 * _AT_ONCE
 #: How many warnings the user is shown, and how many objects an error names.
+# Folder objects count for no limit of the service, so the pages are counted.
+_MAX_PAGES = 20
 _MAX_SHOWN = 5
 #: Objects that other programs leave beside data, by the last part of their key: Hadoop and Spark (_SUCCESS,
 #: _committed_…, hidden checksums), Redshift's manifest (UNLOAD), Finder (.DS_Store), and the output of a job.
@@ -162,7 +164,7 @@ def _list(bucket: str, key: str, fixes: "_Fixes", patience: Patience) -> list[tu
         # Keys are listed in the order of their UTF-8 bytes (LIST), so the object is the first with this prefix.
         request["MaxKeys"] = 1
     place = f"s3://{bucket}/{key}"
-    while True:
+    for _ in range(_MAX_PAGES):
         page = _ask(client.list_objects_v2, fixes, place, patience, **request)
         contents = [(one["Key"], int(one["Size"])) for one in page.get("Contents", [])]
         if not key.endswith("/"):
@@ -174,6 +176,10 @@ def _list(bucket: str, key: str, fixes: "_Fixes", patience: Patience) -> list[tu
         if not page.get("NextContinuationToken"):
             return found
         request["ContinuationToken"] = page["NextContinuationToken"]
+    raise JobError(
+        f"job_input: got too many keys that end in '/' under {shown(place)}, expected query files: move the folder "
+        "objects away"
+    )
 
 
 def _refuse_stray(path: str, names: Sequence[str]) -> None:

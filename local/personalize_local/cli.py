@@ -275,7 +275,9 @@ def _serve(options: argparse.Namespace) -> int:
     from .shell import foreign
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    unset = sorted({*_USUAL, *foreign(os.environ)} - set(_ENVIRONMENT))
+    # A shell runs the line, so a name that a shell cannot set must not be in it.
+    names = {name for name in foreign(os.environ) if name.isascii() and name.isidentifier()}
+    unset = sorted({*_USUAL, *names} - set(_ENVIRONMENT))
     with _start(options, options.port) as aws:
         _bootstrap(aws)
         _say("in another terminal, first:")

@@ -134,6 +134,9 @@ class Guard:
         """Checks who signed a request, and that it is the one that was signed."""
         if "authorization" not in headers and "X-Amz-Algorithm" not in query and "AWSAccessKeyId" in query:
             _refuse_other_services(scope, headers, query)
+            # Version 2 signs no other parameter, and MiniStack prefers the access key of version 4.
+            if router.extract_access_key_id(headers, query) != query["AWSAccessKeyId"][0]:
+                raise RefusedError("IncompleteSignature", "the request has two access keys")
             self._authenticate_version_2(scope, headers, query)
             return scope, receive
         signature, presigned = _signature_of(scope, headers, query)
@@ -292,6 +295,9 @@ def _raw_path(scope: Scope) -> str:
 
 def _refuse_other_services(scope: Scope, headers: dict[str, str], query: dict[str, list[str]]) -> None:
     # The URL of an object signs neither the body nor all headers and parameters, which could name another service.
+    # MiniStack takes the parameters of a form for those of a Query API.
+    if headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
+        raise RefusedError("AccessDenied", "a presigned URL takes no form; set another Content-Type")
     if scope["type"] != "http" or router.detect_service(scope["method"], scope["path"], headers, query) != "s3":
         raise RefusedError("SignatureDoesNotMatch", sigv4.SIGNATURE_MISMATCH)
 

@@ -7,10 +7,17 @@ import aws_cdk.aws_ec2 as ec2
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_logs as logs
+import aws_cdk.aws_s3 as s3
 import aws_cdk.custom_resources as cr
 import pytest
 from aws_cdk.assertions import Annotations, Match, Template
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentProvider, SegmentQuery
+from cdk_personalize_segments import (
+    BatchSegmentInput,
+    BatchSegmentJob,
+    BatchSegmentProvider,
+    BatchSegmentStorage,
+    SegmentQuery,
+)
 from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, count_resources, job_properties, one, readable, resources
 
 JOB = "Custom::PersonalizeBatchSegmentJob"
@@ -219,3 +226,37 @@ def test_the_defaults_add_nothing(stack):
     job(stack)
     assert count_resources(stack) == 14
     Template.from_stack(stack).resource_count_is("AWS::IAM::Role", 3)
+
+
+def test_a_role_that_serves_two_stacks_has_a_policy_of_each(app):
+    roles = cdk.Stack(app, "Roles", env=ENVIRONMENT)
+    role = lambda_role(roles)
+    stacks = [cdk.Stack(app, name, env=ENVIRONMENT) for name in ("A", "B")]
+    for stack in stacks:
+        BatchSegmentProvider(stack, "Provider", role=role)
+        job(stack)
+    found = [one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyName"] for stack in stacks]
+    assert found[0] != found[1]
+    assert all(name.endswith("-HandlerPolicy") for name in found)
+
+
+def test_roles_reach_no_other_stacks_folders_in_a_shared_bucket():
+    reached = []
+    for stack_name in ("segments-dev", "segments-prod"):
+        stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)
+        bucket = s3.Bucket.from_bucket_name(stack, "Shared", "shared")
+        job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
+        objects = {
+            resource
+            for policy in resources(stack, "AWS::IAM::Policy").values()
+            for statement in policy["Properties"]["PolicyDocument"]["Statement"]
+            for resource in (
+                [statement["Resource"]] if isinstance(statement["Resource"], str) else statement["Resource"]
+            )
+            if ":::shared/" in resource
+        }
+        reached.append(objects)
+    dev, prod = reached
+    assert len(dev) == len(prod) == 2
+    assert not dev & prod
+    assert all("/segmentsdev-" in resource for resource in dev)

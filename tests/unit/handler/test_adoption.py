@@ -155,7 +155,7 @@ def test_adopts_an_explicit_job_after_normalizing(personalize):
 
 def test_rejects_an_explicit_name_of_a_job_in_another_role(personalize):
     there_is(personalize, "mine", roleArn=f"{ROLE}2")
-    with pytest.raises(JobError, match="'mine' is taken by another job .*, which differs in .*role"):
+    with pytest.raises(JobError, match=r"'mine' is taken by another job .*, which differs in .*role"):
         on_event(event(properties=EXPLICIT), Context())
 
 

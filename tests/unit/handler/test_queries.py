@@ -946,3 +946,15 @@ def test_a_query_is_refused_that_json_cannot_say(value: object) -> None:
 )
 def test_a_filters_placeholders_are_found_outside_quotes(expression: str, names: str, required: str) -> None:
     assert filter_placeholders(expression) == {name: name in required.split() for name in names.split()}
+
+
+@pytest.mark.timeout(60)
+def test_a_line_with_thousands_of_warnings_is_read_in_one_pass():
+    # Reading the line again for each warning took minutes.
+    expression = " and ".join(["items.a=1"] * 16_000)
+    line = json.dumps({"itemAttributes": expression}).encode()
+    assert 200_000 < len(line) < 262_144
+    report = check_queries([("a", io.BytesIO(line))])
+    assert report.fault_count == 0
+    assert report.warning_count == 2 * 16_000 + 15_999
+    assert [warning.column for warning in report.warnings[:2]] == [21, 29]

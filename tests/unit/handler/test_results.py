@@ -70,7 +70,7 @@ def test_an_error_is_shown_up_to_300_characters(output):
 
 
 def test_what_is_not_read_in_time_is_said_so(output):
-    assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1)) == "none of 1 read in the time there was"
+    assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1)) == "none of 3 read in the time there was"
 
 
 def test_an_output_that_cannot_be_read_fails_nothing(s3, log):
@@ -127,3 +127,10 @@ def test_counts_the_queries_that_failed_in_a_metric(output, capsys):
     assert (line["decision"], line["QueryErrors"], line["queries"], line["errors"]) == ("output read", 2, 3, 2)
     (metrics,) = line["_aws"]["CloudWatchMetrics"]
     assert metrics["Metrics"] == [{"Name": "QueryErrors", "Unit": "Count"}]
+
+
+def test_stops_within_a_record_when_the_time_is_over(monkeypatch, output):
+    uri = output(**{"a.jsonl.out": b"x" * (3 * 1024**2), "b.jsonl.out": GOOD})
+    monkeypatch.setattr(results, "_CHUNK", 1024)
+    found = query_errors(uri, -1)
+    assert (found.queries, found.errors, found.all_read) == (0, 0, False)

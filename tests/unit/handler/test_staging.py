@@ -686,3 +686,14 @@ def test_a_key_that_is_disabled_is_named(stubbed):
         f"job_input: 's3://b/a': the KMS key '{KEY}' cannot be used: enable it. GetObject failed with "
         f"KMS.DisabledException: {KEY} is disabled.\\x1b[0m"
     )
+
+
+def test_stops_listing_keys_of_folders_that_do_not_end(stubbed):
+    for page in range(20):
+        stubbed.add_response("list_objects_v2", listed("in/a/", token=str(page + 2)))
+    with pytest.raises(JobError) as refused:
+        check("s3://b/in/")
+    assert str(refused.value) == (
+        "job_input: got too many keys that end in '/' under 's3://b/in/', expected query files: move the folder "
+        "objects away"
+    )

@@ -404,3 +404,29 @@ def test_a_page_in_a_real_browser_changes_and_reads_nothing(page, place, roles, 
     assert "evil-bucket" not in {bucket["Name"] for bucket in place.s3.list_buckets()["Buckets"]}
     # Nothing was reset.
     assert place.role_name in roles()
+
+
+TAKEOVER = b"Action=CreateUser&UserName=takeover&Version=2010-05-08"
+
+
+@pytest.mark.parametrize("version", ["s3", "s3v4"])
+def test_a_presigned_url_runs_no_other_service(place, client, version):
+    s3 = client("s3", config=Config(signature_version=version))
+    url = s3.generate_presigned_url("create_multipart_upload", Params={"Bucket": place.input, "Key": "a"})
+    request = urllib.request.Request(url, data=TAKEOVER, headers={"Content-Type": FORM}, method="POST")
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(request, timeout=10)
+    assert refused.value.code == 403
+    refused.value.close()
+    assert "takeover" not in {user["UserName"] for user in client("iam").list_users()["Users"]}
+
+
+def test_a_presigned_url_takes_no_second_access_key(place, client, local_aws):
+    place.put("secret", key="in/secret")
+    s3 = client("s3", config=Config(signature_version="s3"))
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": place.input, "Key": "in/secret"})
+    for name in ("X-Amz-Credential", "x-amz-credential"):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(f"{url}&{name}={local_aws.account}/20990101/eu-west-1/s3/aws4_request", timeout=10)
+        assert refused.value.code in (400, 403)
+        refused.value.close()

@@ -23,7 +23,7 @@ T = TypeVar("T")
 #: (aws-samples/amazon-personalize-samples, user_segmentation_example.ipynb).
 LONGEST_PROPAGATION = 120.0
 #: Bytes as JSON. CloudFormation takes a response of 4096 bytes
-#: (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html), of which the
+#: (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html), of which the
 #: framework's stack trace and the identifiers need a part.
 MAX_MESSAGE_BYTES = 2500
 _MAX_ANSWER = 200

@@ -39,7 +39,7 @@ _TIME_AFTER_LOOK = clients.LONGEST_CALL + 10
 _CLOUDFORMATION_WAITS = 3600 - 180
 # For reading the errors in the output of a job that was complete at the last moment.
 _TIME_TO_READ = 60
-# https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/crpg-ref-responses.html: "The total size of the
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html: "The total size of the
 # response body can't exceed 4096 bytes".
 _MAX_RESPONSE_BYTES = 4096
 # What the framework adds to a message: a line with a log group, and its stack trace.

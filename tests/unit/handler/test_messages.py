@@ -4,6 +4,7 @@ import json
 
 import pytest
 from batch_segment_handler import log as log_module
+from batch_segment_handler import results
 from batch_segment_handler.failures import JobError, explain
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.text import json_length, printable, shorten
@@ -245,3 +246,24 @@ def test_a_log_line_has_nothing_that_a_terminal_obeys(capsys):
 
 def test_a_message_of_another_module_is_escaped_and_keeps_its_lines():
     assert str(JobError(f"two faults:\n{ESCAPES}\nb")) == f"two faults:\n{ESCAPED}\nb"
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x"])
+def test_an_answer_with_query_errors_fits_into_a_response(personalize, monkeypatch, text):
+    record = json.dumps({"input": {}, "error": text * 3000}).encode()
+    monkeypatch.setattr(results, "_errors", lambda uri: results.read_errors([record]))
+    there_is(personalize)
+    data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63, "Status": "CREATE PENDING"}
+    waiting = event(
+        properties={"WaitSeconds": "60"},
+        PhysicalResourceId=arn(),
+        LogicalResourceId="x" * 255,
+        Deadline=9e9,
+        Data=data,
+    )
+    done = is_complete(waiting, Context())
+    members = ("StackId", "RequestId", "PhysicalResourceId", "LogicalResourceId")
+    response = {"Status": "SUCCESS", "Reason": "SUCCESS", **{member: waiting[member] for member in members}}
+    response["Data"] = {**data, **done["Data"]}
+    assert len(json.dumps(response, ensure_ascii=False).encode()) <= 4096
+    assert done["Data"]["QueryErrors"].startswith("1 of 1 queries; the first: ")

@@ -1,5 +1,6 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from batch_segment_handler import limits
 from constructs import Construct, IConstruct, IDependable, IValidation
 
 from . import validation
-from .naming import StackNames
+from .naming import StackFacts
 
 _SERVICE = "personalize.amazonaws.com"
 #: https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-access.html
@@ -116,17 +117,14 @@ class BatchSegmentStorage(Construct):
         self.output_prefix: str = output_prefix
         self._encryption_key = encryption_key
         #: The stack that the role is in, if it is not brought along.
-        self.stack: cdk.Stack = cdk.Stack.of(self)
-        self._account = self.stack.account
+        facts = StackFacts.of(scope)
+        self.stack: cdk.Stack = facts.stack
+        self._account = facts.account
         self._strict = strict_conditions
         # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html
         self._source: dict[str, dict[str, str]] = {
             "StringEquals": {"aws:SourceAccount": self._account},
-            "ArnLike": {
-                "aws:SourceArn": self.stack.format_arn(
-                    service="personalize", resource="*", arn_format=cdk.ArnFormat.NO_RESOURCE_NAME
-                )
-            },
+            "ArnLike": {"aws:SourceArn": f"arn:{facts.partition}:personalize:{facts.region}:{facts.account}:*"},
         }
         # Whether Personalize sends the key is not documented, so a call without it is not denied.
         self._resource_conditions: dict[str, dict[str, str]] = (
@@ -136,7 +134,7 @@ class BatchSegmentStorage(Construct):
         self._auto_delete = auto_delete_objects
         self._has_events = False
         # What the grants and rules of the whole storage cover, and these grants and rules.
-        self._folders: dict[str, None] = {f"{output_prefix}{StackNames.of(self.stack).pattern}/": None}
+        self._folders: dict[str, None] = {f"{output_prefix}{facts.names.pattern}/": None}
         self._readers: list[tuple[list[iam.PolicyStatement], list[iam.PolicyStatement]]] = []
         self._grants_to_others: list[tuple[iam.IGrantable, s3.IBucket, Iterable[str]]] = []
         self._rules: list[events.Rule] = []
@@ -478,6 +476,11 @@ class BatchSegmentStorage(Construct):
             prefixes=[prefix] if self._strict and prefix is not None else None,
         )
         self._add_to_role(grant.role_statement)
+        policy = self._policies.get(bucket)
+        if isinstance(policy, s3.BucketPolicy):
+            # Without the result, each part of which is another call.
+            policy.document.add_statements(grant.bucket_statement)
+            return
         result = bucket.add_to_resource_policy(grant.bucket_statement)
         if bucket not in self._policies:
             self._policies[bucket] = result.policy_dependable if result.statement_added else None
@@ -558,17 +561,23 @@ class BatchSegmentStorage(Construct):
             encryption_key=key,
             bucket_key_enabled=None if key is None else True,
             enforce_ssl=True,
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
             object_ownership=s3.ObjectOwnership.BUCKET_OWNER_ENFORCED,
-            lifecycle_rules=[s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
             removal_policy=removal_policy,
             auto_delete_objects=self._auto_delete or None,
             versioned=self._versioned or None,
             server_access_logs_bucket=self._access_logs,
             server_access_logs_prefix=None if self._access_logs is None else f"{id}/",
+            **self._settings_of_both,
         )
         self._created_buckets.append(bucket)
         return bucket
+
+    @functools.cached_property
+    def _settings_of_both(self) -> dict[str, Any]:
+        return {
+            "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
+            "lifecycle_rules": [s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
+        }
 
     def _new_role(self) -> iam.Role:
         # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html

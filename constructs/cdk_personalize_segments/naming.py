@@ -7,10 +7,12 @@ of another stack, and no job's pattern a name of another job.
 
 import hashlib
 import re
+import weakref
 from dataclasses import dataclass
 
 import aws_cdk as cdk
 from batch_segment_handler import limits
+from constructs import Construct
 
 from . import validation
 
@@ -45,12 +47,15 @@ class StackNames:
         Args:
             stack: The stack, or nested stack, that the jobs are in.
         """
+        return StackFacts.of(stack).names
+
+    @classmethod
+    def _of(cls, stack: cdk.Stack, *place: str) -> "StackNames":
         root = stack
         while (parent := root.nested_stack_parent) is not None:
             root = parent
         path = stack.node.path.removeprefix(root.node.path) if root is not stack else ""
-        place = [part for part in (stack.account, stack.region) if not validation.is_token(part)]
-        return cls.derive(root.stack_name, path, *place)
+        return cls.derive(root.stack_name, path, *(part for part in place if not validation.is_token(part)))
 
     @classmethod
     def derive(cls, stack_name: str, path: str = "", *place: str) -> "StackNames":
@@ -70,6 +75,32 @@ class StackNames:
             identity: The path of the construct within the stack, or an identity of the user's own choice.
         """
         return f"{self.prefix}-{_letters(identity, _JOB)}-{_hash(identity)}"
+
+
+@dataclass(frozen=True)
+class StackFacts:
+    """What the constructs need to know of a stack, read once: in Python every property is a call to another process."""
+
+    stack: cdk.Stack
+    account: str
+    region: str
+    partition: str
+    names: StackNames
+
+    @classmethod
+    def of(cls, scope: Construct) -> "StackFacts":
+        """The facts of the stack that a construct is in."""
+        if scope not in _FACTS:
+            stack = scope if isinstance(scope, cdk.Stack) else cdk.Stack.of(scope)
+            if stack not in _FACTS:
+                account, region = stack.account, stack.region
+                names = StackNames._of(stack, account, region)
+                _FACTS[stack] = cls(stack, account, region, stack.partition, names)
+            _FACTS[scope] = _FACTS[stack]
+        return _FACTS[scope]
+
+
+_FACTS: weakref.WeakKeyDictionary[Construct, StackFacts] = weakref.WeakKeyDictionary()
 
 
 def looks_derived(job_name: str) -> bool:

@@ -23,7 +23,7 @@ from constructs import Construct, IConstruct, IValidation
 
 from . import validation
 from .batch_segment_storage import BucketInfo, object_pattern
-from .naming import StackNames
+from .naming import StackFacts
 
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies": all of a role
 #: together, without white space. A function's role has another inline policy for its logs.
@@ -118,7 +118,8 @@ class BatchSegmentProvider(Construct):
             ValueError: The stack has a provider already.
         """
         super().__init__(scope, id)
-        stack = cdk.Stack.of(self)
+        facts = StackFacts.of(scope)
+        stack = facts.stack
         if stack in _PROVIDERS:
             raise ValueError(
                 f"provider: the stack {stack.node.path or stack.stack_name} already has a BatchSegmentProvider; create "
@@ -128,12 +129,11 @@ class BatchSegmentProvider(Construct):
         #: The stack.
         self.stack = stack
         #: Region and account of the stack's jobs.
-        self.region = stack.region
-        self.account = stack.account
-        self.names = StackNames.of(stack)
-        self._partition = stack.partition
+        self.region = facts.region
+        self.account = facts.account
+        self.names = facts.names
+        self._partition = facts.partition
         self._stack_id = stack.stack_id
-        self._path = stack.node.path
         self._arn_of_jobs = f"arn:{self._partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
         self._vpc: dict[str, Any] = {
             name: value
@@ -187,7 +187,7 @@ class BatchSegmentProvider(Construct):
     @classmethod
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
         """The provider of the stack that a construct is in. Created on first use."""
-        stack = scope if isinstance(scope, cdk.Stack) else cdk.Stack.of(scope)
+        stack = StackFacts.of(scope).stack
         return _PROVIDERS.get(stack) or cls(stack, _CONSTRUCT_ID)
 
     def name_prefix(self, scope: Construct, id: str, identity: str | None) -> str:
@@ -205,7 +205,8 @@ class BatchSegmentProvider(Construct):
         """
         if identity is None:
             # The path of the stack itself is known without a call to CDK.
-            identity = id if scope is self.stack else f"{scope.node.path.removeprefix(f'{self._path}/')}/{id}"
+            path = "" if scope is self.stack else scope.node.path.removeprefix(f"{self._stack_path}/")
+            identity = f"{path}/{id}" if path else id
         if identity in self._identities:
             raise ValueError(
                 f"identity: got {identity!r}, which another job of the stack has; expected a different one for each job"
@@ -214,6 +215,10 @@ class BatchSegmentProvider(Construct):
         # One pattern for all of a stack's jobs keeps the handler's policy small.
         self._jobs[f"{self._arn_of_jobs}{self.names.pattern}"] = None
         return self.names.job_prefix(identity)
+
+    @functools.cached_property
+    def _stack_path(self) -> str:
+        return self.stack.node.path
 
     def service_token(self, *, waits: bool) -> str:
         """The service token of a job. The framework behind it is created with the first job that needs it.

@@ -1,0 +1,48 @@
+"""The cost of a synthesis in calls to CDK's process, which is the same on every machine, and in resources."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+PROGRAM = Path(__file__).parents[3] / "benchmarks" / "synth.py"
+
+
+@pytest.fixture(scope="module")
+def synth() -> ModuleType:
+    """The benchmark's own stacks and counts."""
+    spec = importlib.util.spec_from_file_location("synth", PROGRAM)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_first_job_takes_at_most_a_tenth_more_calls_than_the_same_hand_wired(synth: ModuleType) -> None:
+    assert synth.calls(synth.with_library) <= 1.1 * synth.calls(synth.hand_wired)
+
+
+@pytest.mark.parametrize("inline", [False, True])
+def test_a_further_job_takes_at_most_twice_the_calls_of_a_bare_custom_resource(synth: ModuleType, inline: bool) -> None:
+    of_job = synth.calls_of_further_job(lambda number: synth.many_jobs(number, inline=inline))
+    assert of_job <= 2 * synth.calls_of_further_job(synth.many_bare)
+
+
+def test_the_first_job_adds_at_most_16_resources_and_a_further_job_one(synth: ModuleType) -> None:
+    first, second, third = (
+        synth.resource_count(build)
+        for build in (synth.with_library, synth.many_jobs(1, inline=True), synth.many_jobs(2, inline=True))
+    )
+    assert first <= 16
+    assert third - second == 1
+
+
+def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
+    jobs = synth.MANY_JOBS
+    assert jobs == 60
+    # `many_jobs` adds them to the first one, which has a storage of its own.
+    assert synth.resource_count(synth.many_jobs(jobs - 1, inline=True)) == synth.resource_count(
+        synth.many_jobs(1, inline=True)
+    ) + (jobs - 2)

@@ -249,8 +249,7 @@ class BatchSegmentJob:
             "input key": self._is_same("InputKmsKeyArn", source.get("kmsKeyArn")),
             "output": not output_path or _normalized(output_path) == _normalized(self.output_uri(name)),
             "output key": self._is_same("OutputKmsKeyArn", destination.get("kmsKeyArn")),
-            # A user may give a job that exists, of another role, by its explicit name.
-            "role": "JobName" in self.properties or not role or role == self.properties["RoleArn"],
+            "role": not role or role == self.properties["RoleArn"],
         }
         return [member for member, is_same in same.items() if not is_same]
 

@@ -208,13 +208,19 @@ def _ask(operation: Callable[..., Any], fixes: "_Fixes", place: str, patience: P
     try:
         return call(operation, patience, **request)
     except JobError as error:
-        fix = fixes.of(error.__cause__) if isinstance(error.__cause__, ClientError) else ""
-        raise type(error)(f"job_input: {shown(place)}: {fix}{'. ' if fix else ''}{error}") from error
+        # The retries are over. A fix of the object replaces the general one.
+        cause = error.__cause__
+        fix = fixes.of(cause) if isinstance(cause, ClientError) else ""
+        text = f"{fix}. {_answer_of(cause)}" if fix and isinstance(cause, ClientError) else str(error)
+        raise type(error)(f"job_input: {shown(place)}: {text}") from error
     except ClientError as error:
-        told = error.response["Error"]
-        answer = f"{error.operation_name} failed with {told.get('Code')}: {_printable(told.get('Message', ''))}"
         fix = fixes.of(error)
-        raise JobError(f"job_input: {shown(place)}: {fix}{'. ' if fix else ''}{answer}") from error
+        raise JobError(f"job_input: {shown(place)}: {fix}{'. ' if fix else ''}{_answer_of(error)}") from error
+
+
+def _answer_of(error: ClientError) -> str:
+    told = error.response["Error"]
+    return f"{error.operation_name} failed with {told.get('Code')}: {_printable(told.get('Message', ''))}"
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,8 @@ class LocalAws:
         # MiniStack warns of a package that its KMS would need to sign with.
         logging.getLogger("kms").setLevel(logging.ERROR)
         # Not before the environment is set.
+        from ministack import app as ministack_app
+
         from . import ministack_patches
         from .ending import Ending
         from .faults import Faults
@@ -104,6 +106,8 @@ class LocalAws:
         from .personalize import Personalize
 
         ministack_patches.apply()
+        # With Docker it would remove the containers of another MiniStack on this machine.
+        ministack_app._docker_socket_present = lambda: False
         self._ending = Ending()
         self._guard = Guard(
             self._app,
@@ -229,6 +233,8 @@ class LocalAws:
             **no_proxy(self._environment_before),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
+            "PERSIST_STATE": "0",
+            "LAMBDA_EXECUTOR": "local",
             "LOG_LEVEL": "CRITICAL",
             "TMPDIR": str(self._folder),
             "SFN_WAIT_SCALE": str(wait_scale),

@@ -6,10 +6,12 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
+import boto3
 import pytest
 from batch_segment_handler.segments import read_segments
 from botocore.exceptions import ClientError
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from personalize_local.iam import session_of
 
 from docs import pages
 
@@ -204,7 +206,7 @@ def test_stages_into_a_bucket_that_denies_writes_without_an_encryption_header(
     file.write_text(f'{{"itemId": "{"1" * 40}"}}\n' * (1 if queries_per_file is None else 120_000))
 
     def build(scope: cdk.Stack) -> None:
-        bucket = s3.Bucket(scope, "Input", removal_policy=DESTROY)
+        bucket = s3.Bucket(scope, "Input")
         denied = bucket.add_to_resource_policy(
             iam.PolicyStatement(
                 effect=iam.Effect.DENY,
@@ -224,15 +226,18 @@ def test_stages_into_a_bucket_that_denies_writes_without_an_encryption_header(
         )
 
     done = stack.deploy(build)
-    if queries_per_file is None:
-        assert done.status == "CREATE_COMPLETE", done.said
-    else:
-        # The staged part arrived; the local service keeps the documented quota.
-        assert "has more than 500 queries, the quota of aws-item-affinity" in done.said
-    (bucket,) = [name for name in stack.resources_of("AWS::S3::Bucket") if "input" in name.lower()]
+    assert done.status == "CREATE_COMPLETE", done.said
+    (bucket,) = [name for name in stack.resources_of("AWS::S3::Bucket") if "input" in name]
+    (staged,) = client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    place = {"Bucket": bucket, "Key": staged["Key"]}
+    assert client("s3").head_object(**place)["ServerSideEncryption"] == "AES256"
+    assert client("s3").get_object(**place)["Body"].read() == file.read_bytes()
+    # The local AWS enforces the policy: the handler's role cannot write without the header.
+    role = f"arn:aws:iam::{aws.account}:role/{stack.resource('HandlerRole')}"
+    handler = boto3.Session(region_name=aws.region, **session_of(role)).client("s3", endpoint_url=aws.endpoint_url)
     with pytest.raises(ClientError, match="AccessDenied"):
-        # The local AWS enforces the policy.
-        client("s3").put_object(Bucket=bucket, Key="unencrypted", Body=b"")
+        handler.put_object(**place, Body=b"")
+    handler.put_object(**place, Body=b"", ServerSideEncryption="AES256")
 
 
 def test_a_filter_with_a_placeholder_gets_the_values_of_every_query(stack, aws, client):

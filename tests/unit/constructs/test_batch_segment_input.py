@@ -180,6 +180,11 @@ def test_rejects_an_expression_that_is_known_only_at_deploy():
         BatchSegmentInput.from_queries([SegmentQuery.where(GENRES=cdk.Aws.REGION)])
 
 
+def test_rejects_a_number_that_is_known_only_at_deploy():
+    with pytest.raises(ValueError, match=r", expected text, known at synth: queries are written then$"):
+        SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))
+
+
 def test_an_empty_filter_value_is_a_warning_at_synth(stack):
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="")
     asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER)
@@ -189,7 +194,7 @@ def test_an_empty_filter_value_is_a_warning_at_synth(stack):
 def test_rejects_or_in_a_file_at_synth(stack, tmp_path):
     file = tmp_path / "queries.jsonl"
     file.write_text(r'{"itemAttributes": "ITEMS.a = \"1\" OR ITEMS.a = \"2\""}')
-    with pytest.raises(ValueError, match="'OR' fails: write one query for each alternative$"):
+    with pytest.raises(ValueError, match=r"'OR' fails: write one query for each alternative$"):
         asset_of(stack, BatchSegmentInput.from_asset(file))
 
 
@@ -265,10 +270,6 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(stack, tmp_path, cou
             "filter values: got the name '$C', expected 'C': write it without the $",
         ),
         (lambda: SegmentQuery.items_like(105), 'item_id: got 105, expected a non-empty string: write "105"'),
-        (
-            lambda: SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION)),
-            "column YEAR: got -1.8881545897087626e+289, expected text, known at synth: queries are written then",
-        ),
         (lambda: SegmentQuery.where(YEAR=1999), 'column YEAR: got 1999, expected text: write YEAR="1999"'),
         (
             lambda: SegmentQuery.where(YEAR=["1998", 1999]),

@@ -505,7 +505,7 @@ def test_a_part_that_is_denied_is_named(stubbed, waits):
     stubbed.deactivate()
     stubbed._queue.clear()
     assert str(refused.value).startswith(
-        "job_input: 's3://in/q-500/part-00000.jsonl': PutObject failed with AccessDenied: no; tried "
+        "job_input: 's3://in/q-500/part-00000.jsonl': a permission is missing (PutObject: AccessDenied: no; "
     )
 
 
@@ -579,7 +579,7 @@ def test_a_connection_that_breaks_again_and_again_names_the_object(stubbed, wait
     stubbed.add_response("list_objects_v2", listed("a"))
     for _ in range(20):
         stubbed.add_response("get_object", body(lines(1000), broken_after=0))
-    with pytest.raises(UnavailableError, match=r"^job_input: 's3://b/a': no answer from AWS: ResponseStreamingError: "):
+    with pytest.raises(UnavailableError, match=r"^job_input: 's3://b/a': AWS returned an unexpected response or none "):
         check("s3://b/a", QueriesPerFile="1000")
     stubbed._queue.clear()
 
@@ -634,7 +634,7 @@ def test_an_object_that_stays_denied_is_named_escaped(stubbed, waits):
     with pytest.raises(JobError) as refused:
         check("s3://b/in/")
     stubbed._queue.clear()
-    expected = """job_input: "s3://b/in/\\x1b'b": GetObject failed with AccessDenied: no; tried """
+    expected = """job_input: "s3://b/in/\\x1b'b": a permission is missing (GetObject: AccessDenied: no; """
     assert str(refused.value).startswith(expected)
 
 

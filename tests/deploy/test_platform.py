@@ -1,42 +1,63 @@
-"""The platform example, one stage of it deployed and changed by the real CDK CLI."""
+"""The platform example: one of its stages deployed, left alone and changed by the real CDK CLI."""
 
 import json
+import re
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support import wait_until
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "platform"
-SEGMENTS, NESTED = "Dev-Segments", "DevSegmentsSe"
-MARK = "# Personalize runs five jobs"
+BOUNDARY = "developer-boundary"
+ASSIGNED = "# Personalize runs five jobs of an account"
 
 
 @pytest.fixture
-def platform(aws, cdk, client):
+def platform(cdk):
     """A copy of the example, to be edited as somebody does."""
-    made = cdk(f"{sys.executable} app.py", SEGMENTS)
+    made = cdk(f"{sys.executable} app.py", "Dev-Segments")
     shutil.copytree(EXAMPLE, made.folder, dirs_exist_ok=True)
     return made
 
 
 @pytest.fixture
 def context(aws, client) -> dict[str, str]:
+    """The app's context values; the boundary that they name exists."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    client("iam").create_policy(PolicyName="developer-boundary", PolicyDocument=document)
+    client("iam").create_policy(PolicyName=BOUNDARY, PolicyDocument=document)
     return {
         "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"],
-        "permissions_boundary": "developer-boundary",
+        "permissions_boundary": BOUNDARY,
     }
 
 
 @pytest.fixture
-def jobs_of(aws) -> Callable[[], list[str]]:
-    """The stage's jobs, in the order in which they were created."""
-    return lambda: [arn for arn in aws.personalize.jobs if f"/{'DevSegments'}" in arn]
+def run(platform, context) -> Callable[..., str]:
+    """Runs a command of the CLI that has to succeed, and returns what it said."""
+
+    def run(*arguments: str) -> str:
+        done = platform.run(*arguments, **context)
+        assert done.returncode == 0, done.stdout
+        return re.sub(r"\x1b\[[0-9;]*m", "", done.stdout)
+
+    return run
+
+
+@pytest.fixture
+def new_jobs(aws) -> Callable[[], list[str]]:
+    """Looks which jobs of the stage there are that it has not seen; their names."""
+    seen: set[str] = set()
+
+    def new_jobs() -> list[str]:
+        new = [arn for arn in aws.personalize.jobs if "/DevSegments" in arn and arn not in seen]
+        seen.update(new)
+        return [arn.rpartition("/")[2] for arn in new]
+
+    return new_jobs
 
 
 def edit(platform, old: str, new: str) -> None:
@@ -47,25 +68,77 @@ def edit(platform, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(platform, context, jobs_of, aws, client):
-    t = time.time()
-
-    def run(*a, **k):
-        nonlocal t
-        done = platform.run(*a, **context, **k)
-        print("=====", a, done.returncode, time.time() - t)
-        t = time.time()
-        print(done.stdout)
-        print(len(jobs_of()))
-        return done.stdout
-
+# The CLI runs seven times, and each run synthesises two stages.
+@pytest.mark.timeout(600)
+def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(platform, run, new_jobs, aws, client):
     run("deploy", "Dev/*", "--require-approval=never")
+    created = new_jobs()
+    assert len(created) == 13
+    jobs = [job for arn, job in aws.personalize.jobs.items() if arn.rpartition("/")[2] in created]
+    assert {job.status for job in jobs} == {"ACTIVE"}
+    assert all(job.tags == {"cost-center": "1234", "stage": "Dev"} for job in jobs)
+    assert len([name for name in created if name.startswith("DevSegmentsS-")]) == 1, "the nested stack's"
+
+    # Every role of the stage is bounded.
+    iam = client("iam")
+    names = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
+    roles = [iam.get_role(RoleName=name)["Role"] for name in names if name.startswith("Dev-")]
+    assert len(roles) >= 12
+    for role in roles:
+        assert role["PermissionsBoundary"]["PermissionsBoundaryArn"].endswith(f":policy/{BOUNDARY}"), role["RoleName"]
+
+    # The reader of another stack is called for each file, and may read it.
+    logs = client("logs")
+    group = next(
+        one["logGroupName"] for one in logs.describe_log_groups()["logGroups"] if "CountUsers" in one["logGroupName"]
+    )
+
+    def counted() -> set[str]:
+        messages = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+        return {json.loads(one)["object"].split("/")[1] for one in messages if one.startswith('{"object"')}
+
+    wait_until(lambda: counted() == set(created))
+
+    # Nothing has changed. Approval would be asked for if any permission did.
+    assert run("deploy", "Dev/*", "--require-approval=broadening").count("(no changes)") == 3
+    assert new_jobs() == []
+
+    # One year in one query: the diff shows the query, what defines the job, and no change of a permission.
+    edited = 'AUDIENCES = {**AUDIENCES, "DramaFans1999": {"GENRES": "Drama", "YEAR": "2001"}}\n'
+    edit(platform, ASSIGNED, edited + ASSIGNED)
+    said = run("diff", "Dev/*")
+    assert "Number of stacks with differences: 1" in said
+    assert "IAM" not in said
+    assert said.count("Custom::PersonalizeBatchSegmentJob") == 1
+    assert re.search(r"NewJobIfChanged.*\n.*\.AssetHash:", said)
+    before, after = re.findall(r"[-+].*ITEMS\.YEAR = .*(1999|2001)", said)
+    assert (before, after) == ("1999", "2001")
+
+    # The CLI skips what it cannot hotswap and says so nowhere. That is as documented here.
+    assert "(no changes)" in run("deploy", "Dev/Segments", "--exclusively", "--hotswap")
+    assert new_jobs() == []
+
     run("deploy", "Dev/*", "--require-approval=broadening")
-    edit(platform, MARK, 'AUDIENCES = {**AUDIENCES, "DramaFans1999": {"GENRES": "Drama", "YEAR": "2001"}}\n' + MARK)
-    run("diff", "Dev/*")
-    run("deploy", "Dev/Segments", "--exclusively", "--hotswap", "--require-approval=broadening")
-    run("deploy", "Dev/Segments", "--exclusively", "--hotswap-fallback", "--require-approval=broadening")
-    run("deploy", "Dev/Segments", "--exclusively", "--method=direct", "--require-approval=broadening")
+    (name,) = new_jobs()
+    assert name.startswith("DevSegments-")
+    assert "-DramaFans1999-" in name
+
+    # The nested job's number of results.
     edit(platform, "num_results=500", "num_results=400")
-    run("diff", "Dev/*")
-    run("deploy", "Dev/Segments", "--exclusively", "--method=direct", "--require-approval=broadening")
+    run("deploy", "Dev/*", "--require-approval=broadening")
+    (name,) = new_jobs()
+    assert name.startswith("DevSegmentsS-")
+    assert "-WinterFans-" in name
+
+
+def test_no_name_of_a_stage_is_covered_by_the_pattern_of_another(platform, run):
+    run("synth", "--quiet")
+    patterns: dict[str, set[str]] = {}
+    for stage in ("Dev", "Prod"):
+        texts = [
+            path.read_text() for path in (platform.folder / "cdk.out" / f"assembly-{stage}").glob("*.template.json")
+        ]
+        assert len(texts) == 4
+        patterns[stage] = {found for text in texts for found in re.findall(r"\w+-[0-9a-f]{8}-(?=\*)", text)}
+        assert len(patterns[stage]) >= 2
+    assert not patterns["Dev"] & patterns["Prod"]

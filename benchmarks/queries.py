@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from batch_segment_handler.queries import check_queries, split_queries
+from batch_segment_handler.queries import Quota, check_queries, split_queries
 
 Row = tuple[str, str, str]
 
@@ -35,7 +35,13 @@ def run(records: int = 5 * _MILLION) -> list[Row]:
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     try:
-        return [*_item_ids(records), *_attributes(records // 5), *_unlike(records // 5), *_streams(records)]
+        return [
+            *_item_ids(records),
+            *_attributes(records // 5),
+            *_unlike(records // 5),
+            *_refused(),
+            *_streams(records),
+        ]
     finally:
         os.sched_setaffinity(0, cores)
 
@@ -103,6 +109,20 @@ def _unlike(records: int) -> Iterator[Row]:
 
     yield f"check {records:,} queries, hardly two written alike", f"{ours:.2f} s", ""
     yield _against("json.loads of each line", python_json, ours, "")
+
+
+def _refused() -> Iterator[Row]:
+    line = rb'{"itemAttributes": "ITEMS.genres = \"Comedy\""}' b"\n"
+
+    def check() -> None:
+        with tempfile.TemporaryFile() as file:
+            file.write(line * 20_000)
+            file.truncate(1024**3)
+            file.seek(0)
+            report = check_queries([("queries.jsonl", file)], quota=Quota())
+            assert not report.complete
+
+    yield "refuse 1 GiB of itemAttributes queries by the quota of a job", f"{_seconds(check):.2f} s", "≤ 2 s"
 
 
 def _streams(records: int) -> Iterator[Row]:

@@ -7,12 +7,13 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 Row = tuple[str, str, str]
 
 _LINE = 20  # bytes, newline included
 _RECORDS = 50_000_000
-_BUCKET, _KEY = "queries-bucket", "asset.jsonl"
+_BUCKET, _KEY, _ATTRIBUTES = "queries-bucket", "asset.jsonl", "attributes.jsonl"
 
 
 def run(records: int = _RECORDS) -> Iterator[Row]:
@@ -34,25 +35,32 @@ def run(records: int = _RECORDS) -> Iterator[Row]:
             aws_secret_access_key=aws.secret_key,
         )
         s3.create_bucket(Bucket=_BUCKET, CreateBucketConfiguration={"LocationConstraint": aws.region})
-        block = b"".join(b'{"itemId":"%06d"}\n' % number for number in range(500_000))
-        upload = s3.create_multipart_upload(Bucket=_BUCKET, Key=_KEY)["UploadId"]
-        parts = []
-        for number in range(1, records // 500_000 + 1):
-            part = s3.upload_part(Bucket=_BUCKET, Key=_KEY, UploadId=upload, PartNumber=number, Body=block)
-            parts.append({"PartNumber": number, "ETag": part["ETag"]})
-        s3.complete_multipart_upload(Bucket=_BUCKET, Key=_KEY, UploadId=upload, MultipartUpload={"Parts": parts})
+        item_ids = b"".join(b'{"itemId":"%06d"}\n' % number for number in range(500_000))
+        _upload(s3, _KEY, item_ids, records // 500_000)
+        attributes = rb'{"itemAttributes": "ITEMS.genres = \"Comedy\""}' b"\n" * 200_000
+        _upload(s3, _ATTRIBUTES, attributes, max(1, records * _LINE // len(attributes)))
         command = [sys.executable, __file__, str(records)]
         # The handler's own process, so that its peak is that of nothing else.
         out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-        seconds, mebibytes, files = json.loads(out.splitlines()[-1])
+        seconds, mebibytes, files, refused = json.loads(out.splitlines()[-1])
     size = f"{records * _LINE / 1024**2:,.0f} MiB"
     yield f"stage {records:,} queries, {size}, into {files} files", f"{seconds:.0f} s", ""
     yield "  memory of the function, all of it", f"{mebibytes:.0f} MiB", "≤ 512 MiB"
+    yield f"refuse an object of {size} by its number of queries", f"{refused:.2f} s", "≤ 2 s"
+
+
+def _upload(s3: Any, key: str, block: bytes, count: int) -> None:
+    upload = s3.create_multipart_upload(Bucket=_BUCKET, Key=key)["UploadId"]
+    parts = []
+    for number in range(1, count + 1):
+        part = s3.upload_part(Bucket=_BUCKET, Key=key, UploadId=upload, PartNumber=number, Body=block)
+        parts.append({"PartNumber": number, "ETag": part["ETag"]})
+    s3.complete_multipart_upload(Bucket=_BUCKET, Key=key, UploadId=upload, MultipartUpload={"Parts": parts})
 
 
 def _stage(records: int) -> None:
     from batch_segment_handler import staging
-    from batch_segment_handler.failures import Patience
+    from batch_segment_handler.failures import JobError, Patience
     from batch_segment_handler.preflight import Preflight
 
     # The service's quota of queries per file, raised to what 1000 files need for 50 million.
@@ -65,7 +73,15 @@ def _stage(records: int) -> None:
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
     assert path.endswith(f"-{records // 1000}/")
-    print(json.dumps([seconds, peak, 1000]))
+    started = time.perf_counter()
+    properties = {"InputPath": f"s3://{_BUCKET}/{_ATTRIBUTES}"}
+    said = ""
+    try:
+        staging.check_existing(properties, Preflight("arn", "itemAttributes", {}), Patience(600))
+    except JobError as error:
+        said = str(error)
+    assert "too many queries" in said
+    print(json.dumps([seconds, peak, 1000, time.perf_counter() - started]))
 
 
 if __name__ == "__main__":

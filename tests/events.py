@@ -7,19 +7,40 @@ from support import ACCOUNT, REGION, VERSION
 
 STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service"
+LOG_GROUP = "Demo-Logs-5AbC"
 NAME = "Demo-ComedyFans-1A2B3C4D-4c915fdafd08"
-PROPERTIES = {
-    "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:framework",
-    "JobNamePrefix": "Demo-ComedyFans-1A2B3C4D",
+DEFINITION = {
     "SolutionVersionArn": VERSION,
     "InputPath": "s3://in/queries.jsonl",
     "OutputPath": "s3://out/segments/",
+}
+PROPERTIES = {
+    "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:framework",
+    "JobNamePrefix": "Demo-ComedyFans-1A2B3C4D",
     "RoleArn": ROLE,
+    "NewJobIfChanged": DEFINITION,
+}
+#: The properties that define the job. The construct puts them into ``NewJobIfChanged``.
+DEFINING = {
+    "SolutionVersionArn",
+    "SolutionArn",
+    "FilterArn",
+    "NumResults",
+    "InputPath",
+    "InputBucket",
+    "InputPrefix",
+    "AssetHash",
+    "InputKmsKeyArn",
+    "OutputPath",
+    "OutputKmsKeyArn",
+    "Trigger",
 }
 RESPONSE_URL = "https://cloudformation.example/signed?Signature=secret"
 
 
 class Context:
+    log_group_name = LOG_GROUP
+
     def __init__(self, seconds: float = 840) -> None:
         self._seconds = seconds
 
@@ -31,9 +52,21 @@ def arn(name: str = NAME) -> str:
     return f"arn:aws:personalize:{REGION}:{ACCOUNT}:batch-segment-job/{name}"
 
 
+def properties_with(**changes: Any) -> dict[str, Any]:
+    """The properties with some changed, each where it belongs; None takes one away."""
+    defining = {**DEFINITION, **{key: value for key, value in changes.items() if key in DEFINING}}
+    beside = {**PROPERTIES, **{key: value for key, value in changes.items() if key not in DEFINING}}
+    properties = {**beside, "NewJobIfChanged": {key: value for key, value in defining.items() if value is not None}}
+    return {key: value for key, value in properties.items() if value is not None}
+
+
+def failure(message: str) -> str:
+    """The message of an error as the entry points raise it."""
+    return f"{message}{'' if message.endswith('.') else '.'} Log group: {LOG_GROUP}."
+
+
 def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
     """A request as the framework hands it on: every value a string."""
-    properties = {**PROPERTIES, **changes.pop("properties", {})}
     return {
         "RequestType": request,
         "RequestId": "b6f0",
@@ -41,7 +74,7 @@ def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
         "ResourceType": "Custom::PersonalizeBatchSegmentJob",
         "LogicalResourceId": "ComedyFansAF41374F",
         "StackId": STACK,
-        "ResourceProperties": {key: value for key, value in properties.items() if value is not None},
+        "ResourceProperties": properties_with(**changes.pop("properties", {})),
         **({} if request == "Create" else {"PhysicalResourceId": arn()}),
         **changes,
     }
@@ -100,7 +133,6 @@ def version_is(personalize, status: str = "ACTIVE", **details: Any) -> None:
 
 
 def names_of(stack: str = STACK, **changes: Any) -> list[str]:
-    properties = {**PROPERTIES, **changes}
-    given = {key: value for key, value in properties.items() if value is not None}
+    given = batch_segment_handler.job.flatten(properties_with(**changes))
     job = batch_segment_handler.job.BatchSegmentJob(given, stack, patience=None)
-    return [name for name, _ in zip(job._names(), range(1), strict=False)]
+    return [next(job._names())]

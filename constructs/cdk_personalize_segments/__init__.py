@@ -5,6 +5,7 @@ from batch_segment_handler.segments import Segment, read_segments
 from .batch_segment_input import BatchSegmentInput, SegmentQuery
 from .batch_segment_job import BatchSegmentJob
 from .batch_segment_storage import BatchSegmentStorage
+from .nag import acknowledge_nag_findings
 from .provider import BatchSegmentProvider
 
 __all__ = [
@@ -14,5 +15,6 @@ __all__ = [
     "BatchSegmentStorage",
     "Segment",
     "SegmentQuery",
+    "acknowledge_nag_findings",
     "read_segments",
 ]

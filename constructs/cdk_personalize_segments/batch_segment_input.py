@@ -1,5 +1,6 @@
 """What a job is asked: queries given inline, in a local file, or in S3 already."""
 
+import itertools
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -9,7 +10,7 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
-from batch_segment_handler import queries
+from batch_segment_handler import expressions, queries
 from constructs import Construct
 
 from . import query_lines, validation
@@ -36,7 +37,8 @@ class SegmentQuery:
             ValueError: The id is empty or not a string.
         """
         if not isinstance(item_id, str) or not item_id:
-            raise ValueError(f"item_id: got {item_id!r}, expected a string that is not empty")
+            got = f"item_id: got {validation.shown(item_id)}, expected a non-empty string"
+            raise ValueError(f"{got}{query_lines.as_text(item_id)}")
         return cls({"itemId": item_id})
 
     @classmethod
@@ -60,28 +62,40 @@ class SegmentQuery:
                 are given as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
 
         Raises:
-            ValueError: There is none, or a value is not a string.
+            ValueError: There is none, a name starts with ``$``, or a value is not a string.
         """
         if not values:
             raise ValueError('filter values: got none, expected at least one, for example COUNTRY="Japan"')
         rendered = {}
         for name, value in values.items():
             listed: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+            if name.startswith("$"):
+                got = f"filter values: got the name {validation.shown(name)}"
+                raise ValueError(f"{got}, expected {validation.shown(name[1:])}: write it without the $")
             texts = [one for one in listed if isinstance(one, str)]
             if not texts or len(texts) < len(listed):
-                raise ValueError(f"filter value {name}: got {value!r}, expected a string or a list of strings")
+                other = next((one for one in listed if not isinstance(one, str)), None)
+                got = f"filter value {name[:40]}: got {validation.shown(value)}, expected a string or a list of strings"
+                raise ValueError(f"{got}{query_lines.as_text(other, name[:40])}")
             rendered[name] = ",".join(query_lines.quoted(text) for text in texts)
         return replace(self, content={**self.content, "filterValues": rendered})
 
 
 @dataclass(frozen=True)
 class StagedInput:
-    """An asset that the handler checks, splits and writes to the input bucket at deploy."""
+    """An asset that the handler checks, splits and writes to the input bucket at deploy.
+
+    Attributes:
+        asset: The tidied queries. The same queries have the same hash, whatever their line ends and blank lines.
+        queries_per_file: The quota of queries per file, if it was given.
+        summary: The number of queries and the first of them, for ``cdk diff``; at most 300 characters.
+        is_inline: Whether the queries were given in the program.
+    """
 
     asset: s3_assets.Asset
     queries_per_file: int | None
-    summary: str = ""
-    is_inline: bool = False
+    summary: str
+    is_inline: bool
 
 
 @dataclass(frozen=True)
@@ -117,20 +131,28 @@ class BatchSegmentInput:
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: There is none, the two kinds are mixed, or `queries_per_file` is not a positive whole number.
+            ValueError: There is none, the two kinds are mixed, a value is known only at deploy, or `queries_per_file`
+                is not a positive whole number.
             TypeError: One is no `SegmentQuery`.
         """
         content, first = [], ""
         for number, query in enumerate(segment_queries):
             validation.type_of(f"segment_queries[{number}]", query, SegmentQuery, "a SegmentQuery")
-            kind = next(iter(query.content))
+            kind = next((key for key in query.content if key != "filterValues"), "nothing")
             first = first or kind
             if kind != first:
                 raise ValueError(
                     f"segment_queries[{number}]: got a query with {kind}, expected {first} as before: a job takes one "
                     "kind of query"
                 )
-            content.append(query_lines.query_line(query.content))
+            line = query_lines.query_line(query.content)
+            if token := query_lines.find_token(line):
+                raise ValueError(
+                    f"segment_queries[{number}]: got a value that is known only at deploy, {validation.shown(token)}, "
+                    "expected text: queries are written at synth. Write them to S3 and pass them as "
+                    "BatchSegmentInput.from_bucket"
+                )
+            content.append(line)
         if not content:
             raise ValueError("segment_queries: got none, expected at least one SegmentQuery")
         return cls(b"".join(content), queries_per_file)
@@ -142,6 +164,7 @@ class BatchSegmentInput:
         Args:
             path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
                 ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. It is split to fit when the stack is deployed.
+                A change of line ends, of blank lines at the end or of a byte order mark starts no new job.
             queries_per_file: As for `from_queries`.
 
         Raises:
@@ -167,18 +190,19 @@ class BatchSegmentInput:
     ) -> "BatchSegmentInput":
         """Queries that are in S3 when the stack is deployed. They are never rewritten.
 
-        The bucket has to be in the job's region. That the objects change starts no new job by itself: change the
-        job's ``trigger`` for that.
+        The bucket has to be in the job's region. Changing the objects does not start a new job: change the job's
+        ``trigger`` to start one. The handler checks the objects once, before it creates the job. Personalize reads
+        them later, so an object that is overwritten in between is processed without a check: do not write to the
+        location while a job starts.
 
         Args:
             bucket: The bucket.
             key_or_prefix: The key of one object, for example ``queries/today.jsonl``, or a prefix that ends in "/",
                 for example ``queries/today/``: then every object under it is input.
-            single_object: Says that a key without a dot in its last part, for example ``unload/part-00000``, is one
-                object and no folder whose "/" was forgotten.
-            validate_input: Whether the handler reads the objects and checks them before the job is created. False
-                takes the permission to read them away from it; the service finds faults then, line by line in the
-                output.
+            single_object: Set to True if the key has no file extension, for example ``unload/part-00000``. Otherwise
+                such a key is rejected as a prefix without a trailing "/".
+            validate_input: Whether the handler reads and checks the objects before it creates the job. If False, the
+                handler gets no read permission and Personalize reports invalid queries in the job output.
             queries_per_file: Your quota of queries per input file. Without it a file that has more than the
                 documented one is refused at deploy, see `from_queries`.
 
@@ -210,30 +234,46 @@ class BatchSegmentInput:
         Args:
             scope: The job.
             is_filtered: Whether the job has a filter; without one filter values are a warning.
+            extension: How the key of the asset's object ends, after the hash.
 
         Raises:
-            QueryFileError: A query is at fault; a `ValueError` that names line and column.
+            QueryFileError: A query is invalid; a `ValueError` that names line and column, or the index.
         """
         content = self._content
         if isinstance(content, ExistingInput):
             return content
-        if isinstance(content, Path):
-            return self._checked_asset(scope, content, str(content), is_filtered)
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "queries.jsonl"
-            file.write_bytes(content)
-            # The asset is copied into the assembly before the folder goes.
-            return self._checked_asset(scope, file, "segment_queries", is_filtered)
+            is_inline = isinstance(content, bytes)
+            if isinstance(content, bytes):
+                name, file = "segment_queries", Path(folder) / "segment_queries"
+                file.write_bytes(content)
+            else:
+                name, file = expressions.shown(str(content)), content
+            report = self._check(scope, file, name, is_filtered=is_filtered, is_inline=is_inline)
+            # The job is defined by its queries, not by how their lines end: the asset's hash is that of a tidied copy.
+            tidied = Path(folder) / f"queries{extension}"
+            with file.open("rb") as source, tidied.open("wb") as target:
+                target.writelines(queries.tidy_blocks(source))
+            with tidied.open("rb") as lines:
+                summary = query_lines.summary(report.queries, itertools.islice(lines, 100))
+            # The asset is copied into the assembly before the folder is deleted.
+            asset = s3_assets.Asset(scope, "Queries", path=str(tidied.resolve()))
+        return StagedInput(asset, self._queries_per_file, summary, is_inline)
 
-    def _checked_asset(self, scope: Construct, file: Path, name: str, is_filtered: bool) -> StagedInput:
+    def _check(
+        self, scope: Construct, file: Path, name: str, *, is_filtered: bool, is_inline: bool
+    ) -> queries.QueryReport:
+        given = self._queries_per_file
+        quota = None if validation.is_token(given or 0) else queries.Quota(None if given is None else int(given))
         with file.open("rb") as stream:
-            # What placeholders a filter has is known at deploy.
-            report = queries.check_queries([(name, stream)], placeholders=None if is_filtered else {})
+            # The placeholders of a filter are known only at deploy.
+            placeholders: dict[str, bool] | None = None if is_filtered else {}
+            report = queries.check_queries(
+                [(name, stream)], placeholders=placeholders, quota=quota, is_inline=is_inline
+            )
         report.raise_if_faulty()
-        if not validation.is_token(self._queries_per_file or 0):
-            queries.queries_per_file(report, self._queries_per_file)
         if report.warnings:
             more = report.warning_count - len(report.warnings)
             listed = [*map(str, report.warnings), *([f"and {more} more"] if more else [])]
             cdk.Annotations.of(scope).add_warning_v2("cdk-personalize-segments:queries", "\n  ".join(listed))
-        return StagedInput(s3_assets.Asset(scope, "Queries", path=str(file.resolve())), self._queries_per_file)
+        return report

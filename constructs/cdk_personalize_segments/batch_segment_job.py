@@ -282,7 +282,12 @@ class BatchSegmentJob(Construct):
         return self.storage.grant_put(grantee, self._existing_input.bucket, self._existing_input.key_or_prefix)
 
     def on_segments_written(
-        self, id: str, *, target: events.IRuleTarget | None = None, description: str | None = None
+        self,
+        id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        description: str | None = None,
+        scope: Construct | None = None,
     ) -> events.Rule:
         """Creates an EventBridge rule that matches every segment file that the job writes.
 
@@ -295,8 +300,10 @@ class BatchSegmentJob(Construct):
             id: The rule's id.
             target: The rule's target. If omitted, call `add_target` on the returned rule.
             description: The rule's description.
+            scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
+                need the target, and a target that reads the segments needs this stack. Default: the job.
         """
-        return self.storage.new_rule(self, id, [self._output_folders], target, description)
+        return self.storage.new_rule(scope or self, id, [self._output_folders], target, description)
 
     @staticmethod
     def limit_concurrency(jobs: Sequence["BatchSegmentJob"], max_concurrency: int = limits.MAX_JOBS_IN_FLIGHT) -> None:

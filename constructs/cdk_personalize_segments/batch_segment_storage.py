@@ -1,6 +1,6 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -138,6 +138,7 @@ class BatchSegmentStorage(Construct):
         # What the grants and rules of the whole storage cover, and these grants and rules.
         self._folders: dict[str, None] = {f"{output_prefix}{StackNames.of(self.stack).pattern}/": None}
         self._readers: list[tuple[list[iam.PolicyStatement], list[iam.PolicyStatement]]] = []
+        self._grants_to_others: list[tuple[iam.IGrantable, s3.IBucket, Iterable[str]]] = []
         self._rules: list[events.Rule] = []
         self._created_buckets: list[s3.IBucket] = []
         self._access_logs = server_access_logs_bucket
@@ -228,6 +229,7 @@ class BatchSegmentStorage(Construct):
             grantee: The principal, for example a function.
         """
         listing, reading = self._read_grants(grantee, [*self._folders])
+        self._grants_to_others.append((grantee, self.output_bucket, self._folders))
         self._readers.append(([*listing.principal_statements], [*reading.principal_statements]))
         self._readers.append(([*listing.resource_statements], [*reading.resource_statements]))
         return self._with_key(listing.combine(reading), grantee)
@@ -242,6 +244,7 @@ class BatchSegmentStorage(Construct):
             folders: The folder in the output bucket, or a pattern of folders, ending in "/".
         """
         listing, reading = self._read_grants(grantee, [folders])
+        self._grants_to_others.append((grantee, self.output_bucket, [folders]))
         return self._with_key(listing.combine(reading), grantee)
 
     def _read_grants(self, grantee: iam.IGrantable, folders: list[str]) -> tuple[iam.Grant, iam.Grant]:
@@ -264,7 +267,12 @@ class BatchSegmentStorage(Construct):
         return granted if key is None else granted.combine(key.grant(grantee, "kms:Decrypt"))
 
     def on_segments_written(
-        self, id: str, *, target: events.IRuleTarget | None = None, description: str | None = None
+        self,
+        id: str,
+        *,
+        target: events.IRuleTarget | None = None,
+        description: str | None = None,
+        scope: Construct | None = None,
     ) -> events.Rule:
         """Creates an EventBridge rule that matches every segment file that a job on this storage writes.
 
@@ -275,8 +283,10 @@ class BatchSegmentStorage(Construct):
             id: The rule's id.
             target: The rule's target. If omitted, call `add_target` on the returned rule.
             description: The rule's description.
+            scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
+                need the target, and a target that reads the segments needs this stack. Default: the storage.
         """
-        rule = self.new_rule(self, id, [*self._folders], target, description)
+        rule = self.new_rule(scope or self, id, [*self._folders], target, description)
         self._rules.append(rule)
         return rule
 
@@ -371,6 +381,7 @@ class BatchSegmentStorage(Construct):
             key_or_prefix: An object's key, or a prefix ending in "/".
         """
         facts = self.bucket_info(bucket)
+        self._grants_to_others.append((grantee, bucket, [key_or_prefix]))
         granted = iam.Grant.add_to_principal_or_resource(
             grantee=grantee,
             actions=["s3:PutObject"],
@@ -382,6 +393,17 @@ class BatchSegmentStorage(Construct):
         # https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html: Decrypt is for the parts of a
         # multipart upload.
         return granted.combine(facts.key.grant(grantee, "kms:GenerateDataKey", "kms:Decrypt"))
+
+    def granted_objects(self) -> Iterator[tuple[iam.IGrantable, list[str]]]:
+        """Who may read and write which objects in S3: the service role, and the app's own readers and writers.
+
+        :meta private:
+        """
+        for grant in self._grants.values():
+            yield self.role, [*grant.resources]
+        for grantee, bucket, locations in self._grants_to_others:
+            arn = self.bucket_info(bucket).arn
+            yield grantee, [f"{arn}/{object_pattern(location)}" for location in locations]
 
     def enable_event_bridge(self) -> None:
         """Sends the output bucket's events to EventBridge.
@@ -606,7 +628,8 @@ class _Grant:
         bucket_conditions: Mapping[str, Any],
         prefixes: list[str] | None,
     ) -> None:
-        self._resources = {resource}
+        # An ordered set.
+        self.resources = {resource: None}
         self._prefixes = prefixes
         self.role_statement = iam.PolicyStatement(actions=[action], resources=[resource], conditions=role_conditions)
         self.bucket_statement = iam.PolicyStatement(
@@ -616,8 +639,8 @@ class _Grant:
 
     def add(self, resource: str, prefix: str | None) -> None:
         """Extends the statements to one more resource, or to one more prefix that may be listed."""
-        if resource not in self._resources:
-            self._resources.add(resource)
+        if resource not in self.resources:
+            self.resources[resource] = None
             self.role_statement.add_resources(resource)
             self.bucket_statement.add_resources(resource)
         if self._prefixes is not None and prefix is not None and prefix not in self._prefixes:

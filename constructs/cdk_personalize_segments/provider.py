@@ -146,6 +146,8 @@ class BatchSegmentProvider(Construct):
         self._log_retention = log_retention
         self._log_removal_policy = log_removal_policy
         self._given_role = role
+        if asset_encryption_key is not None:
+            validation.key("asset_encryption_key", asset_encryption_key, "a policy cannot name a key by its alias")
         if log_encryption_key is not None:
             self._allow_logs_to_use(log_encryption_key)
         # The rendered tags of every job that can have tags.

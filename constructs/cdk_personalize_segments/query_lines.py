@@ -6,10 +6,12 @@ Sources:
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from batch_segment_handler import expressions
+
+from .validation import is_token, shown
 
 
 def query_line(query: Mapping[str, Any]) -> bytes:
@@ -34,7 +36,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
 
     Args:
         columns: The value, or the values, that each column of the Items dataset has to have. Only text: the service
-            documents nothing else (INPUT), and how a number is written only its dataset knows.
+            documents nothing else (INPUT), and only the dataset tells how a number is written.
 
     Returns:
         For example ``ITEMS.genres = "Comedy" AND ITEMS.genres = "Action"``.
@@ -51,10 +53,80 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
         listed = [*values] if isinstance(values, list | tuple) else [values]
         for value in listed:
             if not isinstance(value, str) or not value:
-                raise ValueError(f"column {column[:40]}: expected text, got {expressions.excerpt(value)}")
+                got = f"got {shown(value)}, expected text"
+                raise ValueError(f"column {column[:40]}: {got}{as_text(value, column[:40])}")
             conditions.append(f"ITEMS.{column} = {quoted(value)}")
         if not listed:
             raise ValueError(f"column {column[:40]}: expected at least one value, got none")
     if not conditions:
         raise ValueError("columns: expected at least one, got none")
     return " AND ".join(conditions)
+
+
+def as_text(value: object, name: str = "") -> str:
+    """Says how to write a number or a boolean, which both are written as text.
+
+    Args:
+        value: A value that is no text.
+        name: The name of the argument; empty for a value alone.
+
+    Returns:
+        The end of an error message; empty for other values.
+    """
+    equals = f"{name}=" if name else ""
+    if isinstance(value, bool):
+        return f': write it as the data has it, for example {equals}"{str(value).lower()}"'
+    if not isinstance(value, int | float):
+        return ""
+    if is_token(value):
+        return ", known at synth: queries are written then"
+    return f': write {equals}"{value}"'
+
+
+#: CDK's markers of a value, or of a list, that is known only at deploy: https://docs.aws.amazon.com/cdk/v2/guide/tokens.html
+_TOKEN = re.compile(rb"[$#]\{Token\[[^]]*+\]\}")
+_LONGEST_SUMMARY = 300
+
+
+def find_token(line: bytes) -> str | None:
+    """Finds a value in a line that is known only at deploy."""
+    found = _TOKEN.search(line)
+    return None if found is None else found[0].decode(errors="replace")
+
+
+def summary(count: int, lines: Iterable[bytes]) -> str:
+    """Describes queries for ``cdk diff``, in at most 300 characters.
+
+    Args:
+        count: How many queries there are.
+        lines: The first lines, which were checked.
+
+    Returns:
+        For example ``3 queries: ITEMS.GENRES = "Comedy"; 105 (COUNTRY="Japan"); …``.
+    """
+    text = "1 query: " if count == 1 else f"{count:,} queries: "
+    shown_queries = 0
+    for line in lines:
+        query = json.loads(line)
+        values = query.pop("filterValues", {})
+        one = _harmless(next(iter(query.values())))
+        if values:
+            one += _harmless(" (" + ", ".join(f"{name}={value}" for name, value in values.items()) + ")")
+        separator = "; " if shown_queries else ""
+        # Room for "; …".
+        if len(text) + len(separator) + len(one) > _LONGEST_SUMMARY - 3:
+            break
+        text += separator + one
+        shown_queries += 1
+    if shown_queries == count:
+        return text
+    if not shown_queries:
+        return text + one[: _LONGEST_SUMMARY - len(text) - 1] + "…"
+    return f"{text}; …"
+
+
+def _harmless(text: str) -> str:
+    # CDK would resolve what looks like a token, and CloudFormation a dynamic reference such as {{resolve:ssm:…}}:
+    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
+    text = re.sub(r"\{(?=\{)|(?<=[$#])(?=\{)", lambda found: f"{found[0]} ", text)
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -151,14 +151,18 @@ def personalize_arn(prop: str, arn: str | None, *, region: str, account: str) ->
             )
 
 
-def key(prop: str, value: kms.IKey) -> None:
-    """Checks a KMS key; the service takes no alias (botocore's model, shape KmsKeyArn)."""
+def key(prop: str, value: kms.IKey, why: str = "Personalize resolves none") -> None:
+    """Checks a KMS key.
+
+    Personalize takes no alias (botocore's model, shape KmsKeyArn), and neither does a policy that names a key
+    (https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html).
+    """
     arn = value.key_arn
     # An alias is a key to CDK's types, and its ARN a token.
     if isinstance(getattr(value, "alias_name", None), str) or not (is_token(arn) or _KEY_ARN.fullmatch(arn)):
         raise ValueError(
             f"{prop}: got {shown(value.node.path if is_token(arn) else arn)}, expected a key, "
-            "arn:<partition>:kms:<region>:<account>:key/<id>, and not an alias: Personalize resolves none"
+            f"arn:<partition>:kms:<region>:<account>:key/<id>, and not an alias: {why}"
         )
 
 

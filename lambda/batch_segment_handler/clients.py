@@ -1,4 +1,4 @@
-"""The clients of AWS, each made on first use and once in a function's life."""
+"""The clients of AWS, each created on first use and cached for the lifetime of the execution environment."""
 
 import functools
 from typing import TYPE_CHECKING
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from mypy_boto3_personalize import PersonalizeClient
     from mypy_boto3_s3 import S3Client
 
-# Few attempts and short ones: what has to be waited for longer is waited for where it can be explained
-# (`failures.call`), and a service that hangs must not outlast the function.
+# Keep botocore's retries and timeouts short. Longer retries happen in `failures.call`, which can explain them to the
+# user, and a service that hangs must not outlast the function.
 _ATTEMPTS, _CONNECT, _READ = 2, 5, 15
 _CONFIG = Config(
     retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=_CONNECT, read_timeout=_READ
 )
-#: How long one call can take, in seconds.
+#: The longest time one call can take, in seconds.
 LONGEST_CALL = _ATTEMPTS * (_CONNECT + _READ)
 
 

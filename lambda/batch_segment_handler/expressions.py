@@ -4,6 +4,7 @@ Sources:
     INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
     FILTER: https://docs.aws.amazon.com/personalize/latest/dg/creating-filter-expressions.html
     RUNTIME: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
+    OR_FAILS: https://repost.aws/questions/QUmugT1X6YRUeD7Uq231Oy6w
 """
 
 import itertools
@@ -17,15 +18,18 @@ NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'"
 _SPACE = re.compile(r"[ \t\r\n]*+")
-#: What comes after what: what to call it, and how it is written, what is doubtful included.
+#: Grammar steps in order: display name and pattern. Lenient: undocumented spellings match too and get a warning.
 _STEPS = {
     "column": ("ITEMS.<column>", re.compile(rf"ITEMS{_SPACE.pattern}\.{_SPACE.pattern}({NAME.pattern})", re.I)),
     "equals": ("=", re.compile(r"=(?!=)")),
     "value": ("a value in double quotes", re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|[-+]?+\.?+\d[\d.eE+-]*+", re.S)),
     "and": ("AND", re.compile(r"AND\b", re.I)),
 }
-#: What filters know, and segments are not said to.
-_UNDOCUMENTED = re.compile(r"(?:OR|NOT|IN|LIKE|BETWEEN|IS|CONTAINS)\b|[<>]=?|!=|\(|\|\|?|&&", re.I)
+#: Operators documented for filter expressions but not for segment queries.
+_UNDOCUMENTED = re.compile(r"(?:NOT|IN|LIKE|BETWEEN|IS|CONTAINS)\b|[<>]=?|!=|\(|\|\|?|&&", re.I)
+#: Known to fail (OR_FAILS). Quoted text is matched first, so that an OR in it is skipped; an open quote ends the text,
+#: so that the time stays linear.
+_OR = re.compile(rf"{_QUOTED}?+|{_SINGLE_QUOTED}?+|(?<![\w.$])(OR)\b", re.S | re.I)
 _WORD = re.compile(r"[\w.$-]++|=++|.", re.S)
 
 
@@ -60,11 +64,11 @@ def parse_expression(expression: str) -> Expression:
     """Reads the expression of an ``itemAttributes`` query: ``ITEMS.<column> = "<value>"``, joined by ``AND``.
 
     That is all that is documented (INPUT): "batch segment input expressions support only the = symbol for equality for
-    string matching". Operators that filters know (``OR``, ``IN``, ``<``, …) get a warning, and an expression is not
-    read on after one.
+    string matching". Other operators of filters (``IN``, ``<``, …) get a warning, and the expression is not read
+    further. ``OR`` is an error, since the service is known to fail on it (OR_FAILS).
 
     Raises:
-        ExpressionError: It is nothing of the kind; the message names the column.
+        ExpressionError: The expression is invalid; the message names the column.
     """
     read = Expression([], [])
     at, column = 0, ""
@@ -74,7 +78,10 @@ def parse_expression(expression: str) -> Expression:
             return read
         match = pattern.match(expression, at)
         if match is None:
-            if operator := _UNDOCUMENTED.match(expression, at):
+            operator = _UNDOCUMENTED.match(expression, at)
+            if operator or step == "and":
+                _refuse_or(expression, at)
+            if operator:
                 reason = f"{excerpt(operator[0])} is not documented for segments and may be refused"
                 read.warnings.append((at, f"{reason}: an expression is {_GRAMMAR}"))
                 return read
@@ -89,6 +96,13 @@ def parse_expression(expression: str) -> Expression:
         read.warnings.extend((at + offset, reason) for offset, reason in _doubts(step, match))
         at = match.end()
     raise AssertionError("unreachable")
+
+
+def _refuse_or(expression: str, at: int) -> None:
+    # The rest after an undocumented operator is not parsed, so an OR is searched in all of it.
+    for found in _OR.finditer(expression, at):
+        if found[1]:
+            raise ExpressionError(found.start(1), f"{excerpt(found[1])} fails: write one query for each alternative")
 
 
 def _past_space(text: str, at: int) -> int:
@@ -132,7 +146,19 @@ def filter_placeholders(expression: str) -> dict[str, bool]:
 
 
 def excerpt(value: object) -> str:
-    """Shows a little of somebody's data in a message: 20 characters, those escaped that cannot be seen."""
+    """Quotes up to 20 characters of a value for a message; unprintable ones are escaped."""
     if not isinstance(value, str):
         return f"a value of type {type(value).__name__}"
     return repr(value if len(value) <= 20 else f"{value[:19]}…")
+
+
+def shown(text: str, limit: int = 200) -> str:
+    """Quotes a name from outside, for example an S3 path, for a message or the log.
+
+    Args:
+        text: The name.
+        limit: The longest result. A longer one loses its middle, since its end tells objects apart.
+    """
+    escaped = repr(text)
+    half = (limit - 1) // 2
+    return escaped if len(escaped) <= limit else f"{escaped[:half]}…{escaped[-half:]}"

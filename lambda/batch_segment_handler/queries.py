@@ -1,9 +1,8 @@
 """The query file: checks it, splits it.
 
 A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` (INPUT) and, where the filter
-has placeholders, ``filterValues`` (FILTER). What a query may be is said by `_Query`, which reads a line token by token.
-Lines are alike, so each that it accepts becomes a pattern, its own text with the values left open; the lines that match
-one are taken a block at a time.
+has placeholders, ``filterValues`` (FILTER). `_Query` validates one line exactly. As a fast path, every accepted line is
+turned into a regular expression with its values left open; following lines that match are accepted in bulk.
 
 Sources:
     INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
@@ -16,7 +15,7 @@ import itertools
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO, NoReturn, get_args
 
@@ -31,6 +30,21 @@ _MOST_FAULTS = 10_000
 #: The longest line and its newline, so a block without a newline is a line that is too long.
 _BLOCK = limits.MAX_QUERY_BYTES + 1
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
+#: Formats by the first bytes of a file. Such a file gets this one reason, and is not read further.
+_COMPRESSED = "the file is compressed: unpack it"
+_UTF_16 = "the file is UTF-16: save it as UTF-8"
+_OTHER_FORMATS = {
+    b"\x1f\x8b": _COMPRESSED,  # gzip
+    b"PK\x03\x04": _COMPRESSED,  # zip
+    b"BZh": _COMPRESSED,  # bzip2
+    b"\x28\xb5\x2f\xfd": _COMPRESSED,  # Zstandard
+    b"\xfd7zX": _COMPRESSED,  # xz
+    codecs.BOM_UTF16_LE: _UTF_16,
+    codecs.BOM_UTF16_BE: _UTF_16,
+    b"PAR1": "the file is Parquet: write JSON Lines, one query on each line",
+    b"Obj\x01": "the file is Avro: write JSON Lines, one query on each line",
+}
+_LONGEST_MARK = max(map(len, _OTHER_FORMATS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +52,7 @@ class Fault:
     """One thing that is wrong with a file, or doubtful in it.
 
     Attributes:
-        file: The file's name.
+        file: The file's name; of inline queries the query, for example ``segment_queries[12]``.
         line: Counted from 1; 0 for the file as a whole.
         column: Counted from 1, in characters; None for the line as a whole.
         reason: What is wrong and what to write instead.
@@ -66,7 +80,7 @@ class QueryReport:
     Attributes:
         kind: The key that the queries have, or should have; None if there is no query and nobody said.
         queries: How many there are, faulty ones included.
-        queries_by_file: How many there are in each file, by its name.
+        files: How many files there are.
         bytes: How many bytes they have.
         faults: The first faults.
         fault_count: How many faults there are.
@@ -77,7 +91,7 @@ class QueryReport:
 
     kind: QueryKind | None = None
     queries: int = 0
-    queries_by_file: dict[str, int] = field(default_factory=dict)
+    files: int = 0
     bytes: int = 0
     faults: list[Fault] = field(default_factory=list)
     fault_count: int = 0
@@ -101,30 +115,55 @@ class QueryReport:
         raise QueryFileError("\n  ".join(map(str, lines)))
 
 
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """How many queries an input may have.
+
+    Attributes:
+        per_file: Your quota of queries per file; None takes the documented one of the kind of query.
+        is_split: Whether the input is still to be split. Then only the quota of all files together counts.
+    """
+
+    per_file: int | None = None
+    is_split: bool = True
+
+    def queries_per_file(self, kind: QueryKind) -> int:
+        """How many queries a file may have."""
+        return self.per_file or limits.MAX_QUERIES_PER_FILE[kind]
+
+
 def check_queries(
     files: Iterable[tuple[str, BinaryIO]],
     *,
     kind: QueryKind | None = None,
     placeholders: Mapping[str, bool] | None = None,
+    quota: Quota | None = None,
+    is_inline: bool = False,
     max_faults: int = 10,
 ) -> QueryReport:
     """Checks query files in one pass, in memory that does not grow with their size.
 
+    Reading stops where a limit or the quota is passed.
+
     Args:
-        files: Name and content of each file; of the content, only ``read(n)`` is used.
+        files: Name and content of each file. Messages show the name as it is, so escape a name from outside. Of the
+            content, only ``read(n)`` is used.
         kind: The key that the solution's recipe takes; None takes either, but one for all files.
         placeholders: The placeholders of the job's filter, and whether each query has to give a value for them; none
             without a filter. None if the filter is not known.
+        quota: How many queries are allowed; None for any number that a job takes.
+        is_inline: Whether the lines were written by `SegmentQuery`. Then they are named by their index, and messages
+            say what to write in Python.
         max_faults: How many faults, and how many warnings, to keep; all are counted.
 
     Returns:
         What was found. Nothing is raised for what is wrong with the files.
     """
-    check = _Check(kind, placeholders, max_faults)
+    check = _Check(kind, placeholders, quota, max_faults, is_inline=is_inline)
     try:
         for name, file in files:
             check.read(name, file)
-        if not check.report.queries:
+        if not check.report.queries and not check.report.fault_count:
             check.fault(0, None, "no query: a job needs at least one")
     except _Enough:
         check.report.complete = False
@@ -138,36 +177,51 @@ class _Enough(Exception):  # noqa: N818 - no error, but a reason to stop
 class _Check:
     """A pass over files, and what it has found so far."""
 
-    def __init__(self, kind: QueryKind | None, placeholders: Mapping[str, bool] | None, max_faults: int) -> None:
+    def __init__(
+        self,
+        kind: QueryKind | None,
+        placeholders: Mapping[str, bool] | None,
+        quota: Quota | None,
+        max_faults: int,
+        *,
+        is_inline: bool,
+    ) -> None:
         self.report = QueryReport(kind=kind)
         who = "the solution's recipe takes" if kind else "the queries before have"
-        self._query = functools.partial(_Query, who, placeholders)
+        self._query = functools.partial(_Query, who, placeholders, is_inline=is_inline)
+        self._quota = quota
+        self._is_inline = is_inline
         self._max_faults = max_faults
         self._alike = _Alike()
         self._file, self._line = "the input", 0
+        self._in_file = 0  # queries in this file
         self._blank = 0  # the first of the blank lines just read, if any
 
     def read(self, name: str, file: BinaryIO) -> None:
         report = self.report
-        self._file, self._line, self._blank = name, 0, 0
-        if len(report.queries_by_file) == limits.MAX_INPUT_FILES:
-            self._stop(0, f"one file too many: a job reads at most {limits.MAX_INPUT_FILES:,}")
-        report.queries_by_file[name] = 0
+        self._file, self._line, self._in_file, self._blank = name, 0, 0, 0
+        if report.files == limits.MAX_INPUT_FILES:
+            self._stop(0, f"too many files: a job reads at most {limits.MAX_INPUT_FILES:,}")
+        report.files += 1
         blocks = _Blocks(file, limits.MAX_INPUT_BYTES - report.bytes)
         for block in blocks:
             self._read_block(block)
         report.bytes += blocks.bytes
         if report.bytes > limits.MAX_INPUT_BYTES:
             self._stop(0, f"too much: a job reads at most {limits.MAX_INPUT_BYTES:,} bytes, all files together")
+        if blocks.other_format:
+            self.fault(0, None, blocks.other_format)
+            return
         if blocks.bom:
             self._warn(1, 1, "a byte order mark, which the service may not take: save the file as UTF-8 without it")
-        if not report.queries_by_file[name]:
+        if not self._in_file:
             self._warn(0, None, "no query in this file")
 
     def _read_block(self, block: bytes) -> None:
         if not block:
             self._count(1)
-            self.fault(self._line, None, f"longer than {limits.MAX_QUERY_BYTES:,} bytes: write one query on each line")
+            hint = "shorten it" if self._is_inline else "write one query on each line"
+            self.fault(self._line, None, f"longer than {limits.MAX_QUERY_BYTES:,} bytes: {hint}")
             return
         is_utf8 = _is_utf8(block)
         at = 0
@@ -203,24 +257,52 @@ class _Check:
         if self._blank:
             self.fault(self._blank, None, "a blank line before a query: remove it")
             self._blank = 0
-        room = limits.MAX_RECORDS - self.report.queries
+        room, reason = self._room()
         if queries > room:
-            self._stop(self._line + room + 1, f"one query too many: a job takes at most {limits.MAX_RECORDS:,}")
+            self._in_file += room
+            self._stop(self._line + room + 1, reason)
         self.report.queries += queries
-        self.report.queries_by_file[self._file] += queries
+        self._in_file += queries
         self._line += queries
+
+    def _room(self) -> tuple[int, str]:
+        """How many more queries are allowed, and what to say of one too many."""
+        room = limits.MAX_RECORDS - self.report.queries
+        reason = f"too many queries: a job takes at most {limits.MAX_RECORDS:,}"
+        if self._quota is None or self.report.kind is None:
+            return room, reason
+        per_file = self._quota.queries_per_file(self.report.kind)
+        in_all = per_file * limits.MAX_INPUT_FILES
+        if not self._quota.is_split and per_file - self._in_file < room:
+            room = per_file - self._in_file
+            reason = (
+                f"too many queries: expected at most {per_file:,} in a file. Split it, pass it as "
+                "BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
+            )
+        if self._quota.is_split and in_all - self.report.queries < room:
+            room = in_all - self.report.queries
+            reason = (
+                f"too many queries: a job reads {limits.MAX_INPUT_FILES:,} files of {per_file:,} each, together "
+                f"{in_all:,}. Split them over several jobs, or set queries_per_file if your quota is higher"
+            )
+        return room, reason
 
     def fault(self, line: int, column: int | None, reason: str) -> None:
         self.report.fault_count += 1
         if len(self.report.faults) < self._max_faults:
-            self.report.faults.append(Fault(self._file, line, column, reason))
+            self.report.faults.append(self._named(line, column, reason))
         if self.report.fault_count == _MOST_FAULTS:
             raise _Enough
 
     def _warn(self, line: int, column: int | None, reason: str) -> None:
         self.report.warning_count += 1
         if len(self.report.warnings) < self._max_faults:
-            self.report.warnings.append(Fault(self._file, line, column, reason))
+            self.report.warnings.append(self._named(line, column, reason))
+
+    def _named(self, line: int, column: int | None, reason: str) -> Fault:
+        if self._is_inline and line:
+            return Fault(f"{self._file}[{line - 1}]", 0, None, reason)
+        return Fault(self._file, line, column, reason)
 
     def _stop(self, line: int, reason: str) -> NoReturn:
         self.fault(line, None, reason)
@@ -238,7 +320,12 @@ class _Blocks:
     """A file as blocks of whole lines; an empty block stands for a line that is too long.
 
     A byte order mark is left out, and a newline that is missing at the end is added. A file with more than ``most``
-    bytes is not read on.
+    bytes is not read on, nor is one of another format.
+
+    Attributes:
+        bytes: How many were read.
+        bom: Whether there is a byte order mark.
+        other_format: What to say of a file of another format; empty for text.
     """
 
     def __init__(self, file: BinaryIO, most: float = math.inf) -> None:
@@ -246,13 +333,17 @@ class _Blocks:
         self._most = most
         self.bytes = 0
         self.bom = False
+        self.other_format = ""
 
     def __iter__(self) -> Iterator[bytes]:
         rest = b""
-        while len(rest) < len(codecs.BOM_UTF8) and (data := self._file.read(len(codecs.BOM_UTF8) - len(rest))):
+        while len(rest) < _LONGEST_MARK and (data := self._file.read(_LONGEST_MARK - len(rest))):
             rest += data
         self.bytes = len(rest)
-        self.bom = rest == codecs.BOM_UTF8
+        self.other_format = next((why for mark, why in _OTHER_FORMATS.items() if rest.startswith(mark)), "")
+        if self.other_format:
+            return
+        self.bom = rest.startswith(codecs.BOM_UTF8)
         rest = rest.removeprefix(codecs.BOM_UTF8)
         too_long = False
         while self.bytes <= self._most and (data := self._file.read(_BLOCK - len(rest))):
@@ -292,7 +383,7 @@ _CONDITION = rb"ITEMS\.[A-Za-z_][A-Za-z0-9_]*+ *+= *+\\\"" + _text_of(
 _OPEN_VALUES = {
     "itemId": rb'"%b' % _ITEM_ID,
     "itemAttributes": rb'"%b(?: ++AND ++%b)*+"' % (_CONDITION, _CONDITION),
-    "filterValues": rb'"\\"%b*+\\"(?:,\\"%b*+\\")*+"' % (_PLAIN, _PLAIN),
+    "filterValues": rb'"\\"%b++\\"(?:,\\"%b++\\")*+"' % (_PLAIN, _PLAIN),
 }
 
 
@@ -330,8 +421,14 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 #: A character of a JSON text as it is written; an escaped pair of surrogates is one.
 _WRITTEN = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.S)
 _FILTER_VALUE = re.compile(r'\s*+"(?:[^"\\]|\\.)*+"(?:\s*+,\s*+"(?:[^"\\]|\\.)*+")*+\s*+|[-+.\d]++', re.S)
+_TEXT = "text in double quotes"
 _GOT = {"{": "an object", "[": "an array", '"': "text", "'": "a single quote", "\ufeff": "a byte order mark"}
 _WORD = re.compile(r"[\w.-]+|.")
+#: Numbers and booleans that are short enough to be shown as the text to write.
+_UNQUOTED = re.compile(r"(?:-?\d[-+.\w]{0,18}|true|false)(?![-+.\w])", re.A)
+_EMPTY_FILTER_VALUE = re.compile(r'"(?:[^"\\]|\\.)++"|("")', re.S)
+#: How `SegmentQuery` writes each kind of query.
+_IN_PYTHON = {"itemId": "SegmentQuery.items_like(…)", "itemAttributes": "SegmentQuery.where(…)"}
 _JSON = json.JSONDecoder()
 
 
@@ -351,9 +448,12 @@ class _Query:
         warnings: Offset and reason of each.
     """
 
-    def __init__(self, who: str, placeholders: Mapping[str, bool] | None, expected: QueryKind | None) -> None:
+    def __init__(
+        self, who: str, placeholders: Mapping[str, bool] | None, expected: QueryKind | None, *, is_inline: bool
+    ) -> None:
         self._wanted, self._who_wants_it = expected, who
         self._placeholders = placeholders
+        self._is_inline = is_inline
         self.text = ""
         self.kind: QueryKind | None = None
         self.values: list[tuple[int, int, str]] = []
@@ -394,11 +494,12 @@ class _Query:
                 continue
             if missing:
                 # Misspelt; if the value can be omitted, a part of the filter would not be used.
-                raise _Bad(at, f"unknown filter value {excerpt(name)}, expected ${', $'.join(missing)}")
+                raise _Bad(at, f"unknown filter value {excerpt(name)}, expected {_listed(missing)}")
             self.warnings.append((at, f"a filter value that no placeholder takes, {excerpt(name)}"))
         for name in missing:
             if placeholders[name]:
-                raise _Bad(start, f'no value for the filter\'s placeholder ${name}: give it in "filterValues"')
+                fix = f"add .with_filter_values({name}=…)" if self._is_inline else 'give it in "filterValues"'
+                raise _Bad(start, f"no value for the filter's placeholder ${name}: {fix}")
 
     def _read_object(self, read_value: Callable[[str, int], None], expected: str) -> None:
         if self._next() != "{":
@@ -435,22 +536,29 @@ class _Query:
             raise _Bad(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
         elif self._wanted not in (None, key):
             # Before what follows: with the other kind of query it will be another line.
-            expected = f'expected "{self._wanted}", which {self._who_wants_it}'
-            raise _Bad(key_at, f'{expected}, got "{key}": a job takes one kind of query')
+            expected, got = f'"{self._wanted}"', f'"{key}"'
+            if self._is_inline and self._wanted:
+                expected, got = _IN_PYTHON[self._wanted], _IN_PYTHON[key]
+            reason = f"expected {expected}, which {self._who_wants_it}, got {got}: a job takes one kind of query"
+            raise _Bad(key_at, reason)
         else:
             self.kind = key
-            value_at, value = self._read_value(key, f'"{key}" to be text in double quotes')
+            value_at, value = self._read_value(key, f'"{key}" to be {_TEXT}')
             if not value:
                 raise _Bad(value_at, f'"{key}" is empty')
             if key == "itemAttributes":
                 self._expression = value_at, value
 
     def _read_filter_value(self, key: str, key_at: int) -> None:
+        if key.startswith("$"):
+            raise _Bad(key_at, f"the filter value {excerpt(key)}: write {excerpt(key[1:])}, without the $")
         self._filter_values[key] = key_at
-        value_at, value = self._read_value("filterValues", "a filter value to be text in double quotes")
+        value_at, value = self._read_value("filterValues", f"a filter value to be {_TEXT}")
         if not _FILTER_VALUE.fullmatch(value):
             reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'
             self.warnings.append((value_at, reason))
+        elif any(found[1] for found in _EMPTY_FILTER_VALUE.finditer(value)):
+            self.warnings.append((value_at, "an empty filter value"))
 
     def _read_value(self, key: str, expected: str) -> tuple[int, str]:
         self._next()
@@ -493,7 +601,16 @@ class _Query:
         word = _WORD.match(self.text, self._at)
         number = char.isdigit() or char == "-"
         got = "a number" if number else _GOT.get(char) or excerpt(word[0] if word else char)
+        if expected.endswith(_TEXT) and (bare := _UNQUOTED.match(self.text, self._at)):
+            # Filter values that are no numbers have quotes of their own (FILTER).
+            is_filter_value = expected.startswith("a filter value") and not number
+            hint = rf': write "\"{bare[0]}\""' if is_filter_value else f': write "{bare[0]}"'
         raise _Bad(self._at, f"expected {expected}, got {got}{hint}")
+
+
+def _listed(names: Sequence[str], most: int = 5) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(f"${name[:40]}" for name in names[:most]) + more
 
 
 def _decoded(line: bytes) -> str:
@@ -501,10 +618,6 @@ def _decoded(line: bytes) -> str:
         return line.decode()
     except UnicodeDecodeError as error:
         reason = f"byte 0x{line[error.start]:02x} is not UTF-8: save the file as UTF-8"
-        if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-            reason = "the file is UTF-16: save it as UTF-8"
-        elif line.startswith(b"\x1f\x8b"):
-            reason = "the file is compressed: unpack it"
         raise _Bad(len(line[: error.start].decode()), reason) from None
 
 
@@ -526,27 +639,6 @@ def _where(text: str, value_at: int, index: int) -> int:
 # -- splitting
 
 
-def queries_per_file(report: QueryReport, quota: int | None = None) -> int:
-    """How many queries each file of a split input gets.
-
-    Args:
-        report: What was found in the input; without faults.
-        quota: Your quota of queries per file; None takes the documented one of the kind of query.
-
-    Raises:
-        QueryFileError: So many queries do not fit into the files that a job reads.
-    """
-    assert report.kind is not None
-    per_file = quota or limits.MAX_QUERIES_PER_FILE[report.kind]
-    room = per_file * limits.MAX_INPUT_FILES
-    if report.queries > room:
-        raise QueryFileError(
-            f"{report.queries:,} queries are too many: a job reads {limits.MAX_INPUT_FILES:,} files of {per_file:,} "
-            f"each, together {room:,}. Split them over several jobs, or set queries_per_file if your quota is higher"
-        )
-    return per_file
-
-
 def split_queries(file: BinaryIO, size: int) -> Iterator[Iterator[bytes]]:
     r"""Splits a checked query file into smaller ones.
 
@@ -566,7 +658,7 @@ def split_queries(file: BinaryIO, size: int) -> Iterator[Iterator[bytes]]:
     """
     if size < 1:
         raise ValueError(f"size: expected at least 1, got {size}")
-    chunks = _cut(_tidy_blocks(file), size)
+    chunks = _cut(tidy_blocks(file), size)
     return ((chunk for _, chunk in part) for _, part in itertools.groupby(chunks, key=lambda numbered: numbered[0]))
 
 
@@ -591,7 +683,18 @@ def _cut(blocks: Iterator[bytes], size: int) -> Iterator[tuple[int, bytes]]:
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*+(?=\n)")
 
 
-def _tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
+def tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
+    r"""Tidies a checked query file: lines end in ``\n``, without a byte order mark and blank lines.
+
+    Args:
+        file: The file; only ``read(n)`` is used.
+
+    Yields:
+        Blocks of whole lines.
+
+    Raises:
+        ValueError: A line is longer than a query can be.
+    """
     for block in _Blocks(file):
         if not block:
             raise ValueError(f"expected lines of at most {limits.MAX_QUERY_BYTES:,} bytes, got a longer one")

@@ -1,6 +1,6 @@
-"""What became of a complete job's queries.
+"""Reads from a complete job's output which queries ended with an error.
 
-One that the service could not answer is an ``error`` in the output and no failure of the job
+A query that the service cannot answer has an ``error`` in the output; the job does not fail
 (aws-samples/amazon-personalize-samples, update-item-dataset-schema-example.ipynb).
 """
 
@@ -9,54 +9,77 @@ import json
 import re
 import time
 from collections.abc import Iterable, Iterator
-
-from botocore.exceptions import BotoCoreError, ClientError
+from dataclasses import dataclass
 
 from . import clients
 from .log import log
+from .text import printable, shorten
 
 _CHUNK = 1024**2
-# A longer one has users: a query has at most 256 KiB, and an error says little more than the query.
+# A longer record has users: a query has at most 256 KiB, and an error says little more than the query.
 _LONGEST_RECORD_WITHOUT_USERS = 512 * 1024
 _NO_ERROR = re.compile(rb'"error"\s*+:\s*+null')
-_LONGEST_ERROR = 300
-#: Said of a job that was not waited for, and of an output that cannot be read.
+_MAX_ERROR_LENGTH = 300
+# The errors are an attribute of the resource, in a response of 4096 bytes as JSON, see `failures.MAX_MESSAGE_BYTES`.
+_MAX_ERROR_BYTES = 900
+#: The errors of a job that the deployment does not wait for, and of an output that cannot be read.
 UNKNOWN = "unknown"
 
 
-def query_errors(output_uri: str, seconds: float) -> str:
-    """Counts the queries that ended with an error. Nothing is raised: the job is complete, whatever is read here.
+@dataclass(frozen=True)
+class QueryErrors:
+    """The queries of a job that ended with an error.
+
+    Attributes:
+        queries: How many queries were read; None if the output cannot be read.
+        errors: How many of them ended with an error.
+        first: The first error, escaped and cut.
+        all_read: Whether all queries were read.
+    """
+
+    queries: int | None = None
+    errors: int = 0
+    first: str = ""
+    all_read: bool = True
+
+    def __str__(self) -> str:
+        """``"none"``, or how many of how many and the first; `UNKNOWN` if the output cannot be read."""
+        if self.queries is None:
+            return UNKNOWN
+        more = "" if self.all_read else " read in the time there was"
+        if not self.errors:
+            return "none" if self.all_read else f"none of {self.queries:,}{more}"
+        return f"{self.errors:,} of {self.queries:,} queries{more}; the first: {self.first}"
+
+
+def query_errors(output_uri: str, seconds: float) -> QueryErrors:
+    """Counts the queries that ended with an error. Raises nothing: the job is complete, whatever the output is.
 
     Args:
         output_uri: Where the segments are, ``s3://<bucket>/<prefix>``.
         seconds: How long to read. A segment may have millions of users, and a job many segments.
-
-    Returns:
-        ``"none"``, or how many of how many and the first; `UNKNOWN` if the output cannot be read.
     """
     ends = time.monotonic() + seconds
-    errors, queries, first = 0, 0, ""
-    more = ""
+    errors, queries, first, all_read = 0, 0, "", True
     try:
         for error in _errors(output_uri):
             queries += 1
             if error is not None:
                 errors += 1
-                first = first or error
+                first = first or shorten(printable(error, _MAX_ERROR_LENGTH), _MAX_ERROR_BYTES)
             if time.monotonic() > ends:
-                more = " read in the time there was"
+                all_read = False
                 break
-    except (BotoCoreError, ClientError, ValueError) as error:
-        log("output not read", output=output_uri, error=str(error))
-        return UNKNOWN
-    log("output read", output=output_uri, queries=queries, errors=errors)
-    if not errors:
-        return f"none of {queries:,}{more}" if more else "none"
-    return f"{errors:,} of {queries:,} queries{more}; the first: {first[:_LONGEST_ERROR]}"
+    except Exception as error:
+        # Whatever it is: JSON that is nested too deep, a connection that breaks, an object that is archived.
+        log("output not read", output=output_uri, error=f"{type(error).__name__}: {printable(error)}")
+        return QueryErrors()
+    log("output read", metric_value=errors, output=output_uri, queries=queries, errors=errors, all_read=all_read)
+    return QueryErrors(queries, errors, first, all_read)
 
 
 def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
-    """Reads nothing but the errors of an output object, in memory that grows with no segment.
+    """Reads only the errors of an output object, in memory that does not grow with the segments.
 
     Args:
         chunks: The object's bytes.
@@ -65,7 +88,8 @@ def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
         For each record its error, or None.
 
     Raises:
-        ValueError: A line is no record.
+        ValueError: A line is not a record.
+        RecursionError: A line is nested too deep.
     """
     rest, is_long = b"", False
     for chunk in itertools.chain(chunks, [b"\n"]):
@@ -81,7 +105,7 @@ def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
 def _error(line: bytes) -> str | None:
     record = json.loads(line)
     if not isinstance(record, dict):
-        raise ValueError("no record")
+        raise ValueError(f"expected a JSON object, got {type(record).__name__}")
     error = record.get("error") or None
     return error if error is None or isinstance(error, str) else json.dumps(error)
 

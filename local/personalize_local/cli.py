@@ -10,11 +10,16 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from .terminal import shown
+
 if TYPE_CHECKING:
+    from batch_segment_handler.segments import Segment
+
     from .gateway import LocalAws
 
 _DESCRIPTION = """\
@@ -48,6 +53,7 @@ _ENVIRONMENT = (
     "CDK_DEFAULT_REGION",
     "CDK_HOME",
 )
+_LINE_END = "\n"
 # What an earlier terminal or a company's settings may have set although it is not set here.
 _USUAL = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
 
@@ -73,11 +79,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise UsageError(f"{module} is missing; install it: pip install 'cdk-personalize-segments[local]'")
         code: int = options.run(options)
     except UsageError as error:
-        print(f"personalize-local: {error}", file=sys.stderr)
-        return 2
+        _say(str(error))
+        code = 2
     except KeyboardInterrupt:
-        return 130
+        code = 130
+    if arguments is None:
+        _leave(code)
     return code
+
+
+def _leave(code: int) -> None:
+    """Ends the process although threads of MiniStack are busy: there is nothing left that they work for."""
+    busy = [one for one in threading.enumerate() if one is not threading.current_thread() and not one.daemon]
+    ends = time.monotonic() + 2
+    for thread in busy:
+        thread.join(timeout=max(0, ends - time.monotonic()))
+    if any(thread.is_alive() for thread in busy):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -149,7 +169,7 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
 
 def _say(text: str) -> None:
     # Not to stdout, which belongs to the command that is run.
-    print(f"personalize-local: {text}", file=sys.stderr, flush=True)
+    print(f"personalize-local: {shown(text, keep=_LINE_END)}", file=sys.stderr, flush=True)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -169,7 +189,7 @@ def _run(options: argparse.Namespace) -> int:
 def _say_what_is_lost(aws: "LocalAws") -> None:
     for job in list(aws.personalize.jobs.values()):
         if job.failure_reason is not None:
-            _say(f"the job {job.request['jobName']} ended {job.status}: {job.failure_reason}")
+            _say(f"the job {job.request['jobName']} ended {job.status}: {shown(job.failure_reason)}")
         elif job.in_flight:
             _say(
                 f"the job {job.request['jobName']} was still {job.status}; to see it end, wait for it in the same "
@@ -178,11 +198,13 @@ def _say_what_is_lost(aws: "LocalAws") -> None:
 
 
 def _bootstrap(aws: "LocalAws") -> None:
+    from .gateway import OldNodeError
+
     _say(f"serving {aws.account} {aws.region} at {aws.endpoint_url}")
     try:
         with _progress("bootstrapping it for the CDK"):
             aws.bootstrap()
-    except FileNotFoundError as error:
+    except (FileNotFoundError, OldNodeError) as error:
         raise UsageError(str(error)) from error
     except subprocess.CalledProcessError as error:
         raise UsageError(f"cdk bootstrap failed:\n{error.output}") from error
@@ -309,17 +331,46 @@ def _personalize(command: str) -> Iterator[tuple[Any, Any]]:
 
 
 def _status(options: argparse.Namespace) -> int:
+    import boto3
     from rich.table import Table
-    from rich.text import Text
 
     with _personalize("status") as (personalize, console):
         table = Table()
         for column in ("job", "status", "why"):
             table.add_column(column, overflow="fold")
+        s3 = boto3.client("s3")
         for job in _jobs(personalize, options.names):
-            table.add_row(job["jobName"], job["status"], Text(job.get("failureReason", "")))
+            why = job.get("failureReason") or ""
+            if job["status"] == "ACTIVE":
+                arn = job["batchSegmentJobArn"]
+                why = _query_errors(s3, personalize.describe_batch_segment_job(batchSegmentJobArn=arn))
+            table.add_row(_text(job["jobName"]), _text(job["status"]), _text(shown(why)))
         console.print(table if table.row_count else _no_jobs(options.names))
     return 0
+
+
+def _query_errors(s3: Any, described: dict[str, Any]) -> str:
+    """How many queries of an ACTIVE job ended with an error, and the first of the errors; empty if none did."""
+    from botocore.exceptions import ClientError
+
+    path = described["batchSegmentJob"]["jobOutput"]["s3DataDestination"]["path"]
+    queries, errors, first = 0, 0, ""
+    try:
+        for _, segment in _read(s3, path):
+            queries += 1
+            if segment.error is not None:
+                errors += 1
+                first = first or segment.error
+    except (ClientError, ValueError) as error:
+        return f"its segments cannot be read: {error}"
+    return f"{errors} of {queries} queries failed; the first: {first}" if errors else ""
+
+
+def _text(text: str, style: str = "") -> Any:
+    """Text for a table or the console, with nothing in it that a terminal obeys."""
+    from rich.text import Text
+
+    return Text(shown(text, keep=_LINE_END), style)
 
 
 def _segments(options: argparse.Namespace) -> int:
@@ -361,37 +412,51 @@ def _print_job(job: dict[str, Any], s3: Any, console: Any, users: int) -> None:
     from botocore.exceptions import ClientError
     from rich.text import Text
 
-    console.print(Text.assemble((job["jobName"], "bold"), " ", job["status"], " ", job.get("failureReason", "")))
+    reason = shown(job.get("failureReason", ""))
+    console.print(Text.assemble(_text(job["jobName"], "bold"), " ", _text(job["status"]), " ", _text(reason)))
     if job["status"] != "ACTIVE":
         return
     path = job["jobOutput"]["s3DataDestination"]["path"]
-    console.print(Text(path), soft_wrap=True)
+    console.print(_text(shown(path)), soft_wrap=True)
     try:
         console.print(_table_of_segments(s3, path, users))
     except (ClientError, ValueError) as error:
         # For example a bucket that went with its stack, or an object that somebody else has put there; the job stays.
-        console.print(Text(f"its segments cannot be read: {error}"))
+        console.print(_text(f"its segments cannot be read: {shown(str(error))}"))
 
 
 def _table_of_segments(s3: Any, path: str, users: int) -> Any:
-    from batch_segment_handler.segments import read_segments
     from rich.table import Table
-    from rich.text import Text
 
-    bucket, _, prefix = path.removeprefix("s3://").partition("/")
     table = Table(caption="from a plain count over made-up data, not from a model")
     for column in ("file", "query", "users", f"the first {users}"):
         table.add_column(column, overflow="fold")
+    for name, segment in _read(s3, path):
+        first = shown(segment.error or " ".join(segment.user_ids[:users]))
+        table.add_row(_text(shown(name)), _text(_text_of(segment.query)), str(len(segment.user_ids)), _text(first))
+    return table
+
+
+def _read(s3: Any, path: str) -> "Iterator[tuple[str, Segment]]":
+    """The segments under a path, each with the name of its object.
+
+    Raises:
+        ValueError: An object is no output of a job; the message names it.
+    """
+    from batch_segment_handler.segments import read_segments
+
+    bucket, _, prefix = path.removeprefix("s3://").partition("/")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for found in (found for page in pages for found in page.get("Contents", [])):
-        if not found["Key"].endswith(".out"):
+        name = found["Key"].removeprefix(prefix)
+        if not name.endswith(".out"):
             continue
         body = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"]
-        for segment in read_segments(body.iter_lines()):
-            first = segment.error or " ".join(segment.user_ids[:users])
-            name = found["Key"].removeprefix(prefix)
-            table.add_row(Text(name), Text(_text_of(segment.query)), str(len(segment.user_ids)), Text(first))
-    return table
+        try:
+            for segment in read_segments(body.iter_lines()):
+                yield name, segment
+        except ValueError as error:
+            raise ValueError(f"{name}: {error}") from error
 
 
 def _text_of(query: dict[str, Any]) -> str:
@@ -399,5 +464,5 @@ def _text_of(query: dict[str, Any]) -> str:
     asked = query.get("itemAttributes") or query.get("itemId")
     values = query.get("filterValues") or {}
     if not isinstance(asked, str) or not isinstance(values, dict):
-        return str(query)
-    return "\n".join([asked, *(f"${name} = {value}" for name, value in values.items())])
+        return shown(str(query))
+    return "\n".join([shown(asked), *(shown(f"${name} = {value}") for name, value in values.items())])

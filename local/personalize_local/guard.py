@@ -13,7 +13,7 @@ import sys
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qs, quote, urlsplit
 
 from botocore.auth import HmacV1Auth
@@ -186,7 +186,7 @@ class Guard:
         for name, value in headers.items():
             fields[name] = value
         url = urlsplit(f"http://localhost{path}?{scope['query_string'].decode('latin-1')}")
-        expected = _Version2(credentials, expires).get_signature(scope["method"], url, fields)
+        expected = _Version2(credentials, expires).get_signature(scope["method"], url, cast(Mapping[str, Any], fields))
         if not hmac.compare_digest(expected.encode(), query["Signature"][0].encode()):
             raise RefusedError("SignatureDoesNotMatch", sigv4.SIGNATURE_MISMATCH)
 
@@ -275,7 +275,7 @@ def _signature_of(
     return signature, presigned
 
 
-class _Version2(HmacV1Auth):  # type: ignore[misc]
+class _Version2(HmacV1Auth):
     """The signature of a presigned URL: it has the time of its end where others have that of their making."""
 
     def __init__(self, credentials: Credentials, expires: str) -> None:

@@ -86,14 +86,14 @@ SCENARIOS = [
         "a bad parameter",
         fails("InvalidInputException", "numResults is odd"),
         **STOPS,
-        says="numResults is odd - what was sent: SolutionVersionArn=",
+        says="num_results: numResults is odd (InvalidInputException). Sent: solution_version_arn arn:",
     ),
     creating("a policy that has not propagated", fails("InvalidInputException", PRIVILEGES, times=3), **PASSES),
     creating(
         "a policy that is missing",
         fails("InvalidInputException", PRIVILEGES),
         **STOPS,
-        says="in 120 seconds - a permission is missing",
+        says=f"a permission is missing (CreateBatchSegmentJob: InvalidInputException: {PRIVILEGES}; ",
     ),
     creating(
         "a role that cannot be assumed yet",
@@ -119,19 +119,19 @@ SCENARIOS = [
         "a solution version in use for too long",
         fails("ResourceInUseException", "in use"),
         **STOPS,
-        says="in 740 seconds - the solution version or the filter is still being made",
+        says="the solution version or the filter is still being created (CreateBatchSegmentJob: ResourceInUse",
     ),
     creating(
         "something that does not exist",
         fails("ResourceNotFoundException", "no such thing"),
         **STOPS,
-        says="does it exist in this region and account? solution_version_arn arn:aws:personalize:",
+        says="does not exist in this region and account (ResourceNotFoundException: no such thing). Check the ARN",
     ),
     creating(
         "a name that is taken by nobody",
         fails("ResourceAlreadyExistsException", "exists"),
         **STOPS,
-        says="ResourceAlreadyExistsException: exists",
+        says="exists according to CreateBatchSegmentJob, but DescribeBatchSegmentJob does not find it (",
     ),
     creating("too many tags", fails("TooManyTagsException", "51 tags"), **STOPS, says="tags: expected at most 50"),
     creating(
@@ -145,14 +145,14 @@ SCENARIOS = [
         "throttling for ever",
         fails("ThrottlingException", "Rate exceeded"),
         **STOPS,
-        says="AWS did not answer as it should; deploy again later",
+        says="AWS returned an unexpected response or none (CreateBatchSegmentJob: ThrottlingException: Rate exceeded; ",
     ),
     creating("a server error for a while", fails("InternalServerError", "oops", times=6, status=500), **PASSES),
     creating(
         "a server error for ever",
         fails("ServiceUnavailable", "oops", status=503),
         **STOPS,
-        says="ServiceUnavailable: oops; tried",
+        says="ServiceUnavailable: oops; ",
     ),
     creating("a connection that is cut before the work", Fault(CREATE, reset=True, times=5), **PASSES),
     creating("an answer that is lost", Fault(CREATE, reset=True, after=True), **PASSES),
@@ -170,7 +170,7 @@ SCENARIOS = [
         "looking for the job is denied",
         fails("AccessDeniedException", DENIED, DESCRIBE),
         **STOPS,
-        says="DescribeBatchSegmentJob failed with AccessDeniedException",
+        says="a permission is missing (DescribeBatchSegmentJob: AccessDeniedException: ",
     ),
     creating("looking for the job is cut off", Fault(DESCRIBE, reset=True, times=5), **PASSES),
     creating("looking for the job gets nonsense", Fault(DESCRIBE, malformed=True, times=2), **PASSES),
@@ -178,7 +178,7 @@ SCENARIOS = [
         "the solution version does not exist",
         fails("ResourceNotFoundException", "no such version", VERSION),
         **STOPS,
-        says="no such version - does it exist in this region and account?",
+        says="does not exist in this region and account (ResourceNotFoundException: no such version)",
     ),
     creating(
         "the solution version is denied for a while", fails("AccessDeniedException", DENIED, VERSION, times=3), **PASSES
@@ -188,7 +188,7 @@ SCENARIOS = [
         fails("ResourceNotFoundException", "no such filter", "DescribeFilter"),
         props=ADULTS,
         **STOPS,
-        says="filter_arn arn:aws:personalize:",
+        says="filter_arn: arn:aws:personalize:",
     ),
     creating(
         "everything fails now and then",
@@ -252,7 +252,7 @@ SCENARIOS = [
         "denied",
         fails("AccessDeniedException", DENIED, "TagResource", times=40),
         status=ROLLED_BACK,
-        says="TagResource failed with AccessDenied",
+        says="a permission is missing (TagResource: AccessDeniedException: ",
     ),
     tagging(
         "too many",
@@ -334,7 +334,10 @@ def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(
     done = stack.deploy(build(wait_for_completion=cdk.Duration.seconds(1)))
     assert done.status == REFUSED
     (arn,) = stack.jobs
-    assert "is CREATE IN_PROGRESS after 1 seconds. It goes on and will be billed; look at it with: aws" in done.said
+    assert (
+        "is CREATE IN_PROGRESS after 1 seconds. The job is still running and will be billed. Check it with: aws"
+        in done.said
+    )
     assert arn in done.said
     assert aws.personalize.jobs[arn].in_flight
 
@@ -498,6 +501,27 @@ def test_a_rollback_to_a_job_that_failed_starts_nothing(stack, build, faults, aw
     done = stack.deploy(with_a_sibling_that_fails(build(trigger="2")))
     assert done.status == ROLLED_BACK
     assert len(stack.jobs) == 2
+
+
+def test_a_rollback_whose_old_job_is_gone_starts_nothing(stack, build, aws):
+    assert stack.deploy(build()).status == CREATED
+    (first,) = stack.jobs
+    job = aws.personalize.jobs.pop(first)
+    done = stack.deploy(with_a_sibling_that_fails(build(trigger="2")))
+    assert done.status == ROLLED_BACK, done.said
+    assert len(stack.jobs) == 1
+    assert stack.resource("JobB") == first == job.arn
+
+
+def test_an_explicit_denial_is_not_retried_and_names_the_policy(stack, build, faults, aws):
+    message = f"{DENIED} with an explicit deny in a service control policy"
+    faults.inject(fails("AccessDeniedException", message))
+    before = aws.personalize.calls.count(CREATE)
+    done = stack.deploy(build())
+    assert done.status == REFUSED
+    assert aws.personalize.calls.count(CREATE) - before <= 1
+    assert "CreateBatchSegmentJob is explicitly denied by a service control policy. Ask the administrators" in done.said
+    assert " Log group: " in done.said
 
 
 def test_an_explicit_name_that_is_taken_fails_and_says_why(stack, build):

@@ -4,10 +4,14 @@ import json
 from typing import Any
 
 import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
+import boto3
 import pytest
 from batch_segment_handler.segments import read_segments
+from botocore.exceptions import ClientError
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from personalize_local.iam import session_of
 
 from docs import pages
 
@@ -102,7 +106,7 @@ def faulty(tmp_path):
 def test_a_fault_in_line_777_fails_at_synth(stack, aws, faulty):
     with pytest.raises(ValueError, match="1 fault") as refused:
         stack.deploy(one_job(BatchSegmentInput.from_asset(faulty), seed(aws, "ITEM_AFFINITY_VERSION")))
-    assert str(refused.value) == f"1 fault in the queries:\n  {faulty}, {FAULT}"
+    assert str(refused.value) == f"1 fault in the queries:\n  '{faulty}', {FAULT}"
 
 
 def test_the_same_fault_in_s3_fails_the_deployment_and_no_job_is_created(stack, aws, client, faulty):
@@ -112,12 +116,13 @@ def test_the_same_fault_in_s3_fails_the_deployment_and_no_job_is_created(stack, 
     allow(client, bucket)
 
     def existing(scope: cdk.Stack) -> BatchSegmentInput:
-        return BatchSegmentInput.from_bucket(s3.Bucket.from_bucket_name(scope, "Theirs", bucket), "in/")
+        imported = s3.Bucket.from_bucket_name(scope, "Imported", bucket)
+        return BatchSegmentInput.from_bucket(imported, "in/", queries_per_file=1000)
 
     build = one_job(existing, seed(aws, "ITEM_AFFINITY_VERSION"))
     done = stack.deploy(build)
     assert done.status == "ROLLBACK_COMPLETE"
-    assert f"1 fault in the queries:\n  s3://{bucket}/in/queries.jsonl, {FAULT}" in done.said
+    assert f"1 fault in the queries:\n  's3://{bucket}/in/queries.jsonl', {FAULT}" in done.said
     assert stack.jobs == []
 
     # Mended, the same stack deploys.
@@ -159,7 +164,8 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
             "ITEM_ATTRIBUTE_AFFINITY_VERSION",
             SegmentQuery.items_like("1"),
             None,
-            'line 1, column 2: expected "itemAttributes", which the solution\'s recipe takes, got "itemId"',
+            "segment_queries[0]: expected SegmentQuery.where(…), which the solution's recipe takes, got "
+            "SegmentQuery.items_like(…)",
         ),
         (
             "USER_PERSONALIZATION_VERSION",
@@ -172,13 +178,13 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack, aws):
             "ITEM_AFFINITY_VERSION",
             SegmentQuery.items_like("1"),
             "FILTER_WITH_PLACEHOLDER",
-            'line 1, column 1: no value for the filter\'s placeholder $COUNTRY: give it in "filterValues"',
+            "segment_queries[0]: no value for the filter's placeholder $COUNTRY: add .with_filter_values(COUNTRY=…)",
         ),
         (
             "ITEM_AFFINITY_VERSION",
             SegmentQuery.items_like("1").with_filter_values(COUNTY="Japan"),
             "FILTER_WITH_PLACEHOLDER",
-            "line 1, column 34: unknown filter value 'COUNTY', expected $COUNTRY",
+            "segment_queries[0]: unknown filter value 'COUNTY', expected $COUNTRY",
         ),
     ],
 )
@@ -189,6 +195,49 @@ def test_what_cannot_work_is_refused_before_a_job_is_created(stack, aws, version
     assert done.status == "ROLLBACK_COMPLETE"
     assert words in done.said
     assert stack.jobs == []
+
+
+@pytest.mark.parametrize("queries_per_file", [None, 200_000])
+def test_stages_into_a_bucket_that_denies_writes_without_an_encryption_header(
+    stack, aws, client, tmp_path, queries_per_file
+):
+    file = tmp_path / "queries.jsonl"
+    # With the quota raised, one part is larger than a single request.
+    file.write_text(f'{{"itemId": "{"1" * 40}"}}\n' * (1 if queries_per_file is None else 120_000))
+
+    def build(scope: cdk.Stack) -> None:
+        bucket = s3.Bucket(scope, "Input")
+        denied = bucket.add_to_resource_policy(
+            iam.PolicyStatement(
+                effect=iam.Effect.DENY,
+                principals=[iam.AnyPrincipal()],
+                actions=["s3:PutObject"],
+                resources=[bucket.arn_for_objects("*")],
+                conditions={"Null": {"s3:x-amz-server-side-encryption": "true"}},
+            )
+        )
+        assert denied.statement_added
+        BatchSegmentJob(
+            scope,
+            "Job",
+            job_input=BatchSegmentInput.from_asset(file, queries_per_file=queries_per_file),
+            solution_version_arn=seed(aws, "ITEM_AFFINITY_VERSION"),
+            storage=BatchSegmentStorage(scope, "Storage", input_bucket=bucket, removal_policy=DESTROY),
+        )
+
+    done = stack.deploy(build)
+    assert done.status == "CREATE_COMPLETE", done.said
+    (bucket,) = [name for name in stack.resources_of("AWS::S3::Bucket") if "input" in name]
+    (staged,) = client("s3").list_objects_v2(Bucket=bucket)["Contents"]
+    place = {"Bucket": bucket, "Key": staged["Key"]}
+    assert client("s3").head_object(**place)["ServerSideEncryption"] == "AES256"
+    assert client("s3").get_object(**place)["Body"].read() == file.read_bytes()
+    # The local AWS enforces the policy: the handler's role cannot write without the header.
+    role = f"arn:aws:iam::{aws.account}:role/{stack.resource('HandlerRole')}"
+    handler = boto3.Session(region_name=aws.region, **session_of(role)).client("s3", endpoint_url=aws.endpoint_url)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        handler.put_object(**place, Body=b"")
+    handler.put_object(**place, Body=b"", ServerSideEncryption="AES256")
 
 
 def test_a_filter_with_a_placeholder_gets_the_values_of_every_query(stack, aws, client):

@@ -37,17 +37,17 @@ class Deployed:
         (arn,) = stack.jobs
         job = aws.personalize.jobs[arn].request
         # As CloudFormation resolved them.
-        self.properties = dict(template["Resources"][self.logical_id]["Properties"])
+        self.properties = {**template["Resources"][self.logical_id]["Properties"], "RoleArn": job["roleArn"]}
         bucket = job["jobInput"]["s3DataSource"]["path"].split("/")[2]
-        self.properties |= {
-            "RoleArn": job["roleArn"],
+        self.properties["NewJobIfChanged"] |= {
             "InputBucket": bucket,
             "InputPrefix": "queries/",
             "OutputPath": job["jobOutput"]["s3DataDestination"]["path"].removesuffix(f"{job['jobName']}/"),
         }
         self.arn = arn
 
-    def send(self, request_type: str, physical_id: str | None = None, **changes: Any) -> Any:
+    def send(self, request_type: str, physical_id: str | None = None, trigger: str = "", **changes: Any) -> Any:
+        definition = {**self.properties["NewJobIfChanged"], **({"Trigger": trigger} if trigger else {})}
         event = {
             "RequestType": request_type,
             "RequestId": "again",
@@ -55,7 +55,7 @@ class Deployed:
             "StackId": self.stack_id,
             "LogicalResourceId": self.logical_id,
             "ResourceType": "Custom::PersonalizeBatchSegmentJob",
-            "ResourceProperties": {**self.properties, **changes},
+            "ResourceProperties": {**self.properties, "NewJobIfChanged": definition, **changes},
             **({} if physical_id is None else {"PhysicalResourceId": physical_id}),
         }
         answer = self._lambda.invoke(FunctionName=self.function, Payload=json.dumps(event))
@@ -77,21 +77,21 @@ def test_the_same_event_later_is_the_same_job(deployed):
 
 def test_the_same_event_many_times_at_once_is_one_job(deployed):
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: deployed.send("Create", Trigger="at once"), range(6)))
+        answers = list(pool.map(lambda _: deployed.send("Create", trigger="at once"), range(6)))
     assert len({answer["PhysicalResourceId"] for answer in answers}) == 1
     assert len(deployed.stack.jobs) == 2
 
 
 def test_an_update_that_is_delivered_twice_is_one_job(deployed):
-    answers = [deployed.send("Update", deployed.arn, Trigger="2")["PhysicalResourceId"] for _ in range(2)]
+    answers = [deployed.send("Update", deployed.arn, trigger="2")["PhysicalResourceId"] for _ in range(2)]
     assert answers[0] == answers[1] == deployed.stack.jobs[1]
     assert len(deployed.stack.jobs) == 2
 
 
 def test_an_update_that_comes_after_its_rollback_is_adopted_too(deployed):
-    other = deployed.send("Update", deployed.arn, Trigger="2")["PhysicalResourceId"]
+    other = deployed.send("Update", deployed.arn, trigger="2")["PhysicalResourceId"]
     assert deployed.send("Update", other)["PhysicalResourceId"] == deployed.arn
-    assert deployed.send("Update", deployed.arn, Trigger="2")["PhysicalResourceId"] == other
+    assert deployed.send("Update", deployed.arn, trigger="2")["PhysicalResourceId"] == other
     assert len(deployed.stack.jobs) == 2
 
 
@@ -112,18 +112,52 @@ def test_a_deletion_succeeds_whatever_its_id_and_calls_nothing(deployed, aws, ph
 def test_what_a_healthy_service_is_asked(deployed, aws):
     calls = aws.personalize.calls
     before = len(calls)
-    deployed.send("Create", Trigger="2")
+    deployed.send("Create", trigger="2")
     assert calls[before:] == ["DescribeBatchSegmentJob", "DescribeSolutionVersion", "CreateBatchSegmentJob"]
     before = len(calls)
-    deployed.send("Create", Trigger="2")
+    deployed.send("Create", trigger="2")
     assert calls[before:] == ["DescribeBatchSegmentJob"]
 
 
 def test_an_answer_that_was_lost_is_asked_for_and_not_billed_again(deployed, aws):
     aws.faults.inject(Fault("CreateBatchSegmentJob", reset=True, after=True, times=8))
     try:
-        answer = deployed.send("Create", Trigger="lost")
+        answer = deployed.send("Create", trigger="lost")
     finally:
         aws.faults.clear()
     assert answer["PhysicalResourceId"] == deployed.stack.jobs[1]
     assert len(deployed.stack.jobs) == 2
+
+
+@pytest.mark.parametrize("member", ["solutionVersionArn", "roleArn"])
+def test_does_not_adopt_a_foreign_job_of_the_same_name(deployed, aws, member):
+    foreign = deployed.send("Create", trigger="2")["PhysicalResourceId"]
+    aws.personalize.jobs[foreign].request[member] += "x"
+    assert deployed.send("Create", trigger="2")["PhysicalResourceId"] == f"{foreign}-2" == deployed.stack.jobs[2]
+    assert deployed.send("Create", trigger="2")["PhysicalResourceId"] == f"{foreign}-2"
+    assert len(deployed.stack.jobs) == 3
+
+
+def test_adopts_a_job_whose_paths_are_described_without_a_slash(deployed, aws):
+    ours = deployed.send("Create", trigger="2")["PhysicalResourceId"]
+    request = aws.personalize.jobs[ours].request
+    request["jobOutput"]["s3DataDestination"]["path"] = request["jobOutput"]["s3DataDestination"]["path"].rstrip("/")
+    request["jobInput"]["s3DataSource"]["path"] = request["jobInput"]["s3DataSource"]["path"].rstrip("/")
+    request["filterArn"] = ""
+    assert deployed.send("Create", trigger="2")["PhysicalResourceId"] == ours
+    assert len(deployed.stack.jobs) == 2
+
+
+def test_creates_the_job_if_describe_answers_that_the_input_is_invalid(deployed, aws):
+    aws.faults.inject(Fault("DescribeBatchSegmentJob", "InvalidInputException", "The given ARN does not exist."))
+    try:
+        answer = deployed.send("Create", trigger="2")
+    finally:
+        aws.faults.clear()
+    assert answer["PhysicalResourceId"] == deployed.stack.jobs[1]
+
+
+def test_names_the_property_that_an_event_lacks(deployed):
+    del deployed.properties["JobNamePrefix"]
+    with pytest.raises(AssertionError, match="JobNamePrefix or JobName is missing from the properties of the resource"):
+        deployed.send("Create")

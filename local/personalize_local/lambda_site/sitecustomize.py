@@ -1,11 +1,35 @@
-"""Python imports this when a Lambda function starts on the local AWS: it shortens the function's sleeps.
+"""Python imports this when a Lambda function starts on the local AWS; the function's code stays as it is.
 
-Nothing has to propagate here, so waiting at full length would show nothing. The function's code stays as it is.
+It shortens the function's sleeps, since nothing has to propagate here, so that waiting at full length would show
+nothing. And it finds programs of layers: Lambda unpacks layers in /opt, which nothing local may write to.
+https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
 """
 
 import os
+import subprocess
+import sys
 import time
+from typing import Any
 
 _scale = float(os.environ["PERSONALIZE_LOCAL_WAIT_SCALE"])
 _sleep = time.sleep
 time.sleep = lambda seconds: _sleep(float(seconds) * _scale)
+
+_start = subprocess.Popen.__init__
+
+
+def _start_from_layer(self: Any, args: Any, *more: Any, **named: Any) -> None:
+    if not isinstance(args, (str, bytes)) and str(args[0]).startswith("/opt/"):
+        for layer in os.environ.get("_LAMBDA_LAYERS_DIRS", "").split(os.pathsep):
+            program = os.path.join(layer, str(args[0]).removeprefix("/opt/"))
+            if layer and os.path.isfile(program):
+                # MiniStack unpacks without permissions, and a script names Lambda's interpreter, /var/lang/bin/python.
+                with open(program, "rb") as file:
+                    is_python = b"python" in file.readline()
+                os.chmod(program, 0o700)
+                args = [*([sys.executable] if is_python else []), program, *args[1:]]
+                break
+    _start(self, args, *more, **named)
+
+
+subprocess.Popen.__init__ = _start_from_layer  # type: ignore[method-assign]

@@ -6,21 +6,25 @@ from typing import Any
 import boto3
 import pytest
 from batch_segment_handler import clients, handler
-from batch_segment_handler.failures import JobError, Patience, UnavailableError, call
+from batch_segment_handler.failures import JobError, Patience, StackUnknownError, UnavailableError, call
 from batch_segment_handler.handler import is_complete, on_event
-from batch_segment_handler.job import BatchSegmentJob
+from batch_segment_handler.job import BatchSegmentJob, flatten
+from batch_segment_handler.results import QueryErrors
+from batch_segment_handler.text import printable
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
 from events import (
+    LOG_GROUP,
     NAME,
-    PROPERTIES,
     ROLE,
     STACK,
     Context,
     answer,
     arn,
     event,
+    failure,
     names_of,
+    properties_with,
     there_is,
     there_is_no,
     version_is,
@@ -142,7 +146,7 @@ def test_a_solution_without_an_active_version_is_refused(personalize):
     (name,) = names_of(SolutionVersionArn=None, SolutionArn=SOLUTION)
     there_is_no(personalize, name)
     personalize.add_response("list_solution_versions", {"solutionVersions": []}, {"solutionArn": SOLUTION})
-    with pytest.raises(JobError, match=f"^solution_arn: {SOLUTION} has no ACTIVE version; train one first$"):
+    with pytest.raises(JobError, match=f"^solution_arn: {SOLUTION} has no ACTIVE version; train one first. Log"):
         on_event(event(properties={"SolutionVersionArn": None, "SolutionArn": SOLUTION}), Context())
 
 
@@ -151,7 +155,7 @@ def test_a_solution_version_that_failed_is_refused(personalize):
     version_is(personalize, "CREATE FAILED", failureReason="too little data")
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
-    assert str(failed.value) == (
+    assert str(failed.value) == failure(
         f"solution_version_arn: {VERSION} has the status CREATE FAILED (too little data), expected ACTIVE"
     )
 
@@ -177,6 +181,12 @@ def test_the_name_of_todays_events_stays_what_it_is():
         {"WaitSeconds": "600"},
         {"ValidateInput": "false"},
         {"AssetBucket": "other"},
+        {"AssetKey": "other"},
+        {"AssetKmsKeyArn": "other"},
+        {"QueriesPerFile": "9"},
+        {"MaxQueryErrors": "0"},
+        {"InputIsInline": "true"},
+        {"Queries": "3 queries"},
         {"SomethingOfALaterVersion": "1"},
     ],
 )
@@ -193,6 +203,7 @@ def test_what_does_not_define_the_job_leaves_its_name(changes):
         {"FilterArn": FILTER},
         {"NumResults": "10"},
         {"InputPath": "s3://in/other.jsonl"},
+        {"InputPath": None, "InputBucket": "in"},
         {"AssetHash": "00"},
         {"InputPrefix": "other/"},
         {"OutputPath": "s3://out/other/"},
@@ -228,11 +239,16 @@ def test_an_explicit_name_of_the_same_job_is_adopted(personalize):
     ],
 )
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_an_explicit_name_of_another_job_is_refused(personalize, request_type, properties, details, difference):
+def test_an_explicit_name_of_another_job_is_refused(
+    personalize, cloudformation, request_type, properties, details, difference
+):
     there_is(personalize, "mine", **details)
+    update = {} if request_type == "Create" else {"PhysicalResourceId": arn("mine"), "OldResourceProperties": {}}
+    if update:
+        stack_is(cloudformation, "UPDATE_IN_PROGRESS")
     with pytest.raises(JobError) as failed:
-        on_event(event(request_type, properties={**EXPLICIT, **properties}), Context())
-    assert str(failed.value) == (
+        on_event(event(request_type, properties={**EXPLICIT, **properties}, **update), Context())
+    assert str(failed.value) == failure(
         f"job_name: 'mine' is taken by another job ({arn('mine')}), which differs in {difference}. Names are never "
         "freed by the service: choose another, or leave job_name out"
     )
@@ -242,7 +258,7 @@ def test_an_explicit_name_of_a_failed_job_is_refused_on_create(personalize):
     there_is(personalize, "mine", status="CREATE FAILED", failureReason="bad input")
     with pytest.raises(JobError) as failed:
         on_event(event(properties=EXPLICIT), Context())
-    assert str(failed.value) == (
+    assert str(failed.value) == failure(
         "job_name: 'mine' is taken by a job that ended CREATE FAILED: bad input. Names are never freed by the "
         "service: choose another, or leave job_name out"
     )
@@ -257,7 +273,7 @@ def test_an_explicit_name_of_a_failed_job_is_refused_on_update_too(personalize, 
     there_is(personalize, "mine", status="CREATE FAILED", failureReason="no data")
     for _ in range(2):
         stack_is(cloudformation, "UPDATE_IN_PROGRESS")
-    with pytest.raises(JobError, match="'mine' is taken by a job that ended CREATE FAILED: no data"):
+    with pytest.raises(JobError, match=r"^job_name: 'mine' is taken by a job that ended CREATE FAILED: no data"):
         on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
 
 
@@ -277,12 +293,97 @@ def test_a_rollback_succeeds_though_nothing_can_be_asked(personalize, cloudforma
     forget_the_rest(personalize)
 
 
-def test_a_stack_that_cannot_be_looked_at_is_no_rollback(personalize, cloudformation):
+def nobody_knows_the_stack(cloudformation, code: str = "AccessDenied") -> None:
+    for _ in range(200):
+        cloudformation.add_client_error("describe_stacks", code, "no")
+
+
+def test_rejects_failed_explicit_job_if_the_stack_is_unknown(personalize, cloudformation, waits):
     there_is(personalize, "mine", status="CREATE FAILED")
-    for _ in range(2):
-        cloudformation.add_client_error("describe_stacks", "AccessDenied", "no")
-    with pytest.raises(JobError, match="'mine' is taken"):
+    nobody_knows_the_stack(cloudformation)
+    with pytest.raises(
+        JobError, match=r"^cannot tell whether the stack is rolling back, so no job was created: a perm"
+    ):
         on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
+    forget_the_rest(cloudformation)
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "Throttling"])
+def test_creates_nothing_if_the_stack_is_unknown(personalize, cloudformation, waits, code):
+    (name,) = names_of(Trigger="2")
+    there_is_no(personalize, name)
+    nobody_knows_the_stack(cloudformation, code)
+    with pytest.raises(JobError) as failed:
+        on_event(event("Update", properties={"Trigger": "2"}), Context())
+    forget_the_rest(cloudformation)
+    cause = {"AccessDenied": "a permission is missing", "Throttling": "AWS returned an unexpected response or none"}
+    assert str(failed.value).startswith(
+        "cannot tell whether the stack is rolling back, so no job was created: "
+        f"{cause[code]} (DescribeStacks: {code}: no; "
+    )
+    assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
+
+
+def test_keeps_the_job_if_neither_service_answers(personalize, cloudformation, waits):
+    for _ in range(200):
+        personalize.add_client_error("describe_batch_segment_job", "ThrottlingException", "Rate exceeded")
+    nobody_knows_the_stack(cloudformation)
+    assert on_event(event("Update"), Context()) == answer(status="UNKNOWN")
+    forget_the_rest(personalize)
+    forget_the_rest(cloudformation)
+
+
+def test_retries_describe_stacks_in_a_rollback(personalize, cloudformation, waits):
+    there_is_no(personalize)
+    for _ in range(3):
+        cloudformation.add_client_error("describe_stacks", "Throttling", "Rate exceeded")
+    stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="UNKNOWN")
+    assert len(waits) == 3
+
+
+def test_a_look_at_the_stack_ends_in_time(cloudformation, waits):
+    nobody_knows_the_stack(cloudformation, "Throttling")
+    with pytest.raises(StackUnknownError):
+        handler._is_rolling_back(event("Update"), Context(seconds=100))
+    forget_the_rest(cloudformation)
+    # The rest is for a call that hangs and for the answer.
+    assert sum(waits) == pytest.approx(50)
+
+
+def test_creates_nothing_in_a_rollback_whose_old_job_is_gone(personalize, cloudformation, log):
+    there_is_no(personalize)
+    stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", properties=WAIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer(status="UNKNOWN")
+    assert log()[-1] == {"decision": "assumed", "job": NAME, "status": "UNKNOWN"}
+
+
+def test_creates_nothing_in_a_rollback_whose_explicit_job_is_gone(personalize, cloudformation):
+    there_is_no(personalize, "mine")
+    stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer("mine", "UNKNOWN")
+
+
+def test_creates_nothing_if_the_update_is_canceled_while_it_waits(personalize, cloudformation, waits):
+    (name,) = names_of(Trigger="2")
+    there_is_no(personalize, name)
+    stack_is(cloudformation, "UPDATE_IN_PROGRESS")
+    version_is(personalize)
+    stack_is(cloudformation, "UPDATE_IN_PROGRESS")
+    personalize.add_client_error("create_batch_segment_job", "LimitExceededException", "5 jobs")
+    for _ in range(2):
+        stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    got = on_event(event("Update", properties={"Trigger": "2"}), Context())
+    assert got == answer(name, "UNKNOWN")
+
+
+def test_a_rollback_to_properties_without_a_job_does_not_fail(cloudformation):
+    stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    got = on_event(event("Update", properties={"JobNamePrefix": None, "NewJobIfChanged": None}), Context())
+    assert got["PhysicalResourceId"] == arn()
+    assert set(got["Data"].values()) == {"UNKNOWN"}
 
 
 def test_a_wait_that_fails_in_a_rollback_does_not_stop_it(personalize, cloudformation):
@@ -303,7 +404,7 @@ def test_a_rollback_to_an_explicit_name_whose_job_failed_works(personalize, clou
 
 def test_an_update_of_nothing_that_defines_the_job_keeps_it(personalize, log):
     there_is(personalize)
-    old = {**PROPERTIES, "RoleArn": "other"}
+    old = properties_with(RoleArn="other")
     assert on_event(event("Update", OldResourceProperties=old), Context()) == answer(status="ACTIVE")
     assert log()[-1] == {"decision": "kept", "job": NAME, "status": "ACTIVE"}
 
@@ -318,13 +419,15 @@ def test_tags_are_changed_in_place(personalize):
     )
     old = [{"key": "same", "value": "0"}, {"key": "changed", "value": "1"}, {"key": "gone", "value": "1"}]
     new = [{"key": "same", "value": "0"}, {"key": "changed", "value": "2"}, {"key": "new", "value": "3"}]
-    update = event("Update", properties={"Tags": new}, OldResourceProperties={**PROPERTIES, "Tags": old})
+    update = event("Update", properties={"Tags": new}, OldResourceProperties=properties_with(Tags=old))
     assert on_event(update, Context()) == answer(status="ACTIVE")
 
 
-def test_an_update_of_what_defines_the_job_starts_another(personalize):
+def test_an_update_of_what_defines_the_job_starts_another(personalize, cloudformation):
     (name,) = names_of(NumResults="10")
     there_is_no(personalize, name)
+    for _ in range(2):
+        stack_is(cloudformation, "UPDATE_IN_PROGRESS")
     version_is(personalize)
     create_works(personalize, name, numResults=10)
     assert on_event(event("Update", properties={"NumResults": "10"}), Context()) == answer(name)
@@ -362,31 +465,34 @@ def test_a_rollback_to_a_job_without_a_number_keeps_it(personalize, cloudformati
     # The number that the update asked for was the one that the service had taken by itself.
     there_is(personalize, "mine", numResults=25)
     stack_is(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
-    old = {**PROPERTIES, "JobName": "mine", "NumResults": "25"}
+    old = properties_with(**EXPLICIT, NumResults="25")
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
     assert on_event(update, Context()) == answer("mine", "ACTIVE")
 
 
 def test_a_number_that_the_job_never_had_is_taken_away_without_a_new_name(personalize):
     there_is(personalize, "mine", numResults=25)
-    old = {**PROPERTIES, "JobName": "mine", "NumResults": "7"}
+    old = properties_with(**EXPLICIT, NumResults="7")
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
     assert on_event(update, Context()) == answer("mine", "ACTIVE")
 
 
 @pytest.mark.parametrize(
-    ("suffix", "is_ours"), [("", True), ("-2", True), ("-10", True), ("-1", False), ("-02", False)]
+    ("suffix", "is_ours"),
+    [("", True), ("-2", True), ("-10", True), ("-99", True), ("-1", False), ("-02", False), ("-100", False)],
 )
 def test_only_names_that_are_ever_given_are_attempts_of_the_job(suffix, is_ours):
-    given = {key: value for key, value in PROPERTIES.items() if value is not None}
-    job = BatchSegmentJob(given, STACK, Patience(0))
+    job = BatchSegmentJob(flatten(properties_with()), STACK, Patience(0))
     assert job.is_named(f"{NAME}{suffix}") == is_ours
+    assert (f"{NAME}{suffix}" in job._names()) == is_ours
 
 
-def test_a_number_that_is_taken_away_needs_a_new_explicit_name_too(personalize):
+def test_a_number_that_is_taken_away_needs_a_new_explicit_name_too(personalize, cloudformation):
     there_is(personalize, "mine", numResults=5000)
-    old = {**PROPERTIES, "JobName": "mine", "NumResults": "5000"}
+    stack_is(cloudformation, "UPDATE_IN_PROGRESS")
+    old = properties_with(**EXPLICIT, NumResults="5000")
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    stack_is(cloudformation, "UPDATE_IN_PROGRESS")
     with pytest.raises(JobError, match="which differs in num_results"):
         on_event(update, Context())
 
@@ -454,10 +560,10 @@ def test_a_missing_permission_is_waited_for_two_minutes_and_then_reported(person
         on_event(event(), Context())
     forget_the_rest(personalize)
     assert sum(waits) == pytest.approx(120)
-    assert re.sub(r"\d+ times", "N times", str(failed.value)) == (
-        f"CreateBatchSegmentJob failed with InvalidInputException: {PRIVILEGES}; tried N times in 120 seconds - a "
-        "permission is missing, or was given only now: check the policies of the role, the buckets and the key, and "
-        "deploy again"
+    assert re.sub(r"\d+ attempts", "N attempts", str(failed.value)) == failure(
+        f"a permission is missing (CreateBatchSegmentJob: InvalidInputException: {PRIVILEGES}; N attempts in 120 "
+        "seconds). Check the policies of the role, the buckets and the key, and deploy again: a new policy takes a "
+        "while to propagate"
     )
 
 
@@ -467,10 +573,10 @@ def test_a_full_service_is_waited_for_until_the_lambda_ends(personalize, waits):
         on_event(event(), Context(seconds=840))
     forget_the_rest(personalize)
     assert sum(waits) == pytest.approx(840 - 100)
-    assert re.sub(r"\d+ times", "N times", str(failed.value)) == (
-        "CreateBatchSegmentJob failed with LimitExceededException: 5 jobs; tried N times in 740 seconds - the "
-        "service's limit was reached (it runs 5 batch segment jobs at once): deploy again when other jobs are "
-        "complete, or chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
+    assert re.sub(r"\d+ attempts", "N attempts", str(failed.value)) == failure(
+        "Amazon Personalize runs 5 batch segment jobs at once, and the limit is reached (CreateBatchSegmentJob: "
+        "LimitExceededException: 5 jobs; N attempts in 740 seconds). Deploy again when other jobs are complete, or "
+        "chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
         "(job.node.add_dependency(other_job))"
     )
 
@@ -496,7 +602,9 @@ def test_a_transport_that_fails_is_waited_for_until_the_time_is_over(waits, erro
 
     assert call(operation, Patience(60)) == "answer"
     answers[:] = [error]
-    with pytest.raises(UnavailableError, match=r"tried \d+ times in 60 seconds - AWS did not answer as it should"):
+    with pytest.raises(
+        UnavailableError, match=r"^AWS returned an unexpected response .*; \d+ attempts in 60 seconds\)\. Deploy"
+    ):
         call(operation, Patience(60))
 
 
@@ -505,17 +613,17 @@ def test_a_transport_that_fails_is_waited_for_until_the_time_is_over(waits, erro
     [
         (
             "InvalidInputException",
-            "CreateBatchSegmentJob failed with InvalidInputException: no - what was sent: "
-            f"SolutionVersionArn={VERSION}, OutputPath=s3://out/segments/, RoleArn={ROLE}",
+            "Amazon Personalize rejects the request: no (InvalidInputException). Sent: solution_version_arn "
+            f"{VERSION}, output s3://out/segments/, role {ROLE}",
         ),
         (
             "ResourceNotFoundException",
-            "CreateBatchSegmentJob failed with ResourceNotFoundException: no - does it exist in this region and "
-            f"account? solution_version_arn {VERSION}",
+            f"solution_version_arn: {VERSION} does not exist in this region and account (ResourceNotFoundException: "
+            "no). Check the ARN",
         ),
         (
             "TooManyTagsException",
-            "CreateBatchSegmentJob failed with TooManyTagsException: no - tags: expected at most 50",
+            "tags: expected at most 50 (TooManyTagsException: no)",
         ),
         ("InternalFailure", "CreateBatchSegmentJob failed with InternalFailure: no"),
     ],
@@ -526,20 +634,22 @@ def test_what_does_not_pass_is_explained_at_once(personalize, waits, log, code, 
     create_fails(personalize, code)
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
-    assert str(failed.value) == expected
+    assert str(failed.value) == failure(expected)
     assert waits == []
     assert log()[-1]["decision"] == "failed"
 
 
-@pytest.mark.parametrize("text", ["x", "あ", "💥"])
+@pytest.mark.parametrize("text", ["x", "あ", "💥", '"', "\\", "\n", "\x1b", "\ud800"])
 def test_a_reason_fits_into_what_cloudformation_takes(personalize, text):
     there_is_no(personalize)
     version_is(personalize)
     create_fails(personalize, "InvalidInputException", text * 100_000)
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
-    assert 2490 <= len(str(failed.value).encode()) <= 2503
-    assert str(failed.value).endswith(f"{text}…")
+    assert len(json.dumps(str(failed.value), ensure_ascii=False).encode()) <= 2502
+    assert str(failed.value).startswith(f"Amazon Personalize rejects the request: {printable(text)}")
+    assert f"… (InvalidInputException). Sent: solution_version_arn {VERSION}, " in str(failed.value)
+    assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
 
 
 def test_a_service_that_hangs_does_not_outlast_the_function():
@@ -590,7 +700,7 @@ def test_a_number_that_is_none_is_refused_before_anything_is_created(personalize
     (name,) = names_of(NumResults="many")
     there_is_no(personalize, name)
     version_is(personalize)
-    with pytest.raises(JobError, match=r"^num_results: got 'many', expected a whole number from 1 to 5,000,000$"):
+    with pytest.raises(JobError, match=r"^num_results: got 'many', expected a whole number from 1 to 5,000,000\. Log"):
         on_event(event(properties={"NumResults": "many"}), Context())
 
 
@@ -654,7 +764,7 @@ def test_a_job_is_not_complete_before(personalize, status):
 
 def test_reading_the_output_ends_before_cloudformation_gives_up(personalize, s3, monkeypatch):
     given = []
-    monkeypatch.setattr(handler, "query_errors", lambda uri, seconds: given.append(seconds) or "none")
+    monkeypatch.setattr(handler, "query_errors", lambda uri, seconds: given.append(seconds) or QueryErrors(1))
     monkeypatch.setattr("time.time", lambda: 1000.0)
     for deadline in (1005, 9e9):
         there_is(personalize)
@@ -675,14 +785,14 @@ def test_a_service_that_does_not_answer_does_not_end_the_wait_before_its_time(pe
         personalize.add_client_error("describe_batch_segment_job", "ThrottlingException", "Rate exceeded")
     assert is_complete(waiting(9e9), Context()) == {"IsComplete": False}
     assert log()[-1]["decision"] == "not known"
-    with pytest.raises(JobError, match="DescribeBatchSegmentJob failed with ThrottlingException"):
+    with pytest.raises(JobError, match="DescribeBatchSegmentJob: ThrottlingException: Rate exceeded; "):
         is_complete(waiting(0), Context())
     forget_the_rest(personalize)
 
 
 def test_a_job_that_failed_fails_the_deployment_with_the_services_words(personalize):
     there_is(personalize, status="CREATE FAILED", failureReason="No data in s3://in/")
-    with pytest.raises(JobError, match=rf"^the job {NAME} ended CREATE FAILED: No data in s3://in/$"):
+    with pytest.raises(JobError, match=rf"^the job {NAME} ended CREATE FAILED: No data in s3://in/\. Log"):
         is_complete(waiting(9e9), Context())
 
 
@@ -690,9 +800,9 @@ def test_a_job_that_takes_too_long_goes_on_and_the_message_says_so(personalize):
     there_is(personalize, status="CREATE IN_PROGRESS")
     with pytest.raises(JobError) as failed:
         is_complete(waiting(0), Context())
-    assert str(failed.value) == (
-        f"wait_for_completion: the job {NAME} is CREATE IN_PROGRESS after 1800 seconds. It goes on and will be "
-        f"billed; look at it with: aws personalize describe-batch-segment-job --batch-segment-job-arn {arn()}"
+    assert str(failed.value) == failure(
+        f"wait_for_completion: the job {NAME} is CREATE IN_PROGRESS after 1800 seconds. The job is still running and "
+        f"will be billed. Check it with: aws personalize describe-batch-segment-job --batch-segment-job-arn {arn()}"
     )
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from batch_segment_handler.failures import JobError
 from batch_segment_handler.handler import on_event
-from events import Context, arn, event, names_of, there_is_no, version_is
+from events import ROLE, Context, arn, event, names_of, there_is_no, version_is
+from support import VERSION
 
 PATHS = [
     "s3://in/../../etc/passwd",
@@ -27,8 +28,8 @@ def test_a_path_is_sent_as_it_is_and_nowhere_interpreted(personalize, capsys, pa
         {"batchSegmentJobArn": arn(name)},
         {
             "jobName": name,
-            "solutionVersionArn": event()["ResourceProperties"]["SolutionVersionArn"],
-            "roleArn": event()["ResourceProperties"]["RoleArn"],
+            "solutionVersionArn": VERSION,
+            "roleArn": ROLE,
             "jobInput": {"s3DataSource": {"path": path}},
             "jobOutput": {"s3DataDestination": {"path": f"s3://out/segments/{name}/"}},
         },
@@ -43,7 +44,7 @@ def test_a_name_that_looks_like_an_arn_is_a_name(personalize):
     there_is_no(personalize, name)
     version_is(personalize)
     personalize.add_client_error("create_batch_segment_job", "InvalidInputException", "jobName")
-    with pytest.raises(JobError, match="failed with InvalidInputException: jobName"):
+    with pytest.raises(JobError, match=r"^job_name: jobName \(InvalidInputException\)"):
         on_event(event(properties={"JobNamePrefix": None, "JobName": name}), Context())
 
 

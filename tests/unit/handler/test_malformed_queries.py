@@ -3,6 +3,7 @@
 import io
 
 import pytest
+from batch_segment_handler import queries
 from batch_segment_handler.queries import Fault, check_queries
 
 GOOD = b'{"itemId": "1"}\n'
@@ -80,10 +81,10 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     "single quotes": (b"{'itemId': '1'}\n", [(1, 2, "expected a key in double quotes, got a single quote")]),
     "a key without quotes": (b'{itemId: "1"}\n', [(1, 2, "expected a key in double quotes, got 'itemId'")]),
     "a value without quotes": (b'{"itemId": abc}\n', [(1, 12, ID + "'abc'")]),
-    "a number": (b'{"itemId": 105}\n', [(1, 12, ID + "a number")]),
-    "a negative number": (b'{"itemId": -1.5e3}\n', [(1, 12, ID + "a number")]),
+    "a number": (b'{"itemId": 105}\n', [(1, 12, ID + 'a number: write "105"')]),
+    "a negative number": (b'{"itemId": -1.5e3}\n', [(1, 12, ID + 'a number: write "-1.5e3"')]),
     "a number of 5000 digits": (b'{"itemId": ' + b"1" * 5000 + b"}\n", [(1, 12, ID + "a number")]),
-    "true": (b'{"itemId": true}\n', [(1, 12, ID + "'true'")]),
+    "true": (b'{"itemId": true}\n', [(1, 12, ID + "'true'" + ': write "true"')]),
     "null": (b'{"itemId": null}\n', [(1, 12, ID + "'null'")]),
     "NaN": (b'{"itemId": NaN}\n', [(1, 12, ID + "'NaN'")]),
     "minus infinity": (b'{"itemId": -Infinity}\n', [(1, 12, ID + "a number")]),
@@ -143,13 +144,20 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "UTF-16 little endian": (
         b'\xff\xfe{\x00"\x00i\x00t\x00e\x00m\x00I\x00d\x00"\x00:\x00 \x00"\x001\x00"\x00}\x00',
-        [(1, 1, "the file is UTF-16: save it as UTF-8")],
+        [(0, None, "the file is UTF-16: save it as UTF-8")],
     ),
     "UTF-16 without a mark": (
         b'{\x00"\x00i\x00t\x00e\x00m\x00I\x00d\x00"\x00:\x00 \x00"\x001\x00"\x00}\x00',
         [(1, 2, "expected a key in double quotes, got '\\x00'")],
     ),
-    "gzip": (b"\x1f\x8b\x08\x00\x00\x00\x00\x00", [(1, 2, "the file is compressed: unpack it")]),
+    "gzip, whatever follows": (b"\x1f\x8b\x08\x00\n\xff\n\n\xfe\n", [(0, None, "the file is compressed: unpack it")]),
+    "gzip alone": (b"\x1f\x8b", [(0, None, "the file is compressed: unpack it")]),
+    "zip": (b"PK\x03\x04\x14\x00\xff\n", [(0, None, "the file is compressed: unpack it")]),
+    "bzip2": (b"BZh91AY&SY\xff\n", [(0, None, "the file is compressed: unpack it")]),
+    "Zstandard": (b"\x28\xb5\x2f\xfd\x04\n\xff", [(0, None, "the file is compressed: unpack it")]),
+    "xz": (b"\xfd7zXZ\x00\n", [(0, None, "the file is compressed: unpack it")]),
+    "Parquet": (b"PAR1\x15\x04\n", [(0, None, "the file is Parquet: write JSON Lines, one query on each line")]),
+    "Avro": (b"Obj\x01\x04\x14\n", [(0, None, "the file is Avro: write JSON Lines, one query on each line")]),
     "a byte order mark in the middle": (GOOD + b"\xef\xbb\xbf" + GOOD, [(2, 1, QUERY + "a byte order mark")]),
     "a NUL byte": (b'{"itemId": "1"}\x00\n', [(1, 16, "expected the end of the line after the query, got '\\x00'")]),
     "a no-break space": (b'{"itemId":\xc2\xa0"1"}\n', [(1, 11, ID + "'\\xa0'")]),
@@ -175,7 +183,19 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     "filter values as null": (b'{"itemId": "1", "filterValues": null}\n', [(1, 33, VALUES + "'null'")]),
     "a filter value that is a number": (
         b'{"itemId": "1", "filterValues": {"YEAR": 1999}}\n',
-        [(1, 42, "expected a filter value to be text in double quotes, got a number")],
+        [(1, 42, 'expected a filter value to be text in double quotes, got a number: write "1999"')],
+    ),
+    "a filter value that is a boolean": (
+        b'{"itemId": "1", "filterValues": {"NEW": false}}\n',
+        [(1, 41, "expected a filter value to be text in double quotes, got 'false'" + r': write "\"false\""')],
+    ),
+    "a filter value that is null": (
+        b'{"itemId": "1", "filterValues": {"NEW": null}}\n',
+        [(1, 41, "expected a filter value to be text in double quotes, got 'null'")],
+    ),
+    "a filter value with the $ of its placeholder": (
+        rb'{"itemId": "1", "filterValues": {"$COUNTRY": "\"Japan\""}}',
+        [(1, 34, "the filter value '$COUNTRY': write 'COUNTRY', without the $")],
     ),
     "a filter value that is a list": (
         b'{"itemId": "1", "filterValues": {"GENRE": ["Comedy"]}}\n',
@@ -271,6 +291,22 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
         attributes(b"ITEMS.a = $GENRE"),
         [(1, 31, "expected a value in double quotes, got '$GENRE'" + GRAMMAR)],
     ),
+    "OR": (
+        attributes(rb"ITEMS.a = \"1\" OR ITEMS.a = \"2\""),
+        [(1, 37, "'OR' fails: write one query for each alternative")],
+    ),
+    "or in lower case after AND": (
+        attributes(rb"ITEMS.a = \"1\" AND ITEMS.b = 'x' or ITEMS.a = \"2\""),
+        [(1, 55, "'or' fails: write one query for each alternative")],
+    ),
+    "OR in parentheses": (
+        attributes(rb"(ITEMS.a = \"OR\" OR ITEMS.a = \"2\")"),
+        [(1, 39, "'OR' fails: write one query for each alternative")],
+    ),
+    "OR after another operator": (
+        attributes(rb"ITEMS.a IN (\"1\") OR ITEMS.OR = \"2\""),
+        [(1, 40, "'OR' fails: write one query for each alternative")],
+    ),
     "a fault after escapes": (
         attributes(b'ITEMS.a = \\"\\u00e9\\ud83d\\ude00\xc3\xb6\\" oder'),
         [(1, 55, "expected AND, got 'oder'" + GRAMMAR)],
@@ -292,7 +328,7 @@ def test_a_file_is_refused_that_is_or_has(name: str) -> None:
 
 
 #: What matters at a file's beginning alone.
-_MARKS = (b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b")
+_MARKS = (b"\xef\xbb\xbf", *queries._OTHER_FORMATS)
 
 
 @pytest.mark.parametrize("name", [name for name, (content, _) in MALFORMED.items() if not content.startswith(_MARKS)])

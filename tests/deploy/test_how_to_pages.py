@@ -1,0 +1,110 @@
+"""Every page in docs/how-to is deployed as it stands, but for the ARNs of what a reader has already."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aws_cdk as cdk
+import pytest
+
+from docs import pages
+
+PAGES = [page for page in sorted((pages.DOCS / "how-to").glob("*.md")) if page != pages.STACK]
+PLACE = "arn:aws:personalize:eu-west-1:123456789012:"
+#: What stands for the reader's own resources, by what the pages write.
+OWN = {
+    f'solution_arn = "{PLACE}solution/films"': f'solution_arn = "{PLACE}solution/films-item-attribute-affinity"',
+    'f"{solution_arn}/0123abcd"': 'f"{solution_arn}/0002"',
+    'f"{solution_arn}-by-item/4567cdef"': f'"{PLACE}solution/films-item-affinity/0002"',
+}
+
+
+class Reader:
+    """Somebody who has the stack that the pages stand in, and follows one of them."""
+
+    def __init__(self, stack: Any, client: Callable[[str], Any], page: Path) -> None:
+        self.stack = stack
+        self._client = client
+        self._page = page
+        #: What the page's snippets defined when they ran last.
+        self.names: dict[str, Any] = {}
+        self._own = {'app, "Marketing"': f'app, "{stack.name}"', "app = cdk.App()": "", **OWN}
+
+    def has(self) -> None:
+        """Deploys the stack that the page stands in, and makes what a reader has besides."""
+        done = self.stack.deploy_app(lambda app: self._run(app, pages.python(pages.STACK)[:1]))
+        assert done.status == "CREATE_COMPLETE", done.said
+        (bucket,) = [name for name in self.stack.resources_of("AWS::S3::Bucket") if "-bucket8" in name.lower()]
+        queries = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}\n'
+        if self._page.stem == "pipelines":
+            queries = '{"itemId": "1"}\n'
+        self._client("s3").put_object(Bucket=bucket, Key="queries/today/first.jsonl", Body=queries)
+        if self._page.stem == "kms":
+            key = self._client("kms").create_key()["KeyMetadata"]["Arn"]
+            self._own["arn:aws:kms:eu-west-1:123456789012:key/0123abcd"] = key
+        if self._page.stem == "own-bucket-and-role":
+            self._has_bucket_and_role()
+
+    def _has_bucket_and_role(self) -> None:
+        # In another stack or account, with the statements that the page asks for.
+        bucket, actions = "marketing-segments", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
+        s3, iam = self._client("s3"), self._client("iam")
+        service = {"Service": "personalize.amazonaws.com"}
+
+        def document(**statement: Any) -> str:
+            return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", **statement}]})
+
+        s3.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+        resources = [f"arn:aws:s3:::{bucket}", f"arn:aws:s3:::{bucket}/*"]
+        policy = document(Principal=service, Action=actions, Resource=resources)
+        s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+        trust = document(Principal=service, Action="sts:AssumeRole")
+        iam.create_role(RoleName="personalize", AssumeRolePolicyDocument=trust)
+        any_bucket = document(Action=actions, Resource="*")
+        iam.put_role_policy(RoleName="personalize", PolicyName="s3", PolicyDocument=any_bucket)
+
+    def follows(self) -> Any:
+        """Deploys the page's snippets."""
+        snippets = [*pages.python(pages.STACK)[:1], *pages.python(self._page)]
+        return self.stack.deploy_app(lambda app: self._run(app, snippets))
+
+    def _run(self, app: cdk.App, snippets: list[pages.Snippet]) -> None:
+        self.names = {"app": app}
+        for snippet in snippets:
+            code = snippet.code
+            for written, own in self._own.items():
+                code = code.replace(written, own)
+            exec(compile("\n" * (snippet.line - 1) + code, str(snippet.page), "exec"), self.names)
+
+
+@pytest.fixture
+def reader(stack, client, tmp_path, monkeypatch) -> Callable[[Path], Reader]:
+    """Makes readers of pages, in a folder with the file that pages name."""
+    monkeypatch.chdir(tmp_path)
+    Path("queries.jsonl").write_text(pages.QUERIES)
+    return lambda page: Reader(stack, client, page)
+
+
+def test_the_readers_own_resources_are_written_on_the_page():
+    (snippet,) = pages.python(pages.STACK)
+    assert [written for written in OWN if written not in snippet.code] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_page_is_deployed(page, reader, aws):
+    reader = reader(page)
+    reader.has()
+    done = reader.follows()
+    assert done.status == "UPDATE_COMPLETE", done.said
+    jobs = [aws.personalize.jobs[arn] for arn in reader.stack.jobs]
+    assert len(jobs) == len(reader.stack.resources_of("Custom::PersonalizeBatchSegmentJob")) > 1
+    if page.stem == "segments":
+        output = jobs[-1].request["jobOutput"]["s3DataDestination"]["path"]
+        (segment,) = reader.names["segments_at"](output)
+        assert (len(segment.user_ids), segment.error) == (25, None)
+        assert done.outputs["QueryErrors"] == "none"
+
+
+def test_every_page_of_the_folder_is_deployed():
+    assert {page.stem for page in PAGES} >= {"input", "kms", "many-segments", "own-bucket-and-role", "pipelines"}

@@ -1,0 +1,154 @@
+"""Nothing of the shell that belongs to the real AWS reaches what runs on the local one."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from personalize_local.shell import foreign, no_proxy, without_foreign
+
+TOOL = str(Path(sys.executable).with_name("personalize-local"))
+# A port where nobody listens: a request that went there would fail.
+NOBODY = "http://127.0.0.1:9"
+HOSTILE = {
+    "AWS_PROFILE": "nope",
+    "AWS_DEFAULT_PROFILE": "nope",
+    "AWS_SESSION_TOKEN": "token",
+    "AWS_SECURITY_TOKEN": "token",
+    "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z",
+    "AWS_CA_BUNDLE": "/nope",
+    "AWS_ENDPOINT_URL": NOBODY,
+    "AWS_ENDPOINT_URL_S3": NOBODY,
+    "AWS_ENDPOINT_URL_STS": NOBODY,
+    "AWS_ENDPOINT_URL_PERSONALIZE": NOBODY,
+    "AWS_ENDPOINT_URL_CLOUDFORMATION": NOBODY,
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
+    "AWS_USE_FIPS_ENDPOINT": "true",
+    "AWS_USE_DUALSTACK_ENDPOINT": "true",
+    "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT": "legacy",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "/nope",
+    "AWS_ROLE_ARN": "arn:aws:iam::111111111111:role/real",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": NOBODY,
+    "AWS_MAX_ATTEMPTS": "1",
+    "AWS_DATA_PATH": "/nope",
+    "AWS_LAMBDA_FUNCTION_NAME": "real",
+    "HTTP_PROXY": NOBODY,
+    "http_proxy": NOBODY,
+    "HTTPS_PROXY": NOBODY,
+    "https_proxy": NOBODY,
+    "ALL_PROXY": NOBODY,
+}
+
+
+@pytest.fixture
+def hostile(tmp_path: Path) -> dict[str, str]:
+    """A shell with settings of the real AWS in its variables and in the files in the home folder."""
+    config = tmp_path / "home" / ".aws"
+    config.mkdir(parents=True)
+    (config / "config").write_text(f"[default]\nendpoint_url = {NOBODY}\nuse_fips_endpoint = true\nregion = mars\n")
+    (config / "credentials").write_text("[default]\naws_access_key_id = REAL\naws_secret_access_key = REAL\n")
+    files = {
+        "AWS_CONFIG_FILE": str(config / "config"),
+        "AWS_SHARED_CREDENTIALS_FILE": str(config / "credentials"),
+        "HOME": str(tmp_path / "home"),
+        "NO_PROXY": "intranet",
+    }
+    return {**os.environ, **HOSTILE, **files, "TMPDIR": str(tmp_path)}
+
+
+# What a user's command would be: whom the local AWS sees, S3, the service, and what is left in the environment.
+COMMAND = """
+import boto3, json, os
+print(json.dumps({
+    "who": boto3.client("sts").get_caller_identity()["Arn"],
+    "buckets": len(boto3.client("s3").list_buckets()["Buckets"]) > 0,
+    "jobs": boto3.client("personalize").list_batch_segment_jobs()["batchSegmentJobs"],
+    "left": sorted(name for name in os.environ if name.startswith("AWS_")),
+    "no_proxy": [os.environ["NO_PROXY"], os.environ["no_proxy"]],
+}))
+"""
+LEFT = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_CONFIG_FILE",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_ENDPOINT_URL",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SHARED_CREDENTIALS_FILE",
+]
+
+
+def test_a_command_sees_only_the_local_aws(hostile):
+    command = [TOOL, "run", "--", sys.executable, "-c", COMMAND]
+    ran = subprocess.run(command, env=hostile, capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
+    assert json.loads(ran.stdout) == {
+        "who": "arn:aws:iam::123456789012:root",
+        "buckets": True,
+        "jobs": [],
+        "left": LEFT,
+        "no_proxy": ["intranet,127.0.0.1,localhost"] * 2,
+    }
+
+
+def test_the_process_of_a_test_sees_only_the_local_aws(hostile):
+    program = (
+        "import json, os, boto3; from personalize_local.gateway import LocalAws\nbefore = dict(os.environ)\n"
+        "with LocalAws() as aws:\n"
+        "    print(boto3.client('sts').get_caller_identity()['Arn'], boto3.client('s3').list_buckets()['Buckets'])\n"
+        "    print(json.dumps(sorted(name for name in os.environ if name.startswith('AWS_'))))\n"
+        "print(dict(os.environ) == before)"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], env=hostile, capture_output=True, text=True, timeout=60)
+    assert ran.stdout.splitlines() == ["arn:aws:iam::123456789012:root []", json.dumps(LEFT), "True"], ran.stderr
+
+
+def test_what_serve_prints_makes_a_shell_safe(hostile):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serve = subprocess.Popen(
+        [TOOL, "serve", "--port", str(port)], env=hostile, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    try:
+        lines = []
+        for line in serve.stdout:
+            lines.append(line)
+            if "PERSONALIZE_LOCAL_FILTER_IN_PROGRESS_ARN" in line:
+                break
+        script = "".join(lines) + f"exec {shlex.quote(sys.executable)} -c {shlex.quote(COMMAND)}"
+        ran = subprocess.run(["sh", "-c", script], env=hostile, capture_output=True, text=True, timeout=60)
+    finally:
+        serve.send_signal(signal.SIGINT)
+        assert serve.wait(timeout=30) == 0
+    assert ran.returncode == 0, ran.stderr
+    shown = json.loads(ran.stdout)
+    assert shown["who"] == "arn:aws:iam::123456789012:root"
+    assert shown["left"] == LEFT
+    unset = re.fullmatch(r"unset (.*)\n", lines[0])[1].split()
+    assert set(unset) == {name for name in HOSTILE if name.startswith("AWS_")} - set(LEFT)
+
+
+def test_only_variables_of_aws_are_dropped():
+    shell = {"AWS_ENDPOINT_URL_S3": "x", "AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
+    assert foreign(shell) == ["AWS_ENDPOINT_URL_S3"]
+    assert without_foreign(shell) == {"AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
+
+
+@pytest.mark.parametrize(
+    ("shell", "value"),
+    [
+        ({}, "127.0.0.1,localhost"),
+        ({"NO_PROXY": ""}, "127.0.0.1,localhost"),
+        ({"no_proxy": "a, b"}, "a,b,127.0.0.1,localhost"),
+        ({"NO_PROXY": "a", "no_proxy": "b,localhost"}, "a,b,localhost,127.0.0.1"),
+    ],
+)
+def test_hosts_without_a_proxy_are_added(shell, value):
+    assert no_proxy(shell) == {"NO_PROXY": value, "no_proxy": value}

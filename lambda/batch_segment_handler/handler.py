@@ -89,9 +89,19 @@ def _start_or_keep(job: BatchSegmentJob, event: Event, context: Any) -> Event:
     if wait is not None and status != UNKNOWN and not has_failed(status):
         # Start the clock now, not at invocation: time spent retrying does not count against the user's wait.
         answer["Deadline"] = int(min(time.time() + wait, started + _CLOUDFORMATION_WAITS))
-        if is_new:
+        if is_new or _is_forward(job, event, context):
             answer["Created"] = True
     return answer
+
+
+def _is_forward(job: BatchSegmentJob, event: Event, context: Any) -> bool:
+    """Returns True for an update that adopts another job and is no rollback: in doubt, its wait fails as well."""
+    if event["RequestType"] != "Update" or _keeps(job, event):
+        return False
+    try:
+        return not _is_rolling_back(event, context)
+    except StackUnknownError:
+        return False
 
 
 def on_create(job: BatchSegmentJob) -> Event:

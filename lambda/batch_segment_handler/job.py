@@ -78,7 +78,8 @@ class BatchSegmentJob:
                         f"{failure_reason(description)}. Names are never freed by the service: choose another, or "
                         "leave job_name out"
                     )
-            elif different:
+            elif different and not (different == ["role"] and is_rollback()):
+                # A rollback adopts the job of an earlier role: it must not end without the job.
                 log("foreign job", differs=different, arn=self.arn(name))
                 continue
             elif has_failed(status_of(description)):
@@ -118,8 +119,9 @@ class BatchSegmentJob:
             # Without a change, whatever the service answers is the description of this job.
             if old.get(DEFINITION) != self.properties[DEFINITION]:
                 # The default of numResults is undocumented, so compare with the previous value of the property.
-                is_old_number = self._num_results is None and str(description.get("numResults")) == old.get(
-                    "NumResults"
+                described = description.get("numResults")
+                is_old_number = (self._num_results is None and str(described) == old.get("NumResults")) or (
+                    described is None and old.get("NumResults") != self.properties.get("NumResults")
                 )
                 known = ["num_results"] if is_old_number and not is_rollback() else []
                 self._refuse_different(name, [*self._differences(name, description), *known])
@@ -203,8 +205,9 @@ class BatchSegmentJob:
     @property
     def _base_name(self) -> str:
         # The prefix tells constructs apart; the logical ID changes with whether the deployment waits.
+        definition = {key: str(value) for key, value in self.properties[DEFINITION].items()}
         seed = json.dumps(
-            [self.stack_id, self.properties["JobNamePrefix"], self.properties[DEFINITION]],
+            [self.stack_id, self.properties["JobNamePrefix"], definition],
             sort_keys=True,
             separators=(",", ":"),
         )

@@ -9,6 +9,7 @@ from aws_cdk.assertions import Annotations, Match
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from support import ACCOUNT, REGION, VERSION, job_properties, one, resources
 
+OURS_ONLY = "Demo-f959b00b-*/*"
 INPUT = "<StorageInputBucket0767FBBB.Arn>"
 OUTPUT = "<StorageOutputBucketCD2EEB3A.Arn>"
 OURS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
@@ -107,19 +108,19 @@ def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack):
     assert set(role) == {"AssumeRolePolicyDocument", "Description"}
     assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
         allowed("s3:ListBucket", INPUT, Condition=OURS),
-        allowed("s3:GetObject", f"{INPUT}/queries/*", Condition=OURS),
+        allowed("s3:GetObject", f"{INPUT}/queries/{OURS_ONLY}", Condition=OURS),
         allowed("s3:ListBucket", OUTPUT, Condition=OURS),
-        allowed("s3:PutObject", f"{OUTPUT}/segments/*", Condition=OURS),
+        allowed("s3:PutObject", f"{OUTPUT}/segments/{OURS_ONLY}", Condition=OURS),
     ]
     assert policy_of(stack, "InputBucket") == [
         only_over_tls(INPUT),
         allowed_to_service("s3:ListBucket", INPUT),
-        allowed_to_service("s3:GetObject", f"{INPUT}/queries/*"),
+        allowed_to_service("s3:GetObject", f"{INPUT}/queries/{OURS_ONLY}"),
     ]
     assert policy_of(stack, "OutputBucket") == [
         only_over_tls(OUTPUT),
         allowed_to_service("s3:ListBucket", OUTPUT),
-        allowed_to_service("s3:PutObject", f"{OUTPUT}/segments/*"),
+        allowed_to_service("s3:PutObject", f"{OUTPUT}/segments/{OURS_ONLY}"),
     ]
 
 
@@ -169,7 +170,7 @@ def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(sta
 def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
-    statement = json.dumps(allowed_to_service("s3:GetObject", "arn:aws:s3:::theirs/queries/*"))
+    statement = json.dumps(allowed_to_service("s3:GetObject", f"arn:aws:s3:::theirs/queries/{OURS_ONLY}"))
     assert any(
         text.startswith("cannot modify the policy of the bucket theirs because it is imported. Add these statements")
         and statement in text
@@ -283,18 +284,18 @@ def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(st
     storage = BatchSegmentStorage(stack, "Storage", strict_conditions=True)
     use(storage)
     use(storage, "Elsewhere", output_prefix="elsewhere/")
-    queries = {"StringLike": {"s3:prefix": ["queries/*"]}}
-    segments = {"StringLike": {"s3:prefix": ["segments/*", "elsewhere/*"]}}
-    written = [f"{OUTPUT}/segments/*", f"{OUTPUT}/elsewhere/*"]
+    queries = {"StringLike": {"s3:prefix": ["queries/Demo-f959b00b-*/*"]}}
+    segments = {"StringLike": {"s3:prefix": ["segments/Demo-f959b00b-*/*", "elsewhere/Demo-f959b00b-*/*"]}}
+    written = [f"{OUTPUT}/segments/{OURS_ONLY}", f"{OUTPUT}/elsewhere/{OURS_ONLY}"]
     assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
         allowed("s3:ListBucket", INPUT, Condition={**OURS, **queries}),
-        allowed("s3:GetObject", f"{INPUT}/queries/*", Condition=OURS),
+        allowed("s3:GetObject", f"{INPUT}/queries/{OURS_ONLY}", Condition=OURS),
         allowed("s3:ListBucket", OUTPUT, Condition={**OURS, **segments}),
         allowed("s3:PutObject", written, Condition=OURS),
     ]
     assert policy_of(stack, "InputBucket")[1:] == [
         allowed_to_service("s3:ListBucket", INPUT, Condition={**SOURCE, **queries}),
-        allowed_to_service("s3:GetObject", f"{INPUT}/queries/*", Condition=SOURCE),
+        allowed_to_service("s3:GetObject", f"{INPUT}/queries/{OURS_ONLY}", Condition=SOURCE),
     ]
     assert policy_of(stack, "OutputBucket")[1:] == [
         allowed_to_service("s3:ListBucket", OUTPUT, Condition={**SOURCE, **segments}),
@@ -308,7 +309,7 @@ def test_a_bucket_that_is_imported_may_be_of_any_account(stack):
     statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
     assert [statement for statement in statements if "theirs" in str(statement)] == [
         allowed("s3:ListBucket", "arn:<AWS::Partition>:s3:::theirs"),
-        allowed("s3:PutObject", "arn:<AWS::Partition>:s3:::theirs/segments/*"),
+        allowed("s3:PutObject", "arn:<AWS::Partition>:s3:::theirs/segments/Demo-f959b00b-*/*"),
     ]
 
 

@@ -1,5 +1,7 @@
 """Which jobs the handler takes for its own."""
 
+import datetime
+
 import pytest
 from batch_segment_handler.failures import JobError
 from batch_segment_handler.handler import on_event
@@ -22,6 +24,15 @@ from events import (
 )
 from support import FILTER, SOLUTION, VERSION
 
+ROLLING_BACK = {
+    "Stacks": [
+        {
+            "StackName": "Demo",
+            "CreationTime": datetime.datetime(2026, 1, 1),
+            "StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS",
+        }
+    ]
+}
 EXPLICIT = {"JobNamePrefix": None, "JobName": "mine"}
 OTHER_INPUT = {"s3DataSource": {"path": "s3://in/other.jsonl"}}
 OTHER_OUTPUT = {"s3DataDestination": {"path": "s3://theirs/segments/"}}
@@ -119,7 +130,11 @@ def test_staged_input_is_compared_by_its_content_and_not_by_its_split(path, is_o
 def test_a_foreign_job_does_not_stop_a_rollback(personalize, cloudformation):
     there_is(personalize, roleArn=f"{ROLE}2")
     there_is_no(personalize, f"{NAME}-2")
-    stack = {"StackName": "Demo", "CreationTime": 0, "StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS"}
+    stack = {
+        "StackName": "Demo",
+        "CreationTime": datetime.datetime(2026, 1, 1),
+        "StackStatus": "UPDATE_ROLLBACK_IN_PROGRESS",
+    }
     cloudformation.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
     rollback = event("Update", PhysicalResourceId=arn("newer"))
     assert on_event(rollback, Context()) == answer(f"{NAME}-2", "UNKNOWN")
@@ -255,3 +270,10 @@ def test_rejects_a_number_of_results_outside_the_limits(personalize, number, is_
         with pytest.raises(JobError) as failed:
             on_event(event(properties={"NumResults": number}), Context())
         assert str(failed.value) == failure(f"num_results: got '{number}', expected a whole number from 1 to 5,000,000")
+
+
+def test_a_rollback_adopts_the_earlier_job_of_another_role(personalize, cloudformation):
+    there_is(personalize, roleArn=f"{ROLE}2")
+    cloudformation.add_response("describe_stacks", ROLLING_BACK, {"StackName": STACK})
+    update = event("Update", PhysicalResourceId=arn("another"), OldResourceProperties={})
+    assert on_event(update, Context()) == answer(status="ACTIVE")

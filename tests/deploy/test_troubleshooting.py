@@ -225,7 +225,8 @@ def taken_name(world: World) -> str:
 
 
 def wait_is_over(world: World) -> str:
-    world.monkeypatch.setattr(world.aws.personalize, "in_progress_seconds", 10)
+    # Longer than functions take to start on a busy machine; nobody waits for it.
+    world.monkeypatch.setattr(world.aws.personalize, "in_progress_seconds", 60)
     return _deploy(wait_for_completion=cdk.Duration.seconds(1))(world)
 
 
@@ -276,6 +277,11 @@ PROVOKE: dict[str, Callable[[World], str]] = {
     "Job name taken": taken_name,
     "Wait is over": wait_is_over,
     "Job failed": _fault(Fault(JOB, message="no data"), wait_for_completion=WAIT),
+    "Too many query errors": _deploy(
+        job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("no such item")]),
+        wait_for_completion=WAIT,
+        max_query_errors=0,
+    ),
 }
 
 

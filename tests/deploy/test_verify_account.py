@@ -198,7 +198,7 @@ def test_tells_each_answer_turned_round(command, left, behaves):
 
 
 def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(command, left, behaves):
-    behaves(authorizes_tagging="always", checks_access="running")
+    behaves(authorizes_tagging="always", checks_access="running", check_object="running")
     code, said = command.run(command.version, "--yes", "--only=tag-resource,bucket-policy")
     assert code == 0, said
     assert command.answers() == {

@@ -32,6 +32,47 @@ class Outcome:
         return "\n".join(self.reasons)
 
 
+class RealStage:
+    """The stacks of a stage, deployed in the order of what needs what."""
+
+    def __init__(self, aws: LocalAws, client: Callable[[str], Any], name: str) -> None:
+        self.aws = aws
+        self.name = name
+        self._client = client
+        #: The stacks by name.
+        self.stacks: dict[str, RealStack] = {}
+
+    def deploy(self, build: Callable[[cdk.Stage], Any]) -> dict[str, Outcome]:
+        """Creates the stacks, or updates them, and stops at the first that fails.
+
+        Returns:
+            The outcomes by the name of the stack without that of the stage.
+        """
+        outcomes: dict[str, Outcome] = {}
+        with TemporaryDirectory() as folder:
+            app = cdk.App(outdir=folder, analytics_reporting=False)
+            stage = cdk.Stage(app, self.name, env=cdk.Environment(account=self.aws.account, region=self.aws.region))
+            build(stage)
+            app.synth()
+            # The artifacts are in the order of what needs what.
+            for artifact in stage.synth().stacks:
+                stack = self.stacks.setdefault(
+                    artifact.stack_name, RealStack(self.aws, self._client, artifact.stack_name)
+                )
+                place = Path(artifact.assembly.directory)
+                stack.publish(place, (place / f"{artifact.id}.assets.json").read_text())
+                outcome = stack.deploy_template(json.loads((place / artifact.template_file).read_text()))
+                outcomes[artifact.stack_name.removeprefix(f"{self.name}-")] = outcome
+                if outcome.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+                    break
+        return outcomes
+
+    @property
+    def jobs(self) -> list[str]:
+        """The ARNs of the stage's jobs, in the order in which they were created."""
+        return [arn for arn in self.aws.personalize.jobs if f"/{self.name}" in arn]
+
+
 class RealStack:
     """A stack of the local AWS, deployed as often as a test wants."""
 
@@ -61,13 +102,16 @@ class RealStack:
             app = cdk.App(outdir=folder, analytics_reporting=False)
             make(app)
             app.synth()
-            assets = (Path(folder) / f"{self.name}.assets.json").read_text()
-            # What the CLI fills in for a stack without an environment.
-            assets = assets.replace("${AWS::AccountId}", self.aws.account).replace("${AWS::Region}", self.aws.region)
-            for asset in json.loads(assets)["files"].values():
-                self._publish(Path(folder), asset)
+            self.publish(Path(folder), (Path(folder) / f"{self.name}.assets.json").read_text())
             template: dict[str, Any] = json.loads((Path(folder) / f"{self.name}.template.json").read_text())
             return template
+
+    def publish(self, folder: Path, assets: str) -> None:
+        """Uploads the files of an assembly that were not uploaded before."""
+        # What the CLI fills in for a stack without an environment.
+        assets = assets.replace("${AWS::AccountId}", self.aws.account).replace("${AWS::Region}", self.aws.region)
+        for asset in json.loads(assets)["files"].values():
+            self._publish(folder, asset)
 
     def cancel_update(self) -> None:
         """Cancels the update that is going on."""
@@ -142,14 +186,15 @@ class RealStack:
 
     def _publish(self, folder: Path, asset: dict[str, Any]) -> None:
         """What ``cdk deploy`` does with an asset that was not published before."""
-        (place,) = asset["destinations"].values()
-        target = {"Bucket": place["bucketName"], "Key": place["objectKey"]}
-        try:
-            self._s3.head_object(**target)
-        except ClientError:
-            path = folder / asset["source"]["path"]
-            body = _zipped(path) if asset["source"]["packaging"] == "zip" else path.read_bytes()
-            self._s3.put_object(**target, Body=body)
+        # Two, if a parent and its nested stack have the same queries.
+        for place in asset["destinations"].values():
+            target = {"Bucket": place["bucketName"], "Key": place["objectKey"]}
+            try:
+                self._s3.head_object(**target)
+            except ClientError:
+                path = folder / asset["source"]["path"]
+                body = _zipped(path) if asset["source"]["packaging"] == "zip" else path.read_bytes()
+                self._s3.put_object(**target, Body=body)
 
 
 def _zipped(folder: Path) -> bytes:

@@ -1,0 +1,171 @@
+"""What each change of a platform bills: jobs on the storage of another stack, one in a nested stack, a reader."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import aws_cdk as cdk
+import aws_cdk.aws_events_targets as targets
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_lambda as lambda_
+import pytest
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from stacks import Outcome, RealStage
+
+CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
+READER = "def handler(event, context): print(event)"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as an app has it: the year of its one query, and what else is given."""
+
+    year: str = "1999"
+    props: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What an app of a platform team says at one time.
+
+    Attributes:
+        version: The solution version.
+        jobs: The jobs of the segments stack by their ids.
+        nested: The job of the nested stack.
+        tags: The tags of the stage.
+        fails: Whether the segments stack has a resource that CloudFormation refuses after the jobs are made.
+    """
+
+    version: str
+    jobs: Mapping[str, Job] = field(default_factory=lambda: {"Comedy": Job(), "Drama": Job()})
+    nested: Job = field(default_factory=Job)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    fails: bool = False
+
+    def __call__(self, stage: cdk.Stage) -> None:
+        """Adds the stacks to a stage."""
+        data = cdk.Stack(stage, "Data")
+        storage = BatchSegmentStorage(data, "Storage", encryption_key=kms.Key(data, "Key"))
+        segments = cdk.Stack(stage, "Segments")
+        nested = cdk.NestedStack(segments, "Nested")
+        jobs = [self._job(segments, id, job, storage) for id, job in self.jobs.items()]
+        jobs.append(self._job(nested, "Romance", self.nested, storage))
+        BatchSegmentJob.limit_concurrency(jobs, 2)
+        readers = cdk.Stack(stage, "Readers")
+        runtime, code = lambda_.Runtime.PYTHON_3_14, lambda_.Code.from_inline(READER)
+        function = lambda_.Function(readers, "Reader", runtime=runtime, handler="index.handler", code=code)
+        storage.grant_read_segments(function)
+        storage.on_segments_written("Written", scope=readers, target=targets.LambdaFunction(function))
+        for key, value in self.tags.items():
+            cdk.Tags.of(stage).add(key, value)
+        if self.fails:
+            allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+            document = {"Version": "2012-10-17", "Statement": [allow]}
+            policy = iam.CfnPolicy(segments, "Fails", policy_name="none", policy_document=document, roles=["none"])
+            policy.node.add_dependency(*jobs)
+
+    def _job(self, scope: cdk.Stack, id: str, job: Job, storage: BatchSegmentStorage) -> BatchSegmentJob:
+        return BatchSegmentJob(
+            scope,
+            id,
+            storage=storage,
+            solution_version_arn=self.version,
+            job_input=BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy", YEAR=job.year)]),
+            wait_for_completion=cdk.Duration.minutes(30),
+            **job.props,
+        )
+
+
+@pytest.fixture
+def platform(aws) -> Platform:
+    return Platform(aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"])
+
+
+@pytest.fixture
+def stage(aws, client, request) -> RealStage:
+    digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:6]
+    return RealStage(aws, client, f"T{digest}")
+
+
+@pytest.fixture
+def deployed(stage, platform) -> Platform:
+    """The platform, deployed: three jobs, two of the segments stack and one of the nested stack."""
+    assert statuses(stage.deploy(platform)) == {CREATED}
+    assert len(stage.jobs) == 3
+    return platform
+
+
+def statuses(outcomes: Mapping[str, Outcome]) -> set[str]:
+    return {outcome.status for outcome in outcomes.values()}
+
+
+@pytest.fixture
+def billed(stage) -> Callable[[Platform], list[str]]:
+    """Deploys a change that has to succeed; the names of the jobs that are new, without that of their stack."""
+
+    def billed(change: Platform) -> list[str]:
+        before = stage.jobs
+        outcomes = stage.deploy(change)
+        assert statuses(outcomes) <= {CREATED, UPDATED}, [outcome.said for outcome in outcomes.values()]
+        assert set(outcomes) == {"Data", "Segments", "Readers"}
+        return [arn.split("/")[1].split("-")[2] for arn in stage.jobs if arn not in before]
+
+    return billed
+
+
+def with_jobs(platform: Platform, **jobs: Job) -> Platform:
+    return replace(platform, jobs={**platform.jobs, **jobs})
+
+
+def test_a_deployment_without_a_change_starts_no_job(deployed, billed):
+    assert billed(deployed) == []
+
+
+def test_one_year_in_one_query_starts_one_job(deployed, billed):
+    assert billed(with_jobs(deployed, Drama=Job("2001"))) == ["Drama"]
+    # Back again: the first job is adopted.
+    assert billed(deployed) == []
+
+
+def test_a_number_of_results_in_a_nested_stack_starts_one_job(deployed, billed, stage, aws):
+    assert billed(replace(deployed, nested=Job(props={"num_results": 7}))) == ["Romance"]
+    assert aws.personalize.jobs[stage.jobs[-1]].request["numResults"] == 7
+
+
+def test_a_tag_of_the_stage_reaches_every_job_and_starts_none(deployed, billed, stage, aws):
+    assert billed(replace(deployed, tags={"team": "growth"})) == []
+    assert [aws.personalize.jobs[arn].tags for arn in stage.jobs] == [{"team": "growth"}] * 3
+
+
+def test_a_job_that_is_added_starts_and_one_that_is_removed_starts_nothing(deployed, billed):
+    assert billed(with_jobs(deployed, Action=Job())) == ["Action"]
+    assert billed(deployed) == []
+
+
+def test_a_rename_starts_a_job(deployed, billed):
+    assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": Job()})) == ["Tragedy"]
+
+
+def test_a_rename_with_the_old_path_as_identity_starts_no_job(deployed, billed):
+    renamed = Job(props={"identity": "Drama"})
+    assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": renamed})) == []
+    # And once more, under the same identity.
+    assert billed(replace(deployed, jobs={"Comedy": Job(), "Catastrophe": renamed})) == []
+
+
+def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_further_one(deployed, billed, stage):
+    change = replace(with_jobs(deployed, Drama=Job("2001")), nested=Job(props={"num_results": 7}))
+    outcomes = stage.deploy(replace(change, fails=True))
+    assert outcomes["Segments"].status == ROLLED_BACK
+    assert len(stage.jobs) == 5
+    assert billed(change) == []
+
+
+def test_jobs_that_are_destroyed_and_deployed_again_start_again(deployed, billed, stage):
+    for name in ("Readers", "Segments"):
+        gone = stage.stacks[f"{stage.name}-{name}"].destroy()
+        assert gone.status == "DELETE_COMPLETE", gone.said
+    assert len(stage.jobs) == 3
+    assert sorted(billed(deployed)) == ["Comedy", "Drama", "Romance"]

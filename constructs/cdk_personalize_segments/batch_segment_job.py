@@ -300,7 +300,7 @@ class BatchSegmentJob(Construct):
 
         Args:
             id: The rule's id.
-            target: The rule's target. If omitted, call `add_target` on the returned rule.
+            target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
                 need the target, and a target that reads the segments needs this stack. Default: the job.
@@ -337,7 +337,7 @@ class BatchSegmentJob(Construct):
         """A metric of what the handler decided for this job.
 
         Args:
-            metric_name: ``JobsCreated``, ``JobsAdopted``, ``Retries`` or ``DeploymentsFailed``.
+            metric_name: ``JobsCreated``, ``JobsAdopted``, ``Retries``, ``QueryErrors`` or ``DeploymentsFailed``.
             **options: Those of `aws_cdk.aws_cloudwatch.MetricOptions`; the statistic is the sum without one.
         """
         resource = self._resource.node.default_child
@@ -361,6 +361,10 @@ class BatchSegmentJob(Construct):
     def metric_retries(self, **options: Any) -> cloudwatch.Metric:
         """How often the handler waited for a permission, a limit or the service; see `metric`."""
         return self.metric(log.METRICS["waited"], **options)
+
+    def metric_query_errors(self, **options: Any) -> cloudwatch.Metric:
+        """How many queries of complete jobs ended with an error, with `wait_for_completion`; see `metric`."""
+        return self.metric(log.METRICS["output read"], **options)
 
     def metric_deployments_failed(self, **options: Any) -> cloudwatch.Metric:
         """How often a deployment failed because of this job, see `metric`."""

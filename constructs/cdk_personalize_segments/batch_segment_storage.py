@@ -279,7 +279,7 @@ class BatchSegmentStorage(Construct):
 
         Args:
             id: The rule's id.
-            target: The rule's target. If omitted, call `add_target` on the returned rule.
+            target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
                 need the target, and a target that reads the segments needs this stack. Default: the storage.

@@ -128,9 +128,11 @@ class BatchSegmentProvider(Construct):
         _PROVIDERS[stack] = self
         #: The stack.
         self.stack = stack
-        #: Region and account of the stack's jobs.
+        #: The region of the stack's jobs.
         self.region = facts.region
+        #: The account of the stack's jobs.
         self.account = facts.account
+        #: The names of the stack's jobs and query files.
         self.names = facts.names
         self._partition = facts.partition
         self._stack_id = stack.stack_id
@@ -169,6 +171,7 @@ class BatchSegmentProvider(Construct):
 
         self._lambda = iam.ServicePrincipal("lambda.amazonaws.com")
         self._log_group = self._new_log_group("Logs")
+        #: The role of the handler.
         self.role: iam.IRole = role or self._new_lambda_role(
             "HandlerRole", "Creates batch segment jobs", self._log_group, tracing=tracing
         )

@@ -137,7 +137,7 @@ def test_a_create_that_fails_has_the_frameworks_marker_as_its_id(framework, faul
     faults.inject(Fault("CreateBatchSegmentJob", "InvalidInputException", "numResults is odd"))
     answer = framework.send("Create", Trigger=uuid.uuid4().hex)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", MARKER)
-    assert "InvalidInputException: numResults is odd" in answer["Reason"]
+    assert "num_results: numResults is odd (InvalidInputException)" in answer["Reason"]
     assert len(answer["Reason"].encode()) < 4096
 
 

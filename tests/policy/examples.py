@@ -161,7 +161,7 @@ class Example:
         """A wait that is over succeeds all the same if the stack is being rolled back."""
         none = f"{self.job}-99"
         with self._rolling_back():
-            event = {"PhysicalResourceId": none, "Deadline": 0}
+            event = {"PhysicalResourceId": none, "Deadline": 0, "Created": True}
             error = self._invoke("IsComplete", "Update", self._properties(), **event)[1]
             return f"{error}\n{self._said()}" if error else WORKS
 
@@ -201,7 +201,8 @@ class Example:
         responses.set_request_region(self.aws.region)
 
     def _properties(self, **changed: str) -> dict[str, Any]:
-        return {**self.properties, "Trigger": str(next(self._runs)), **changed}
+        definition = {**self.properties["NewJobIfChanged"], "Trigger": str(next(self._runs)), **changed}
+        return {**self.properties, "NewJobIfChanged": definition}
 
     def _handled(self, request_type: str, properties: dict[str, Any], **event: Any) -> str:
         answer, error = self._invoke("Handler", request_type, properties, **event)

@@ -128,7 +128,7 @@ def test_staged_input_is_compared_by_its_content_and_not_by_its_split(path, is_o
 
 
 def test_a_foreign_job_does_not_stop_a_rollback(personalize, cloudformation):
-    there_is(personalize, roleArn=f"{ROLE}2")
+    there_is(personalize, solutionVersionArn=f"{VERSION}1")
     there_is_no(personalize, f"{NAME}-2")
     stack = {
         "StackName": "Demo",

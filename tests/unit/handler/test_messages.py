@@ -251,7 +251,7 @@ def test_a_message_of_another_module_is_escaped_and_keeps_its_lines():
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x"])
 def test_an_answer_with_query_errors_fits_into_a_response(personalize, monkeypatch, text):
     record = json.dumps({"input": {}, "error": text * 3000}).encode()
-    monkeypatch.setattr(results, "_errors", lambda uri: results.read_errors([record]))
+    monkeypatch.setattr(results, "_errors", lambda uri, ends: results.read_errors([record]))
     there_is(personalize)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63, "Status": "CREATE PENDING"}
     waiting = event(

@@ -116,8 +116,8 @@ class BatchSegmentStorage(Construct):
         #: The folder of the output bucket that jobs write to, unless the job says otherwise.
         self.output_prefix: str = output_prefix
         self._encryption_key = encryption_key
-        #: The stack that the role is in, if it is not brought along.
         facts = StackFacts.of(scope)
+        #: The stack that the storage is in.
         self.stack: cdk.Stack = facts.stack
         self._account = facts.account
         self._strict = strict_conditions

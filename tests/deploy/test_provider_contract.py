@@ -72,6 +72,7 @@ class Framework:
         responses.set_request_region(self.aws.region)
         answers: list[dict[str, Any]] = []
         deliver = custom_resource.deliver_response
+        props = self.created["props"]
         old = {} if request_type != "Update" else {"old_props": self.created["props"]}
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(
@@ -81,7 +82,7 @@ class Framework:
                 custom_resource.invoke_custom_resource(
                     request_type,
                     self.created["logical_id"],
-                    {**self.created["props"], **changes},
+                    {**props, "NewJobIfChanged": {**props["NewJobIfChanged"], **changes}},
                     self.stack.name,
                     self.created["stack_id"],
                     RESOURCE_TYPE,

@@ -14,7 +14,7 @@ from constructs import Construct, IValidation
 
 from . import naming, validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput, StagedInput
-from .batch_segment_storage import BatchSegmentStorage
+from .batch_segment_storage import BatchSegmentStorage, RuleTarget
 from .provider import MAX_WAIT, BatchSegmentProvider
 
 RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
@@ -287,7 +287,7 @@ class BatchSegmentJob(Construct):
         self,
         id: str,
         *,
-        target: events.IRuleTarget | None = None,
+        target: RuleTarget | None = None,
         description: str | None = None,
         scope: Construct | None = None,
     ) -> events.Rule:

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, cast
 
 import aws_cdk as cdk
 import aws_cdk.aws_events as events
@@ -23,6 +23,17 @@ _KEY_ACTIONS_OF_ROLE = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey",
 _KEY_ACTIONS_OF_SERVICE = [*_KEY_ACTIONS_OF_ROLE, "kms:CreateGrant"]
 # What the handler puts behind the job's folder of an input path: "<12 hex of the content>-<queries per file>/".
 _MAX_SPLIT_LENGTH = 12 + len(f"-{limits.MAX_RECORDS}/")
+
+
+class RuleTarget(Protocol):
+    """A target of an EventBridge rule, such as `aws_events_targets.LambdaFunction`.
+
+    To pyright, CDK's own targets are no `aws_events.IRuleTarget`, since they name the second parameter ``_id``.
+    """
+
+    def bind(self, rule: Any, id: str | None = None, /) -> events.RuleTargetConfig:
+        """Returns the target's part of the rule. Called by CDK."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -268,7 +279,7 @@ class BatchSegmentStorage(Construct):
         self,
         id: str,
         *,
-        target: events.IRuleTarget | None = None,
+        target: RuleTarget | None = None,
         description: str | None = None,
         scope: Construct | None = None,
     ) -> events.Rule:
@@ -293,7 +304,7 @@ class BatchSegmentStorage(Construct):
         scope: Construct,
         id: str,
         folders: Sequence[str],
-        target: events.IRuleTarget | None,
+        target: RuleTarget | None,
         description: str | None,
     ) -> events.Rule:
         """Creates a rule for the segments in folders of the output bucket.
@@ -305,7 +316,7 @@ class BatchSegmentStorage(Construct):
             scope,
             id,
             description=description,
-            targets=None if target is None else [target],
+            targets=None if target is None else [cast(events.IRuleTarget, target)],
             event_pattern=events.EventPattern(
                 source=["aws.s3"],
                 detail_type=["Object Created"],

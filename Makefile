@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Set on some machines; every process would compile this project's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install test test-floor test-unit check bench docs deploy-local verify-account pins clean
+.PHONY: help install test test-floor test-slow test-unit check bench docs deploy-local verify-account pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,9 @@ $(FLOOR)/.installed: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(FLOOR) \
 		"aws-cdk-lib==$$(sed -n 's/^dependencies = \["aws-cdk-lib>=\([0-9.]*\).*/\1/p' pyproject.toml)"
 	@touch $@
+
+test-slow: install ## a service whose unpublished answers are others, and verify-account, deployed: some minutes
+	@pytest -m slow --timeout 900
 
 test-unit: install ## the unit tests alone
 	@pytest tests/unit

@@ -218,7 +218,8 @@ def acknowledge_nag_findings(scope: IConstruct) -> None:
 
     Covers the packs AwsSolutions and NIST.800.53.R5 of cdk-nag 3, with a reason for each finding. A finding in a
     resource of the app stays a finding, also in a statement that the app adds to a role of this library. A wildcard
-    that ``grant_read_segments`` or ``grant_put_queries`` adds to a role of the app is acknowledged by its exact resource.
+    that ``grant_read_segments`` or ``grant_put_queries`` adds to a role of the app is acknowledged by its exact
+    resource.
 
     The findings are acknowledged during synthesis, when all resources are known, so the call can be anywhere in the
     app:

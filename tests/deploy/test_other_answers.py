@@ -13,6 +13,8 @@ from batch_segment_handler.segments import Segment, read_segments
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.behavior import Behavior
 
+pytestmark = pytest.mark.slow
+
 CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
 Build = Callable[[cdk.Stack], None]
 

@@ -15,6 +15,8 @@ import pytest
 from personalize_local.gateway import LocalAws
 from support import wait_until
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 #: What the local Personalize answers, by the question's id: the answer, and what it means for the library.
 ANSWERS = {

@@ -21,6 +21,7 @@ from policy.examples import Example, given_in_the_app, in_s3_already, seed, with
 JOB = "batch-segment-job"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 OTHER_BUCKET = "somebody-elses"
+OTHER_NAME = "Other-00000000-Job-00000000-000000000000"
 OTHER_ACCOUNT = "999999999999"
 
 
@@ -161,6 +162,8 @@ REFUSED = [
         lists_another_bucket=lambda s3, w: s3.list_objects_v2(Bucket=OTHER_BUCKET),
         reads_another_bucket=lambda s3, w: s3.get_object(Bucket=OTHER_BUCKET, Key="queries/a.jsonl"),
         writes_another_bucket=lambda s3, w: s3.put_object(Bucket=OTHER_BUCKET, Key="segments/a.out"),
+        reads_queries_of_another=lambda s3, w: s3.get_object(Bucket=w.input, Key=f"queries/{OTHER_NAME}/a.jsonl"),
+        writes_segments_of_another=lambda s3, w: s3.put_object(Bucket=w.output, Key=f"segments/{OTHER_NAME}/a"),
         lists_buckets=lambda s3, w: s3.list_buckets(),
         reads_a_bucket_policy=lambda s3, w: s3.get_bucket_policy(Bucket=w.output),
         deletes_a_bucket_policy=lambda s3, w: s3.delete_bucket_policy(Bucket=w.output),
@@ -201,6 +204,8 @@ REFUSED = [
         writes_output=lambda s3, w: s3.put_object(Bucket=w.output, Key=f"{w.folder}a.out"),
         reads_output=lambda s3, w: s3.get_object(Bucket=w.output, Key=f"{w.folder}part-00000.jsonl.out"),
         writes_another_bucket=lambda s3, w: s3.put_object(Bucket=OTHER_BUCKET, Key="queries/a.jsonl"),
+        writes_queries_of_another=lambda s3, w: s3.put_object(Bucket=w.input, Key=f"queries/{OTHER_NAME}/a.jsonl"),
+        reads_queries_of_another=lambda s3, w: s3.get_object(Bucket=w.assets, Key=f"{'0' * 64}.queries-00000000"),
     ),
     *by(
         APP,
@@ -323,7 +328,7 @@ ALLOWED = [
         STRICT,
         "StorageRole",
         "s3",
-        lists_input_under_the_prefix=lambda s3, w: s3.list_objects_v2(Bucket=w.input, Prefix="queries/a/"),
+        lists_input_under_the_prefix=lambda s3, w: s3.list_objects_v2(Bucket=w.input, Prefix=w.staged),
     ),
     *by(
         STRICT,
@@ -336,7 +341,7 @@ ALLOWED = [
         HANDLER,
         "s3",
         reads_the_asset=lambda s3, w: s3.get_object(Bucket=w.assets, Key=w.asset),
-        writes_input=lambda s3, w: s3.put_object(Bucket=w.input, Key="queries/a.jsonl"),
+        writes_input=lambda s3, w: s3.put_object(Bucket=w.input, Key=w.staged),
     ),
     *by(
         APP,
@@ -450,7 +455,7 @@ def test_buckets_refuse_the_service_what_it_does_not_need(world, record_property
 def in_bucket(around: World, what: str) -> tuple[tuple[Any, str, str], dict[str, Any]]:
     """What the service does in a bucket, as `World.service_may` takes it."""
     bucket = around.input if what.endswith("input") else around.output
-    prefix = "queries/a/" if what.endswith("input") else "segments/a/"
+    prefix = f"{around.staged.rpartition('/')[0]}/" if what.endswith("input") else around.folder
     action = {"lists": "s3:ListBucket", "reads": "s3:GetObject", "writes": "s3:PutObject"}[what.partition("_")[0]]
     resource = f"arn:aws:s3:::{bucket}" + ("" if action == "s3:ListBucket" else f"/{prefix}a.jsonl")
     return (around.bucket_policy(bucket), action, resource), {"prefix": prefix}

@@ -13,13 +13,16 @@ from typing import Any
 import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
+from cdk_personalize_segments.naming import StackNames
 from support import ACCOUNT, REGION
 
 ROOT = Path(__file__).parents[2]
 P = f"arn:aws:personalize:{REGION}:{ACCOUNT}"
-JOB = f"{P}:batch-segment-job/Full-008dac-Inline-99ed40ac-0123456789ab"
+NAME = f"{StackNames.derive('Full', '', ACCOUNT, REGION).job_prefix('Inline')}-0123456789ab"
+JOB = f"{P}:batch-segment-job/{NAME}"
 TO_PERSONALIZE = {"iam:PassedToService": "personalize.amazonaws.com"}
 OURS = {"aws:ResourceAccount": ACCOUNT}
+NOT_OURS = {"aws:ResourceAccount": "210987654321"}
 TEAM = {"aws:TagKeys": ["team"], "aws:RequestTag/team": "growth"}
 SERVICE = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": JOB, "aws:SecureTransport": "true"}
 INPUT, OUTPUT = "arn:aws:s3:::storageinputbucket0767fbbb", "arn:aws:s3:::storageoutputbucketcd2eeb3a"
@@ -48,15 +51,17 @@ CASES = [
         {"iam:PassedToService": "lambda.amazonaws.com"},
         False,
     ),
-    ("ProviderHandlerRole", "s3:PutObject", f"{INPUT}/queries/a.jsonl", OURS, True),
-    ("ProviderHandlerRole", "s3:PutObject", f"{INPUT}/queries/a.jsonl", {"aws:ResourceAccount": "210987654321"}, False),
+    ("ProviderHandlerRole", "s3:PutObject", f"{INPUT}/queries/{NAME}/a.jsonl", OURS, True),
+    ("ProviderHandlerRole", "s3:PutObject", f"{INPUT}/queries/{NAME}/a.jsonl", NOT_OURS, False),
+    ("ProviderHandlerRole", "s3:PutObject", f"{INPUT}/queries/Other-00000000-Job/a.jsonl", OURS, False),
     ("ProviderHandlerRole", "s3:PutObject", f"{INPUT}/today/a.jsonl", OURS, False),
     ("ProviderHandlerRole", "s3:GetObject", f"{INPUT}/today/a.jsonl", OURS, True),
     ("ProviderHandlerRole", "s3:ListBucket", INPUT, {**OURS, "s3:prefix": "today/"}, True),
     ("ProviderHandlerRole", "s3:ListBucket", INPUT, {**OURS, "s3:prefix": "queries/"}, False),
     ("ProviderHandlerRole", "s3:DeleteObject", f"{INPUT}/queries/a.jsonl", OURS, False),
-    ("StorageRole", "s3:GetObject", f"{INPUT}/queries/a.jsonl", OURS, True),
-    ("StorageRole", "s3:PutObject", f"{OUTPUT}/segments/a.out", OURS, True),
+    ("StorageRole", "s3:GetObject", f"{INPUT}/queries/{NAME}/a.jsonl", OURS, True),
+    ("StorageRole", "s3:PutObject", f"{OUTPUT}/segments/{NAME}/a.out", OURS, True),
+    ("StorageRole", "s3:PutObject", f"{OUTPUT}/segments/Other-00000000-Job/a.out", OURS, False),
     ("StorageRole", "s3:PutObject", f"{INPUT}/queries/a.jsonl", OURS, False),
     ("StorageRole", "s3:GetObject", f"{OUTPUT}/segments/a.out", OURS, False),
     ("StorageRole", "s3:ListBucket", OUTPUT, OURS, True),

@@ -14,6 +14,8 @@ import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from stacks import Outcome, RealStage
 
+pytestmark = pytest.mark.slow
+
 CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
 READER = "def handler(event, context): print(event)"
 

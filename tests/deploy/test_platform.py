@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from support import wait_until
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parents[2] / "examples" / "platform"
 BOUNDARY = "developer-boundary"
 ASSIGNED = "# Personalize runs five jobs of an account"

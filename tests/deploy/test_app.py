@@ -164,7 +164,7 @@ def test_context_may_be_json_and_a_key_needs_no_dot(context, aws, tmp_path, monk
     runpy.run_path(str(ROOT / "app.py"))["main"](made)
     template = json.loads((tmp_path / f"{context['stack_name']}.template.json").read_text())
     (job,) = [one["Properties"] for one in template["Resources"].values() if one["Type"].startswith("Custom::Pers")]
-    assert job["InputPath"] == "s3://bucket/unload/part-00000"
+    assert job["NewJobIfChanged"]["InputPath"] == "s3://bucket/unload/part-00000"
     assert "ValidateInput" not in job
 
 

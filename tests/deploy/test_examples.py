@@ -143,7 +143,7 @@ def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws, audiences):
             "audience: got 'comedy fans', expected letters and digits, the first one a capital letter",
         ),
         ("ComedyFans,GENRES,Comedy,many", "max_users: got 'many', expected a whole number from 1"),
-        ("ComedyFans,GENRES,,5", "column GENRES: expected text, got ''"),
+        ("ComedyFans,GENRES,,5", "column GENRES: got '', expected text"),
         ("ComedyFans,the genre,Comedy,5", "column: expected a name of letters"),
         ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, expected a name of its own"),
     ],

@@ -19,9 +19,10 @@ from botocore.exceptions import BotoCoreError, ClientError, IncompleteReadError,
 
 from . import clients, limits, queries
 from .expressions import shown
-from .failures import JobError, Patience, call
+from .failures import JobError, Patience, call, explain
 from .log import log
 from .preflight import Preflight
+from .text import printable
 
 # A part shorter than this is one request, several at a time: 1000 small files one after the other would take a minute.
 # A longer one is a multipart upload in pieces of this size, of which all but the last have at least 5 MiB (MULTIPART).
@@ -29,9 +30,9 @@ _PIECE = 5 * 1024**2
 _AT_ONCE = 8
 #: How many parts wait to be uploaded or are under way; the memory that staging takes.
 _MAX_UPLOADS = 2 * _AT_ONCE
-#: How many warnings the user is shown, and how many objects an error names.
 # Folder objects count for no limit of the service, so the pages are counted.
 _MAX_PAGES = 20
+#: How many warnings the user is shown, and how many objects an error names.
 _MAX_SHOWN = 5
 #: Objects that other programs leave beside data, by the last part of their key: Hadoop and Spark (_SUCCESS,
 #: _committed_…, hidden checksums), Redshift's manifest (UNLOAD), Finder (.DS_Store), and the output of a job.
@@ -213,20 +214,17 @@ def _ask(operation: Callable[..., Any], fixes: "_Fixes", place: str, patience: P
     """Calls S3 with retries; an error names the place and the fix."""
     try:
         return call(operation, patience, **request)
-    except JobError as error:
-        # The retries are over. A fix of the object replaces the general one.
-        cause = error.__cause__
-        fix = fixes.of(cause) if isinstance(cause, ClientError) else ""
-        text = f"{fix}. {_answer_of(cause)}" if fix and isinstance(cause, ClientError) else str(error)
-        raise type(error)(f"job_input: {shown(place)}: {text}") from error
-    except ClientError as error:
-        fix = fixes.of(error)
-        raise JobError(f"job_input: {shown(place)}: {fix}{'. ' if fix else ''}{_answer_of(error)}") from error
-
-
-def _answer_of(error: ClientError) -> str:
-    told = error.response["Error"]
-    return f"{error.operation_name} failed with {told.get('Code')}: {_printable(told.get('Message', ''))}"
+    except (JobError, ClientError) as error:
+        # A JobError ends the retries of its cause.
+        answer = error if isinstance(error, ClientError) else error.__cause__
+        explained = explain(error, {})
+        text = str(explained)
+        # A fix of the object replaces the general one.
+        if isinstance(answer, ClientError) and (fix := fixes.of(answer)):
+            told = answer.response["Error"]
+            said = printable(told.get("Message", ""), 500)
+            text = f"{fix}. {answer.operation_name} failed with {told.get('Code')}: {said}"
+        raise type(explained)(f"job_input: {shown(place)}: {text}") from error
 
 
 @dataclass(frozen=True)
@@ -261,12 +259,6 @@ class _Fixes:
         if action := re.search(r"kms:[A-Za-z]+", message):
             return f"grant {action[0]} on {key} to the handler{self.grant}"
         return ""
-
-
-def _printable(text: str) -> str:
-    """Escapes and cuts an answer of the service, which may repeat data from outside."""
-    escaped = "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text[:1000])
-    return escaped if len(escaped) <= 500 else f"{escaped[:499]}…"
 
 
 # -- reading

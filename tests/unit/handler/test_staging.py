@@ -697,3 +697,15 @@ def test_stops_listing_keys_of_folders_that_do_not_end(stubbed):
         "job_input: got too many keys that end in '/' under 's3://b/in/', expected query files: move the folder "
         "objects away"
     )
+
+
+def test_an_explicit_denial_of_an_object_names_the_policy_and_is_not_retried(stubbed):
+    stubbed.add_response("list_objects_v2", listed("a"))
+    said = "User: x is not authorized to perform: s3:GetObject with an explicit deny in a resource-based policy"
+    stubbed.add_client_error("get_object", "AccessDenied", said, http_status_code=403)
+    with pytest.raises(JobError) as refused:
+        check("s3://b/a")
+    assert str(refused.value) == (
+        "job_input: 's3://b/a': GetObject is explicitly denied by a resource-based policy. Change the Deny statement "
+        f"in the policy of the bucket or the key (AccessDenied: {said})"
+    )

@@ -36,7 +36,9 @@ test: install test-floor ## all tests: unit, and deployments by the real CDK CLI
 	@pytest
 
 test-floor: $(FLOOR)/.installed ## the constructs' tests with the oldest aws-cdk-lib that is supported
-	@PYTHONPATH=$(FLOOR) pytest tests/unit/constructs --deselect tests/unit/constructs/test_snapshots.py
+	@# cdk-nag 3 requires aws-cdk-lib 2.257; snapshots are those of the newest one.
+	@PYTHONPATH=$(FLOOR) pytest tests/unit/constructs --deselect tests/unit/constructs/test_snapshots.py \
+		--ignore tests/unit/constructs/test_nag.py
 
 $(FLOOR)/.installed: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(FLOOR) \

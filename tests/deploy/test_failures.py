@@ -5,7 +5,6 @@ was said, and then deploys the same again without it.
 """
 
 import itertools
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ import aws_cdk.aws_sqs as sqs
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.faults import ANY, JOB, Fault
+from support import wait_until
 
 QUERIES = [SegmentQuery.items_like("1")]
 WAIT = {"wait_for_completion": cdk.Duration.minutes(30)}
@@ -441,8 +441,7 @@ def test_an_update_that_is_cancelled_in_the_middle_is_rolled_back_and_its_job_ad
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 1.5)
 
     def cancel() -> None:
-        while len(stack.jobs) < 2:
-            time.sleep(0.02)
+        wait_until(lambda: len(stack.jobs) == 2, timeout=120)
         stack.cancel_update()
 
     def with_a_resource_after_it(scope: cdk.Stack) -> None:
@@ -497,8 +496,7 @@ def test_a_rollback_to_a_job_that_failed_starts_nothing(stack, build, faults, aw
     faults.inject(Fault(JOB, message="no data"))
     assert stack.deploy(build()).status == CREATED
     (failed,) = stack.jobs
-    while aws.personalize.jobs[failed].in_flight:
-        time.sleep(0.01)
+    wait_until(lambda: not aws.personalize.jobs[failed].in_flight)
     done = stack.deploy(with_a_sibling_that_fails(build(trigger="2")))
     assert done.status == ROLLED_BACK
     assert len(stack.jobs) == 2

@@ -1,5 +1,4 @@
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,6 +7,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from personalize_local.gateway import LocalAws
+from support import wait_until
 
 
 @pytest.fixture(scope="session")
@@ -107,8 +107,7 @@ class Place:
 
     def end(self, arn: str) -> dict[str, Any]:
         job = self.aws.personalize.jobs[arn]
-        while job.in_flight:
-            time.sleep(0.01)
+        wait_until(lambda: not job.in_flight)
         described: dict[str, Any] = self.personalize.describe_batch_segment_job(batchSegmentJobArn=arn)
         return described["batchSegmentJob"]
 
@@ -123,5 +122,4 @@ def place(client: Callable[..., Any], local_aws: LocalAws) -> Iterator[Place]:
     yield made
     # The next test starts with none of the five jobs in flight.
     for job in list(local_aws.personalize.jobs.values()):
-        while job.in_flight:
-            time.sleep(0.01)
+        wait_until(lambda job=job: not job.in_flight)

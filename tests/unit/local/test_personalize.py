@@ -6,6 +6,7 @@ import threading
 import pytest
 from botocore.exceptions import ClientError
 from personalize_local.behavior import Behavior
+from support import wait_until
 
 COMEDY = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}'
 
@@ -99,11 +100,15 @@ def test_users_are_the_same_in_every_run(place):
 def test_a_job_goes_through_its_statuses(place, local_aws):
     place.put('{"itemId": "1"}')
     arn = place.personalize.create_batch_segment_job(**place.request())["batchSegmentJobArn"]
-    seen = []
-    while "ACTIVE" not in seen:
+    seen: list[str] = []
+
+    def is_active() -> bool:
         status = place.personalize.describe_batch_segment_job(batchSegmentJobArn=arn)["batchSegmentJob"]["status"]
         if status not in seen:
             seen.append(status)
+        return status == "ACTIVE"
+
+    wait_until(is_active)
     assert seen == ["CREATE PENDING", "CREATE IN_PROGRESS", "ACTIVE"]
 
 

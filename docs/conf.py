@@ -19,7 +19,10 @@ nitpick_ignore_regex = [
     ("py:.*", r"(aws_cdk|constructs|collections\.abc|pathlib|typing)\..+"),
     ("py:.*", r"(ValueError|str|int|bool|bytes|list|dict|RemovalPolicy\.\w+)"),
     # What jobs and their parts tell each other; nobody else gets to see one.
-    ("py:.*", r"(.+\.)?(BucketFacts|ExistingInput|StagedInput|QueryFileError)"),
+    (
+        "py:.*",
+        r"(.+\.)?(BucketInfo|ExistingInput|StagedInput|QueryFileError|RuleTarget)",
+    ),
 ]
 
 default_role = "py:obj"

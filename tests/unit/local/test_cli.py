@@ -8,12 +8,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from personalize_local import cli, gateway
 from personalize_local.terminal import shown
+from support import wait_until
 
 
 @pytest.mark.parametrize(
@@ -280,10 +280,7 @@ def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
     tool = Path(sys.executable).with_name("personalize-local")
     command = [str(tool), "run", "--", "sh", "-c", script]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    for _ in range(600):
-        if processes(marker).count(marker) == 2:
-            break
-        time.sleep(0.1)
+    wait_until(lambda: processes(marker).count(marker) == 2, timeout=180)
     folder = Path(re.search(r"^CDK_HOME=(.*)$", ready.read_text(), re.M)[1]).parent
     assert folder.is_dir()
     if who == "the terminal":

@@ -15,17 +15,18 @@ VERSION = f"{SOLUTION}/0123abcd"
 FILTER = f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/adults"
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 30) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 30, *, interval: float = 0.01) -> None:
     """Waits for a condition, and fails if it is not met in time.
 
     Args:
         condition: Returns something true when it is met.
         timeout: How many seconds to wait.
+        interval: Seconds between two looks. A look that calls the local AWS often keeps it from all else.
     """
     ends = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < ends, f"not met within {timeout} seconds"
-        time.sleep(0.01)
+        time.sleep(interval)
 
 
 def readable(value: Any) -> Any:

@@ -374,8 +374,11 @@ class BatchSegmentProvider(Construct):
         yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
         conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": tag_keys}} if tag_keys else {}
         yield _allow(["personalize:CreateBatchSegmentJob"], [*jobs, *solutions], conditions)
-        if tag_keys:
-            yield _allow(["personalize:TagResource"], jobs, conditions)
+        # Whether a create without tags is authorized for TagResource too is not documented
+        # (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html lists it as a
+        # dependent action), so either answer works. The condition on keys is met without any tag.
+        untagged = {"Null": {"aws:TagKeys": "true"}}
+        yield _allow(["personalize:TagResource"], jobs, conditions if tag_keys else untagged)
         yield _allow(["personalize:DescribeSolutionVersion"], solutions)
         # Called for a recipe that the handler does not know. Recipes belong to the service and to no account.
         yield _allow(["personalize:DescribeRecipe"], [f"arn:{self._partition}:personalize:::recipe/*"])

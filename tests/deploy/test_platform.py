@@ -1,5 +1,6 @@
 """The platform example: one of its stages deployed, left alone and changed by the real CDK CLI."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -30,7 +31,10 @@ def context(aws, client) -> dict[str, str]:
     """The app's context values; the boundary that they name exists."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
-    client("iam").create_policy(PolicyName=BOUNDARY, PolicyDocument=document)
+    iam = client("iam")
+    # The local AWS outlives a test.
+    with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
+        iam.create_policy(PolicyName=BOUNDARY, PolicyDocument=document)
     return {
         "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"],
         "permissions_boundary": BOUNDARY,
@@ -91,15 +95,19 @@ def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(platform, r
 
     # The reader of another stack is called for each file, and may read it.
     logs = client("logs")
-    group = next(
-        one["logGroupName"] for one in logs.describe_log_groups()["logGroups"] if "CountUsers" in one["logGroupName"]
-    )
 
     def counted() -> set[str]:
-        messages = [event["message"] for event in logs.filter_log_events(logGroupName=group)["events"]]
+        pages = logs.get_paginator("describe_log_groups").paginate()
+        groups = [one["logGroupName"] for page in pages for one in page["logGroups"]]
+        messages = [
+            event["message"]
+            for group in groups
+            if "CountUsers" in group
+            for event in logs.filter_log_events(logGroupName=group)["events"]
+        ]
         return {json.loads(one)["object"].split("/")[1] for one in messages if one.startswith('{"object"')}
 
-    wait_until(lambda: counted() == set(created))
+    wait_until(lambda: counted() == set(created), timeout=60, interval=1)
 
     # Nothing has changed. Approval would be asked for if any permission did.
     assert run("deploy", "Dev/*", "--require-approval=broadening").count("(no changes)") == 3

@@ -34,6 +34,9 @@ UNPROVEN_HERE = {
     "and of the solution too by AWS's own solution: whichever is right works",
     "* kms:*": "MiniStack's S3 uses keys without asking their policies",
     "Key* for *": "MiniStack's S3 uses keys without asking their policies",
+    "*HandlerPolicy* personalize:TagResource without tags": "whether a create without tags is authorized for it is not "
+    "documented; test_other_answers deploys on a service that does",
+    "*HandlerPolicy* if no aws:TagKeys": "the same",
     "Key* if *": "MiniStack's S3 uses keys without asking their policies",
 }
 # What a failure has to name; else the name of the action.
@@ -93,13 +96,15 @@ def policies(template: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any
 def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callable[[Statement], None]]]:
     """What can be taken away from a statement."""
     actions = as_list(statement["Action"])
+    is_untagged = "aws:TagKeys" in statement.get("Condition", {}).get("Null", {})
     for action in actions:
 
         def without_action(changed: Statement, action: str = action) -> None:
             # An action that nobody needs a permission for, lest a statement is left without any.
             changed["Action"] = [one for one in actions if one != action] or ["sts:GetCallerIdentity"]
 
-        yield "actions", action, [action], without_action
+        # What is allowed only without tags is told from what is allowed with them.
+        yield "actions", f"{action}{' without tags' if is_untagged else ''}", [action], without_action
     resources = as_list(statement.get("Resource", []))
     for number, resource in enumerate(resources if len(resources) > 1 else []):
 
@@ -121,7 +126,7 @@ def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callabl
             def not_met(changed: Statement, operator: str = operator, key: str = key) -> None:
                 changed["Condition"][operator][key] = "nothing"
 
-            yield "conditions", f"if {key}", actions, not_met
+            yield "conditions", f"if {'no ' if operator == 'Null' else ''}{key}", actions, not_met
 
 
 def as_list(value: Any) -> list[Any]:

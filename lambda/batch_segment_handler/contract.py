@@ -1,0 +1,91 @@
+"""The contract between the construct and the handler: names of the resource, its properties and its attributes.
+
+Both sides import it, so that a misspelled name is a type error. Deployed stacks keep sending the old names, in
+``OldResourceProperties`` and in rollbacks, so a released name stays.
+"""
+
+from typing import Any, Literal, TypedDict
+
+RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
+
+#: The functions of `handler` that CDK's provider framework calls.
+ON_EVENT = "on_event"
+IS_COMPLETE = "is_complete"
+
+#: The property that holds everything that defines a job. A change in it starts a new job; `cdk diff` shows its name.
+DEFINITION: Literal["NewJobIfChanged"] = "NewJobIfChanged"
+
+
+class Tag(TypedDict):
+    """A tag as Personalize spells it."""
+
+    key: str
+    value: str
+
+
+class JobDefinition(TypedDict, total=False):
+    """The properties that define a job: any change is a new job.
+
+    A new property belongs here if `CreateBatchSegmentJob` cannot apply it to an existing job, else in `JobSettings`.
+    CloudFormation delivers numbers as text.
+    """
+
+    SolutionVersionArn: str
+    SolutionArn: str
+    FilterArn: str
+    NumResults: int | str
+    #: Input in S3, as a URI.
+    InputPath: str
+    #: Input that is staged from an asset.
+    InputBucket: str
+    InputPrefix: str
+    AssetHash: str
+    InputKmsKeyArn: str
+    OutputPath: str
+    OutputKmsKeyArn: str
+    Trigger: str
+
+
+class JobSettings(TypedDict, total=False):
+    """The properties that define nothing: a change keeps the job."""
+
+    #: Either the name or the start of the derived name.
+    JobName: str
+    JobNamePrefix: str
+    RoleArn: str
+    AssetBucket: str
+    AssetKey: str
+    AssetKmsKeyArn: str
+    #: "true" if the queries were given in Python.
+    InputIsInline: str
+    QueriesPerFile: int | str
+    ValidateInput: str
+    WaitSeconds: int | float | str
+    MaxQueryErrors: int | str
+    Tags: Any
+    #: A summary for the reader of `cdk diff`. The handler ignores it.
+    Queries: str
+
+
+class JobProperties(JobSettings, total=False):
+    """The resource's properties, as the template has them."""
+
+    NewJobIfChanged: JobDefinition
+
+
+class FlatProperties(JobDefinition, JobProperties, total=False):
+    """The properties as the handler works with them: those of the definition stand beside the settings as well."""
+
+
+class JobAttributes(TypedDict):
+    """The attributes that the handler returns."""
+
+    JobName: str
+    OutputUri: str
+    Status: str
+    SolutionVersionArn: str
+    QueryErrors: str
+
+
+#: The attributes' names, for `Fn::GetAtt`.
+Attribute = Literal["JobName", "OutputUri", "Status", "SolutionVersionArn", "QueryErrors"]

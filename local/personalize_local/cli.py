@@ -271,7 +271,7 @@ def _foreground(group: int) -> Iterator[None]:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from .personalize import SEEDS
+    from .seeds import SEEDS
     from .shell import foreign
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -103,7 +103,7 @@ class LocalAws:
         from .ending import Ending
         from .faults import Faults
         from .guard import Guard
-        from .personalize import Personalize
+        from .service import Personalize
 
         ministack_patches.apply()
         # With Docker it would remove the containers of another MiniStack on this machine.
@@ -138,7 +138,7 @@ class LocalAws:
 
     def environment(self) -> dict[str, str]:
         """The environment for a program that is to use the local AWS, the CDK CLI for example."""
-        from .personalize import SEEDS
+        from .seeds import SEEDS
 
         own = {
             **self._aws(),
@@ -279,7 +279,7 @@ class LocalAws:
         await app(scope, receive, send)
 
     async def _answer(self, scope: Scope, headers: dict[str, str], receive: Receive, send: Send) -> None:
-        from .iam import ServiceError
+        from .errors import ServiceError
 
         body = b""
         more = True
@@ -287,7 +287,7 @@ class LocalAws:
             message = await receive()
             body += message.get("body", b"")
             more = message.get("more_body", False)
-        fault = self.faults.take(headers["x-amz-target"].rpartition(".")[2])
+        fault = self.faults.next_fault(headers["x-amz-target"].rpartition(".")[2])
         if fault is not None:
             await asyncio.sleep(fault.delay)
         goes_wrong = fault is not None and (fault.code is not None or fault.reset or fault.malformed)
@@ -321,10 +321,11 @@ class LocalAws:
     def _handle(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
         from ministack.core import iam_evaluator, responses, router
 
-        from . import requests
-        from .iam import Caller, ServiceError
+        from . import request_validation
+        from .errors import ServiceError
+        from .iam import Caller
 
-        operation = requests.operation_of(headers["x-amz-target"])
+        operation = request_validation.operation_of(headers["x-amz-target"])
         access_key = router.extract_access_key_id(headers, {})
         if not access_key:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)

@@ -15,6 +15,7 @@ import aws_cdk.aws_sqs as sqs
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.faults import ANY, JOB, Fault
+from personalize_local.models import Job
 from support import wait_until
 
 QUERIES = [SegmentQuery.items_like("1")]
@@ -345,9 +346,9 @@ def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(
 
 def test_a_word_for_a_status_that_nobody_knows_counts_as_in_progress(stack, build, aws, monkeypatch):
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 1)
-    set_status = aws.personalize._set_status
+    set_status = Job.set_status
     words = {"CREATE IN_PROGRESS": "CREATE REHEARSING"}
-    monkeypatch.setattr(aws.personalize, "_set_status", lambda job, status: set_status(job, words.get(status, status)))
+    monkeypatch.setattr(Job, "set_status", lambda job, status: set_status(job, words.get(status, status)))
     assert stack.deploy(build(**WAIT)).status == CREATED
 
 

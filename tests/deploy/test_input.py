@@ -11,7 +11,7 @@ import pytest
 from batch_segment_handler.segments import read_segments
 from botocore.exceptions import ClientError
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from personalize_local.iam import session_of
+from personalize_local.iam import create_role_session
 
 from docs import pages
 
@@ -234,7 +234,9 @@ def test_stages_into_a_bucket_that_denies_writes_without_an_encryption_header(
     assert client("s3").get_object(**place)["Body"].read() == file.read_bytes()
     # The local AWS enforces the policy: the handler's role cannot write without the header.
     role = f"arn:aws:iam::{aws.account}:role/{stack.resource('HandlerRole')}"
-    handler = boto3.Session(region_name=aws.region, **session_of(role)).client("s3", endpoint_url=aws.endpoint_url)
+    handler = boto3.Session(region_name=aws.region, **create_role_session(role)).client(
+        "s3", endpoint_url=aws.endpoint_url
+    )
     with pytest.raises(ClientError, match="AccessDenied"):
         handler.put_object(**place, Body=b"")
     handler.put_object(**place, Body=b"", ServerSideEncryption="AES256")

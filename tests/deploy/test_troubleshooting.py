@@ -17,9 +17,10 @@ import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from personalize_local import personalize
 from personalize_local.faults import JOB, Fault
 from personalize_local.gateway import LocalAws
+from personalize_local.models import SolutionVersion
+from personalize_local.seeds import ITEM_AFFINITY
 from stacks import RealStack
 
 ROOT = Path(__file__).parents[2]
@@ -194,8 +195,9 @@ def other_recipe(world: World) -> str:
 
 
 def no_active_version(world: World) -> str:
-    untrained = personalize.SolutionVersion("untrained", "0001", "aws-item-affinity", "CREATE IN_PROGRESS")
-    world.monkeypatch.setattr(personalize, "_VERSIONS", [*personalize._VERSIONS, untrained])
+    untrained = SolutionVersion("untrained", "0001", ITEM_AFFINITY, "CREATE IN_PROGRESS")
+    catalog = world.aws.personalize.catalog
+    world.monkeypatch.setattr(catalog, "versions", [*catalog.versions, untrained])
     arn = world.seed("ITEM_AFFINITY_SOLUTION").rpartition("/")[0]
     return _deploy(solution_arn=f"{arn}/untrained")(world)
 

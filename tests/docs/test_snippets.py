@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from personalize_local import cli
-from personalize_local.personalize import SEEDS
+from personalize_local.seeds import SEEDS
 from support import ACCOUNT, REGION
 
 from docs import pages

@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from personalize_local.gateway import DEFAULT_ACCOUNT, DEFAULT_REGION
-from personalize_local.iam import SERVICE, session_of
+from personalize_local.iam import SERVICE, create_role_session
 from policy.examples import Example, given_in_the_app, in_s3_already, seed, with_a_key_and_strict_conditions
 
 JOB = "batch-segment-job"
@@ -101,7 +101,7 @@ class World:
 
     def _session(self, role: str, service: str) -> Any:
         arn = self.arn("iam", f"role/{self.id(role)}", region="")
-        return boto3.Session(region_name=self.aws.region, **session_of(arn)).client(
+        return boto3.Session(region_name=self.aws.region, **create_role_session(arn)).client(
             service, endpoint_url=self.aws.endpoint_url, config=Config(retries={"total_max_attempts": 1})
         )
 

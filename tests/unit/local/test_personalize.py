@@ -149,8 +149,9 @@ def test_a_name_is_taken_for_ever(place):
 
 
 def test_five_jobs_run_at_once(place, local_aws, monkeypatch):
-    run, may_run = local_aws.personalize._run, threading.Event()
-    monkeypatch.setattr(local_aws.personalize, "_run", lambda job: may_run.wait(60) and run(job))
+    runner, may_run = local_aws.personalize.runner, threading.Event()
+    run = runner.run
+    monkeypatch.setattr(runner, "run", lambda *arguments: may_run.wait(60) and run(*arguments))
     place.put('{"itemId": "1"}')
     try:
         for _ in range(5):
@@ -496,12 +497,14 @@ def test_statuses_are_said_in_the_documented_words(place, behave, local_aws):
     behave(statuses="documented")
     place.put('{"itemId": "1"}')
     arn = place.personalize.create_batch_segment_job(**place.request())["batchSegmentJobArn"]
-    seen = [local_aws.personalize.jobs[arn].status]
-    for _ in range(3000):
+    seen: list[str] = []
+
+    def is_active() -> bool:
         status = place.personalize.describe_batch_segment_job(batchSegmentJobArn=arn)["batchSegmentJob"]["status"]
-        seen += [status] if status not in seen else []
-        if status == "ACTIVE":
-            break
+        seen.extend({status} - set(seen))
+        return status == "ACTIVE"
+
+    wait_until(is_active)
     assert seen == ["PENDING", "IN PROGRESS", "ACTIVE"]
     version = local_aws.environment()["PERSONALIZE_LOCAL_VERSION_IN_PROGRESS_ARN"]
     described = place.personalize.describe_solution_version(solutionVersionArn=version)["solutionVersion"]

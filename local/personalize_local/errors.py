@@ -21,3 +21,16 @@ class AccessError(JobError):
 
 class QueryError(Exception):
     """The reason why a query has no segment: the ``error`` of its output record."""
+
+
+class RejectedError(Exception):
+    """The reason why the guard rejects a request."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class UsageError(Exception):
+    """A mistake that the user of the command can fix, as one sentence."""

@@ -3,6 +3,7 @@
 import functools
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 import botocore.session
@@ -18,6 +19,11 @@ _TARGET = "AmazonPersonalize."
 def model() -> ServiceModel:
     """Returns the service model."""
     return botocore.session.get_session().get_service_model("personalize")
+
+
+def is_personalize(headers: Mapping[str, str]) -> bool:
+    """Returns whether the headers, with lowercase names, are those of a request to Personalize."""
+    return headers.get("x-amz-target", "").startswith(_TARGET)
 
 
 def operation_of(target: str) -> str:

@@ -68,7 +68,7 @@ def local_commands(page: Path) -> list[list[str]]:
 
 @EVERY_PAGE
 def test_every_command_of_the_local_aws_is_understood(page, capsys):
-    parser: argparse.ArgumentParser = cli._parser()
+    parser: argparse.ArgumentParser = cli.build_parser()
     for command in local_commands(page):
         parser.parse_args(command)
 

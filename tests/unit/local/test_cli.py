@@ -11,8 +11,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from personalize_local import cli, gateway
-from personalize_local.terminal import shown
+from personalize_local import cli, display, toolchain
+from personalize_local.display import printable
+from personalize_local.errors import UsageError
+from personalize_local.process import run_command
 from support import wait_until
 
 
@@ -20,7 +22,7 @@ from support import wait_until
     ("arguments", "sentence"),
     [
         (["run"], "run: no command; for example: personalize-local run -- cdk deploy"),
-        (["serve", "--port", "99999"], "--port: got 99999, expected 0 to 65535, of which 0 takes a free one"),
+        (["serve", "--port", "99999"], "--port: got 99999, expected 0 to 65535 (0 selects a free port)"),
         (["serve", "--region", "mars"], "--region: got 'mars', expected a region like eu-west-1"),
         (["serve", "--account", "1"], "--account: got '1', expected 12 digits"),
         (["serve", "--job-seconds", "-1"], "--job-seconds: got -1.0, expected 0 or more"),
@@ -88,7 +90,7 @@ def test_nothing_that_a_terminal_obeys_is_shown(place, within, local_aws, capsys
     assert cli.main(["status", "hostile"]) == 0
     assert cli.main(["segments", "hostile"]) == 0
     job.failure_reason = HOSTILE
-    cli._say_what_is_lost(local_aws)
+    display.report_unfinished_jobs(local_aws.personalize.jobs.values())
     job.failure_reason = None
     out, error = capsys.readouterr()
     assert SHOWN in error
@@ -98,9 +100,9 @@ def test_nothing_that_a_terminal_obeys_is_shown(place, within, local_aws, capsys
 
 
 def test_what_is_printable_is_shown_as_it_is():
-    assert shown('Komödie 日本 "x" \\x1b') == 'Komödie 日本 "x" \\x1b'
-    assert shown("a\nb\tc\ud800") == r"a\nb\tc\ud800"
-    assert shown("a\nb", keep="\n") == "a\nb"
+    assert printable('Komödie 日本 "x" \\x1b') == 'Komödie 日本 "x" \\x1b'
+    assert printable("a\nb\tc\ud800") == r"a\nb\tc\ud800"
+    assert printable("a\nb", keep="\n") == "a\nb"
 
 
 def test_jobs_are_chosen_by_their_names(place, within, capsys):
@@ -134,7 +136,7 @@ def test_a_query_is_shown_with_its_filter_values(place, within, local_aws, capsy
     ],
 )
 def test_a_query_that_is_none_is_shown_as_it_is(query, text):
-    assert cli._text_of(query) == text
+    assert display.describe_query(query) == text
 
 
 def test_a_job_whose_bucket_is_gone_keeps_nobody_from_seeing_the_others(place, within, capsys):
@@ -161,7 +163,7 @@ def test_what_ends_with_the_tool_is_said(place, local_aws, monkeypatch, capsys):
     place.run(jobName="lost-active")
     monkeypatch.setattr(local_aws.personalize, "in_progress_seconds", 1)
     arn = place.personalize.create_batch_segment_job(**place.request(jobName="lost-running"))["batchSegmentJobArn"]
-    cli._say_what_is_lost(local_aws)
+    display.report_unfinished_jobs(local_aws.personalize.jobs.values())
     said = [line for line in capsys.readouterr().err.splitlines() if "lost-" in line]
     assert len(said) == 2
     assert said[0].startswith("personalize-local: the job lost-failed ended CREATE FAILED: No input files found at")
@@ -221,7 +223,7 @@ def test_the_node_of_the_installed_package_is_used(local_aws):
 
 def test_a_missing_node_is_one_sentence(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"Node\.js, node, is not in PATH; install Node\.js 22 or newer"):
-        gateway.check_node(str(tmp_path))
+        toolchain.check_node(str(tmp_path))
 
 
 @pytest.mark.parametrize("version", ["v22.0.0", "v24.1.0", "v100.0.0-pre"])
@@ -229,7 +231,7 @@ def test_a_newer_node_is_taken(tmp_path, version):
     node = tmp_path / "node"
     node.write_text(f"#!/bin/sh\necho {version}\n")
     node.chmod(0o755)
-    gateway.check_node(str(tmp_path))
+    toolchain.check_node(str(tmp_path))
 
 
 def test_a_profile_of_the_real_aws_reaches_nothing(tmp_path):
@@ -262,7 +264,7 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path):
 
 
 def test_progress_is_one_line_where_nobody_looks(capfd):
-    with cli._progress("bootstrapping") as show:
+    with display.progress("bootstrapping") as show:
         show("still bootstrapping")
     assert capfd.readouterr() == ("", "personalize-local: bootstrapping\n")
 
@@ -296,7 +298,9 @@ def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
 
 # A command that has read from the terminal has it; before, Ctrl-C and Ctrl-Z are for the tool alone.
 READY = "read go; echo ready"
-RUN = "import os, sys; from personalize_local.cli import _run_command; sys.exit(_run_command(sys.argv[1:], os.environ))"
+RUN = (
+    "import os, sys; from personalize_local.process import run_command; sys.exit(run_command(sys.argv[1:], os.environ))"
+)
 
 
 def test_ctrl_z_stops_the_tool_with_the_command_and_both_go_on():
@@ -344,5 +348,5 @@ def test_ctrl_c_at_the_terminal_reaches_the_command():
 
 
 def test_a_command_that_cannot_be_run_is_one_sentence():
-    with pytest.raises(cli.UsageError, match="run: '/' cannot be run: Permission denied"):
-        cli._run_command(["/"], dict(os.environ))
+    with pytest.raises(UsageError, match="run: '/' cannot be run: Permission denied"):
+        run_command(["/"], dict(os.environ))

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from personalize_local.shell import foreign, no_proxy, without_foreign
+from personalize_local.environment import aws_variables, no_proxy, without_aws_variables
 
 TOOL = str(Path(sys.executable).with_name("personalize-local"))
 # A port where nobody listens: a request that went there would fail.
@@ -137,8 +137,8 @@ def test_what_serve_prints_makes_a_shell_safe(hostile):
 
 def test_only_variables_of_aws_are_dropped():
     shell = {"AWS_ENDPOINT_URL_S3": "x", "AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
-    assert foreign(shell) == ["AWS_ENDPOINT_URL_S3"]
-    assert without_foreign(shell) == {"AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
+    assert aws_variables(shell) == ["AWS_ENDPOINT_URL_S3"]
+    assert without_aws_variables(shell) == {"AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
 
 
 @pytest.mark.parametrize(

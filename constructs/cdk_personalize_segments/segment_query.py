@@ -1,4 +1,4 @@
-"""Queries as they are written: the lines that the handler's check of query files reads.
+"""A segment query, and how it is written as a line of a query file.
 
 Sources:
     INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
@@ -6,12 +6,78 @@ Sources:
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batch_segment_handler import expressions
 
-from .validation import is_token, shown
+from .validation import is_token, quote
+
+
+@dataclass(frozen=True)
+class SegmentQuery:
+    """One query: one line of the job's input, and one segment of its output.
+
+    Made by `items_like` and `where`.
+    """
+
+    #: The query as the service reads it, for example ``{"itemId": "105"}``.
+    content: Mapping[str, Any] = field()
+
+    @classmethod
+    def items_like(cls, item_id: str) -> "SegmentQuery":
+        """Users with an affinity for an item; for a solution of the Item-Affinity recipe.
+
+        Args:
+            item_id: The item's id as in the Items or Interactions data.
+
+        Raises:
+            ValueError: The id is empty or not a string.
+        """
+        if not isinstance(item_id, str) or not item_id:
+            got = f"item_id: got {quote(item_id)}, expected a non-empty string"
+            raise ValueError(f"{got}{as_text(item_id)}")
+        return cls({"itemId": item_id})
+
+    @classmethod
+    def where(cls, **columns: str | Sequence[str]) -> "SegmentQuery":
+        """Users with an affinity for items of given attributes; for a solution of the Item-Attribute-Affinity recipe.
+
+        Args:
+            **columns: Columns of the Items data and their values. All have to hold; several values for one column are
+                given as a list. Quotes and backslashes in values are escaped.
+
+        Raises:
+            ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
+        """
+        return cls({"itemAttributes": attribute_expression(columns)})
+
+    def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
+        """The same query with values for the placeholders of the job's filter.
+
+        Args:
+            **values: Names of placeholders, without the ``$``, and their values; several values for one placeholder
+                are given as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
+
+        Raises:
+            ValueError: There is none, a name starts with ``$``, or a value is not a string.
+        """
+        if not values:
+            raise ValueError('filter values: got none, expected at least one, for example COUNTRY="Japan"')
+        rendered = {}
+        for name, value in values.items():
+            listed: Sequence[object] = value if isinstance(value, list | tuple) else [value]
+            if name.startswith("$"):
+                got = f"filter values: got the name {quote(name)}"
+                raise ValueError(f"{got}, expected {quote(name[1:])}: write it without the $")
+            texts = [one for one in listed if isinstance(one, str)]
+            if not texts or len(texts) < len(listed):
+                other = next((one for one in listed if not isinstance(one, str)), None)
+                got = f"filter value {name[:40]}: got {quote(value)}, expected a string or a list of strings"
+                raise ValueError(f"{got}{as_text(other, name[:40])}")
+            rendered[name] = ",".join(quoted(text) for text in texts)
+        return replace(self, content={**self.content, "filterValues": rendered})
 
 
 def query_line(query: Mapping[str, Any]) -> bytes:
@@ -53,7 +119,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
         listed = [*values] if isinstance(values, list | tuple) else [values]
         for value in listed:
             if not isinstance(value, str) or not value:
-                got = f"got {shown(value)}, expected text"
+                got = f"got {quote(value)}, expected text"
                 raise ValueError(f"column {column[:40]}: {got}{as_text(value, column[:40])}")
             conditions.append(f"ITEMS.{column} = {quoted(value)}")
         if not listed:
@@ -85,48 +151,9 @@ def as_text(value: object, name: str = "") -> str:
 
 #: CDK's markers of a value, or of a list, that is known only at deploy: https://docs.aws.amazon.com/cdk/v2/guide/tokens.html
 _TOKEN = re.compile(rb"[$#]\{Token\[[^]]*+\]\}")
-_LONGEST_SUMMARY = 300
 
 
 def find_token(line: bytes) -> str | None:
     """Finds a value in a line that is known only at deploy."""
     found = _TOKEN.search(line)
     return None if found is None else found[0].decode(errors="replace")
-
-
-def summary(count: int, lines: Iterable[bytes]) -> str:
-    """Describes queries for ``cdk diff``, in at most 300 characters.
-
-    Args:
-        count: How many queries there are.
-        lines: The first lines, which were checked.
-
-    Returns:
-        For example ``3 queries: ITEMS.GENRES = "Comedy"; 105 (COUNTRY="Japan"); …``.
-    """
-    text = "1 query: " if count == 1 else f"{count:,} queries: "
-    shown_queries = 0
-    for line in lines:
-        query = json.loads(line)
-        values = query.pop("filterValues", {})
-        one = _harmless(next(iter(query.values())))
-        if values:
-            one += _harmless(" (" + ", ".join(f"{name}={value}" for name, value in values.items()) + ")")
-        separator = "; " if shown_queries else ""
-        # Room for "; …".
-        if len(text) + len(separator) + len(one) > _LONGEST_SUMMARY - 3:
-            break
-        text += separator + one
-        shown_queries += 1
-    if shown_queries == count:
-        return text
-    if not shown_queries:
-        return text + one[: _LONGEST_SUMMARY - len(text) - 1] + "…"
-    return f"{text}; …"
-
-
-def _harmless(text: str) -> str:
-    # CDK would resolve what looks like a token, and CloudFormation a dynamic reference such as {{resolve:ssm:…}}:
-    # https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/dynamic-references.html
-    text = re.sub(r"\{(?=\{)|(?<=[$#])(?=\{)", lambda found: f"{found[0]} ", text)
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

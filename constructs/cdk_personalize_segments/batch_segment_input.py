@@ -1,4 +1,4 @@
-"""What a job is asked: queries given inline, in a local file, or in S3 already."""
+"""The input of a job: queries in the app, in a local file, or in S3."""
 
 import itertools
 import tempfile
@@ -119,16 +119,16 @@ class BatchSegmentInput:
         """Queries given in the program, one for each segment.
 
         Args:
-            segment_queries: At least one; all made by `SegmentQuery.items_like`, or all by `SegmentQuery.where`. They
-                are split into as many files as the service wants, at most 1000.
-            queries_per_file: Your quota of queries per input file. Without it the documented one of the solution's
-                recipe is kept, 500 for Item-Affinity and 10 for Item-Attribute-Affinity
+            segment_queries: At least one query; all created by `SegmentQuery.items_like`, or all by
+                `SegmentQuery.where`. The handler splits them into at most 1,000 files of the quota's size.
+            queries_per_file: Your quota of queries per input file. Default: the documented quota of the solution's
+                recipe, 500 for Item-Affinity and 10 for Item-Attribute-Affinity
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: There is none, the two kinds are mixed, a value is known only at deploy, or `queries_per_file`
-                is not a positive whole number.
-            TypeError: One is no `SegmentQuery`.
+            ValueError: There is no query, the two kinds are mixed, a value is known only at deploy, or
+                `queries_per_file` is not a positive whole number.
+            TypeError: An element is no `SegmentQuery`.
         """
         content, first = [], ""
         for number, query in enumerate(segment_queries):
@@ -158,7 +158,7 @@ class BatchSegmentInput:
 
         Args:
             path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
-                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. It is split to fit when the stack is deployed.
+                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. The handler splits it to fit the quota.
                 A change of line ends, of blank lines at the end or of a byte order mark starts no new job.
             queries_per_file: As for `from_queries`.
 
@@ -185,7 +185,7 @@ class BatchSegmentInput:
     ) -> "BatchSegmentInput":
         """Queries that are in S3 when the stack is deployed. They are never rewritten.
 
-        The bucket has to be in the job's region. Changing the objects does not start a new job: change the job's
+        The bucket must be in the job's region. Changing the objects does not start a new job: change the job's
         ``trigger`` to start one. The handler checks the objects once, before it creates the job. Personalize reads
         them later, so an object that is overwritten in between is processed without a check: do not write to the
         location while a job starts.
@@ -198,11 +198,11 @@ class BatchSegmentInput:
                 such a key is rejected as a prefix without a trailing "/".
             validate_input: Whether the handler reads and checks the objects before it creates the job. If False, the
                 handler gets no read permission and Personalize reports invalid queries in the job output.
-            queries_per_file: Your quota of queries per input file. Without it a file that has more than the
-                documented one is refused at deploy, see `from_queries`.
+            queries_per_file: Your quota of queries per input file. A file that exceeds it is rejected at deploy. Default:
+                the documented quota, see `from_queries`.
 
         Raises:
-            ValueError: It looks like a folder and does not end in "/", or `queries_per_file` is not a positive whole
+            ValueError: The key looks like a folder and does not end in "/", or `queries_per_file` is not a positive whole
                 number.
         """
         looks_like_folder = not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]

@@ -21,12 +21,12 @@ from .segment_access import RuleTarget
 
 @jsii.implements(cdk.ITaggableV2)
 class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
-    """Creates user segments with a batch segment job of Amazon Personalize when the stack is deployed.
+    """A batch segment job of Amazon Personalize that runs when the stack is deployed.
 
-    A job runs once. It runs again, as a new job with a new name, when what defines it changes: solution version or
-    solution, filter, number of results, input, output location, keys or `trigger`. Nothing else starts one. Jobs can
-    neither be stopped nor deleted, so deleting the construct leaves the job's record, and with retained buckets the
-    segments, in place.
+    A job runs once. A change of its definition starts a new job with a new name: solution version or solution, filter,
+    number of results, input, output location, keys or `trigger`. No other change starts a job. Personalize can neither
+    stop nor delete a job, so deleting the construct leaves the job's record in place. With retained buckets the
+    segments stay too.
     """
 
     def __init__(
@@ -52,38 +52,38 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
 
         Args:
             scope: The parent construct.
-            id: The construct's id; the job's name is derived from its path.
+            id: The construct's id. The job's name is derived from its path.
             job_input: The queries, one for each segment.
-            solution_version_arn: The solution version that makes the segments, of a USER_SEGMENTATION recipe. Either
-                this or `solution_arn` is needed.
-            solution_arn: The solution whose latest ACTIVE version is taken when the job is created. A later version
-                starts no new job by itself: change `trigger` for that.
-            storage: Buckets and service role; can be shared by jobs. Without it the job makes its own
-                `BatchSegmentStorage`, with the input's bucket as the input bucket where the input is in S3 already.
-            output_prefix: The folder in the output bucket, ending in "/"; segments go to
-                ``<output_prefix><job name>/``. Without it the storage's is used.
-            filter_arn: The filter applied to the users of each segment. Without it users are not filtered.
-            num_results: How many users each segment has at most, 1 to 5,000,000. Without it the service decides, which
-                takes 25 (https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html).
-            tags: The job's tags, at most 50; ``Tags.of(scope).add(…)`` adds to them. Changed in place.
-            job_name: A name of your own, 1 to 63 letters, digits, hyphens and underscores. Names are never freed by
-                the service, so that a change of what defines the job then needs a new name as well. Without it the
-                name is derived, and a change makes a new job by itself.
-            trigger: Any text; when it changes a new job is started though nothing else has changed. Cannot be used
-                with ``job_name``.
-            wait_for_completion: How long the deployment waits for the job, up to one hour (CloudFormation's own
-                limit). The deployment fails when the job fails, and when it is not complete in time. Without it the
+            solution_version_arn: The solution version that creates the segments, of a USER_SEGMENTATION recipe. Pass
+                either this or `solution_arn`.
+            solution_arn: The solution whose latest ACTIVE version the handler uses when it creates the job. A later
+                version does not start a new job: change `trigger` to start one.
+            storage: The buckets and the service role. Several jobs can share one. Default: a new `BatchSegmentStorage`
+                for this job; for input that is in S3, with the input's bucket.
+            output_prefix: The folder in the output bucket, ending in "/". Segments go to
+                ``<output_prefix><job name>/``. Default: the storage's output prefix.
+            filter_arn: The filter that Personalize applies to the users of each segment. Default: no filter.
+            num_results: The maximum number of users in a segment, 1 to 5,000,000. Default: the service's default, 25
+                (https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html).
+            tags: The job's tags, at most 50. ``Tags.of(scope).add(…)`` adds to them. A change updates the job in place.
+            job_name: An explicit name, 1 to 63 letters, digits, hyphens and underscores. Personalize never frees a
+                name, so a change of the definition needs a new name as well. Default: a name derived from the
+                construct's path and the definition.
+            trigger: Any text. A change starts a new job although nothing else has changed. Cannot be used with
+                ``job_name``.
+            wait_for_completion: How long the deployment waits for the job, at most one hour (the limit of
+                CloudFormation). The deployment fails if the job fails or is not complete in time. Default: the
                 deployment succeeds as soon as the job is created.
-            max_query_errors: How many queries may end with an error before the deployment fails, 0 or more; only with
-                ``wait_for_completion``. The job is complete and billed all the same. Default: query errors are
-                reported by `query_errors` and fail nothing.
+            max_query_errors: How many queries may end with an error before the deployment fails, 0 or more. Only with
+                ``wait_for_completion``. The job is complete and billed nonetheless. Default: `query_errors` reports
+                query errors, and they do not fail the deployment.
             identity: The text from which the job's name is derived in place of the construct's path in the stack. It
-                keeps the job when the construct is renamed or moved within its stack. Must be unique in the stack;
-                cannot be used with ``job_name``. Default: the construct's path.
+                keeps the job when the construct is renamed or moved within its stack. Must be unique in the stack.
+                Cannot be used with ``job_name``. Default: the construct's path.
 
         Raises:
-            ValueError: A value is not as described; the message names the property, what was got and what was expected.
-                Or the stack has so many jobs that the handler's policy does not fit into a role.
+            ValueError: A value is not as described; the message names the property, the value and what is expected. Or
+                the stack has so many jobs that the handler's policy does not fit into a role.
             TypeError: A value is of another type.
         """
         super().__init__(scope, id)
@@ -184,7 +184,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
     @property
     @jsii.member(jsii_name="cdkTagManager")
     def cdk_tag_manager(self) -> cdk.TagManager:
-        """The tags of the job; what ``Tags.of(scope).add(…)`` adds to."""
+        """The job's tags. ``Tags.of(scope).add(…)`` adds to them."""
         if self._tag_manager is None:
             self._tag_manager = self._new_tag_manager()
         return self._tag_manager
@@ -205,21 +205,23 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         return self.storage.role
 
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Lets somebody list and read this job's segments, those of its earlier runs included, and nothing else.
+        """Grants permission to list and read this job's segments, including those of earlier runs.
 
         Args:
-            grantee: Who, for example a function.
+            grantee: The principal, for example a function.
         """
         return self.storage.segment_access.grant_read(grantee, self._output_folders)
 
     def grant_put_queries(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Lets somebody write this job's input where it is in S3, and nothing else.
+        """Grants permission to upload queries to the S3 location that this job reads.
+
+        Only for inputs created with ``from_bucket``.
 
         Args:
-            grantee: Who, for example a function.
+            grantee: The principal, for example a function.
 
         Raises:
-            ValueError: The queries are not in S3 but given in the app.
+            ValueError: The queries are part of the app.
         """
         if self._existing_input is None:
             raise ValueError(

@@ -25,10 +25,10 @@ class BatchSegmentStorage(Construct):
     """The input bucket, the output bucket and the service role of one or more batch segment jobs.
 
     Personalize needs the same permissions twice, in the role's policy and in the policies of the buckets
-    (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html). Both are written out for
-    the prefixes that jobs use and for nothing else; they arrive with the first job that uses them.
+    (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html). Both policies cover the
+    prefixes that jobs use and nothing else. A job adds its prefixes to them.
 
-    New buckets are encrypted, refuse plain HTTP and public access, and stay when the stack is deleted.
+    New buckets are encrypted, reject plain HTTP and public access, and stay when the stack is deleted.
     """
 
     def __init__(
@@ -48,30 +48,27 @@ class BatchSegmentStorage(Construct):
         server_access_logs_bucket: s3.IBucket | None = None,
         strict_conditions: bool = False,
     ) -> None:
-        """Makes what is not brought along.
+        """Creates the buckets and the role that are not passed.
 
         Args:
             scope: The parent construct.
             id: The construct's id.
-            input_bucket: The bucket that inline and local queries are written to. Without it a bucket is made.
-            output_bucket: The bucket that segments are written to; may be the input bucket. Without it a bucket is
-                made.
+            input_bucket: The bucket for queries that are part of the app. Default: a new bucket.
+            output_bucket: The bucket for segments. It may be the input bucket. Default: a new bucket.
             input_prefix: The folder in the input bucket, ending in "/". A job's queries go to
                 ``<input_prefix><job name>/``.
             output_prefix: The folder in the output bucket, ending in "/". A job's segments go to
                 ``<output_prefix><job name>/``.
-            role: The role that Personalize assumes. It must trust ``personalize.amazonaws.com``; permissions are
-                added to it. Without it a role is made that trusts the service for this account and region only.
-            encryption_key: The KMS key of the buckets that are made (SSE-KMS with bucket keys), and the key named in
-                the job's input and output. Without it new buckets use SSE-S3, and a bucket brought along uses its own
-                key.
-            removal_policy: What becomes of the buckets that are made when the stack is deleted.
-            auto_delete_objects: Whether the objects in the buckets that are made are deleted with them, by CDK's custom
-                resource for it; only with `RemovalPolicy.DESTROY`. Without it CloudFormation refuses to delete a
-                bucket that is not empty.
-            versioned: Whether the buckets that are made keep old versions of objects. Jobs never overwrite an object.
-            server_access_logs_bucket: Where S3 logs the requests to the buckets that are made, under
-                ``<id of the bucket's construct>/``. Without it requests are not logged.
+            role: The role that Personalize assumes. It must trust ``personalize.amazonaws.com``. The library adds
+                permissions to it. Default: a new role that trusts the service for this account and region only.
+            encryption_key: The KMS key of new buckets (SSE-KMS with bucket keys), and of the job's input and output.
+                Default: SSE-S3 for new buckets, and the bucket's own key for an existing bucket.
+            removal_policy: What happens to new buckets when the stack is deleted. Default: they stay.
+            auto_delete_objects: Whether CDK's custom resource deletes the objects in new buckets with the buckets. Only
+                with `RemovalPolicy.DESTROY`. Default: CloudFormation fails to delete a bucket that is not empty.
+            versioned: Whether new buckets keep old versions of objects. Jobs never overwrite an object.
+            server_access_logs_bucket: Where S3 logs the requests to new buckets, under
+                ``<id of the bucket's construct>/``. Default: requests are not logged.
             strict_conditions: Requires ``aws:SourceAccount`` and ``aws:SourceArn`` in the policies of the buckets and
                 the key, and ``s3:prefix`` to list the buckets. The Personalize guide does not document which condition
                 keys its calls carry

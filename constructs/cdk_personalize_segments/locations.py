@@ -25,13 +25,13 @@ def check_prefix(prop: str, value: str, hint: str = "") -> None:
 
 
 def check_folder_of_jobs(prop: str, bucket_name: str, prefix: str, *, more: int = 0) -> None:
-    """Checks that the paths below a prefix are as short as the service wants them.
+    """Checks that the paths below a prefix fit the service's limit (botocore's model, shape S3Location).
 
     Args:
-        prop: The property that the prefix came from.
+        prop: The name of the property.
         bucket_name: The bucket's name.
         prefix: The prefix, below which each job has a folder.
-        more: How many characters there are after the job's folder.
+        more: The number of characters after the job's folder.
     """
     name = _MAX_BUCKET_NAME_LENGTH if is_token(bucket_name) else len(bucket_name)
     longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - name - limits.MAX_JOB_NAME_LENGTH - len("/") - more
@@ -54,7 +54,7 @@ def check_region(prop: str, got: str, expected: str) -> None:
 
 
 def check_s3_key(prop: str, value: str) -> None:
-    """Checks what every key and prefix has to be."""
+    """Checks a key or prefix: no leading slash, no control characters, no wildcards of a policy."""
     if is_token(value):
         return
     if not value or value.startswith("/") or not value.isprintable() or any(part in value for part in ("*", "?", "${")):

@@ -25,13 +25,13 @@ _CONSTRUCT_ID = "PersonalizeBatchSegmentProvider"
 
 
 class BatchSegmentProvider(Construct):
-    """What the `BatchSegmentJob` resources of a stack share: the handler, CDK's provider framework, roles and logs.
+    """The shared part of a stack's `BatchSegmentJob` resources: handler, CDK's provider framework, roles and logs.
 
     A stack has one provider. Its first job creates it with the defaults; create it before the first job to change them:
 
         BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=lambda_.Tracing.ACTIVE)
 
-    The handler's policy names what the stack's jobs need and nothing else.
+    The handler's policy covers the needs of the stack's jobs and nothing else.
     """
 
     def __init__(
@@ -128,19 +128,19 @@ class BatchSegmentProvider(Construct):
 
     @classmethod
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
-        """The provider of the stack that a construct is in. Created on first use."""
+        """Returns the provider of the stack that a construct is in. Creates it on first use."""
         stack = StackFacts.of(scope).stack
         return _PROVIDERS.get(stack) or cls(stack, _CONSTRUCT_ID)
 
     def name_prefix(self, scope: Construct, id: str, identity: str | None) -> str:
-        """The start of a job's derived names.
+        """Returns the start of a job's derived names.
 
         :meta private:
 
         Args:
             scope: The job's parent.
             id: The job's id.
-            identity: An identity of the user's own choice. Default: the job's path in the stack.
+            identity: The identity that the user passed. Default: the job's path in the stack.
 
         Raises:
             ValueError: Another job of the stack has that identity.
@@ -162,7 +162,7 @@ class BatchSegmentProvider(Construct):
         return self.stack.node.path
 
     def service_token(self, *, waits: bool) -> str:
-        """The service token of a job. The framework behind it is created with the first job that needs it.
+        """Returns the service token of a job. The first job that needs a framework creates it.
 
         :meta private:
 
@@ -179,19 +179,19 @@ class BatchSegmentProvider(Construct):
         return self._service_tokens[waits]
 
     def allow_tagging(self, tags: cdk.IResolvable) -> None:
-        """Lets the handler tag jobs, if there are tags when the template is written.
+        """Grants the handler to set a job's tags, if there are any when the template is written.
 
         :meta private:
 
         Args:
-            tags: A job's tags as the template will have them.
+            tags: The rendered tags of a job.
         """
         if not self._tags:
             self.node.add_validation(_PolicySizeValidation(self))
         self._tags.append(tags)
 
     def tag_keys(self) -> list[Any]:
-        """The keys of all jobs' tags as they are now, each once.
+        """Returns the keys of all jobs' tags, each once.
 
         :meta private:
         """

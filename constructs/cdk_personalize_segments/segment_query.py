@@ -19,7 +19,7 @@ from .validation import is_token, quote
 class SegmentQuery:
     """One query: one line of the job's input, and one segment of its output.
 
-    Made by `items_like` and `where`.
+    Created by `items_like` and `where`.
     """
 
     #: The query as the service reads it, for example ``{"itemId": "105"}``.
@@ -130,7 +130,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
 
 
 def as_text(value: object, name: str = "") -> str:
-    """Says how to write a number or a boolean, which both are written as text.
+    """Returns a hint on how to write a number or a boolean as text.
 
     Args:
         value: A value that is no text.

@@ -31,10 +31,10 @@ _KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/.+")
 
 
 def is_token(value: object) -> bool:
-    """Whether the value is known only at deploy.
+    """Returns whether the value is known only at deploy.
 
-    Asking CDK is a call to another process, and values are asked about often; so texts are looked at for the marker by
-    which they stand for a token: https://docs.aws.amazon.com/cdk/v2/guide/tokens.html
+    Looks for the marker of a token in a text (https://docs.aws.amazon.com/cdk/v2/guide/tokens.html), which saves a jsii
+    call for each value.
     """
     if isinstance(value, str):
         return "${Token[" in value
@@ -115,11 +115,11 @@ def _check_whole_number(prop: str, number: float | None, largest: int, *, smalle
 
 
 def check_personalize_arn(prop: str, arn: str | None, *, region: str, account: str) -> None:
-    """Checks the ARN of a solution, solution version or filter: its kind, and that it is of the stack's own place.
+    """Checks the ARN of a solution, solution version or filter: its kind, region and account.
 
     Args:
         prop: ``"solution_arn"``, ``"solution_version_arn"`` or ``"filter_arn"``.
-        arn: What was passed for it.
+        arn: The value of the property.
         region: The stack's region.
         account: The stack's account.
     """
@@ -195,6 +195,6 @@ def _written_out(value: Any, partition: str) -> Any:
 
 
 def quote(value: object) -> str:
-    """A value as an error message shows it: quoted, control characters escaped, at most 200 characters."""
+    """Returns a value as an error message shows it: quoted, control characters escaped, at most 200 characters."""
     text = repr(value)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -104,7 +104,7 @@ def _add_common(
 
 
 class BatchSegmentInput:
-    """The input of a job. Made by `from_queries`, `from_asset` and `from_bucket`."""
+    """The input of a job. Created by `from_queries`, `from_asset` and `from_bucket`."""
 
     def __init__(self, content: bytes | Path | ExistingInput, queries_per_file: int | None) -> None:
         """Use the class methods."""
@@ -202,8 +202,8 @@ class BatchSegmentInput:
                 the documented quota, see `from_queries`.
 
         Raises:
-            ValueError: The key looks like a folder and does not end in "/", or `queries_per_file` is not a positive whole
-                number.
+            ValueError: The key looks like a folder and does not end in "/", or `queries_per_file` is not a positive
+                whole number.
         """
         looks_like_folder = not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]
         if looks_like_folder and not single_object:

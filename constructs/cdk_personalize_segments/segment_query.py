@@ -101,7 +101,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
     """Writes the expression of an ``itemAttributes`` query.
 
     Args:
-        columns: The value, or the values, that each column of the Items dataset has to have. Only text: the service
+        columns: The value, or the values, that each column of the Items dataset must have. Only text: the service
             documents nothing else (INPUT), and only the dataset tells how a number is written.
 
     Returns:

@@ -116,7 +116,9 @@ class BatchSegmentStorage(Construct):
         if role is not None:
             self._check_role(role, makes_buckets=input_bucket is None or output_bucket is None)
         self._bucket_infos: dict[s3.IBucket, BucketInfo] = {}
-        # The permissions of Personalize.
+        #: The permissions of Personalize.
+        #:
+        #: :meta private:
         self.service_access = ServiceAccess(
             self,
             self.role,
@@ -125,7 +127,9 @@ class BatchSegmentStorage(Construct):
             conditions=self._source if strict_conditions else permissions.service_source_if_sent(self._account),
             limits_prefixes=strict_conditions,
         )
-        # The grants and rules of the app.
+        #: The grants and rules of the app.
+        #:
+        #: :meta private:
         self.segment_access = SegmentAccess(
             self.output_bucket,
             self.bucket_info,

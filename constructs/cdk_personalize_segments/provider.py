@@ -103,7 +103,9 @@ class BatchSegmentProvider(Construct):
             )
         # The rendered tags of every job that can have tags.
         self._tags: list[cdk.IResolvable] = []
-        # The resources that the functions use.
+        #: The resources that the functions use.
+        #:
+        #: :meta private:
         self.access = HandlerAccess(facts, stack.stack_id, asset_encryption_key)
         # An ordered set.
         self._identities: dict[str, None] = {}

@@ -33,9 +33,11 @@ def public_names() -> Iterator[tuple[str, str]]:
         public = getattr(cdk_personalize_segments, name)
         yield f"{PACKAGE}.{name}", inspect.getdoc(public) or ""
         if inspect.isclass(public):
-            comments = comments_of(public)
-            for member in members_of(public):
-                documented = comments.get(member) or inspect.getdoc(vars(public).get(member)) or ""
+            bases = [base for base in public.__mro__ if base.__module__.startswith(PACKAGE)] or [public]
+            comments = {name: text for base in reversed(bases) for name, text in comments_of(base).items()}
+            for member in dict.fromkeys(member for base in bases for member in members_of(base)):
+                described = inspect.getdoc(getattr(public, member)) if hasattr(public, member) else ""
+                documented = comments.get(member) or described or ""
                 # What the library's own classes ask of each other is no part of the contract.
                 if ":meta private:" not in documented:
                     yield f"{PACKAGE}.{name}.{member}", documented

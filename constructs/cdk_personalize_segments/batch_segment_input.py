@@ -198,8 +198,8 @@ class BatchSegmentInput:
                 such a key is rejected as a prefix without a trailing "/".
             validate_input: Whether the handler reads and checks the objects before it creates the job. If False, the
                 handler gets no read permission and Personalize reports invalid queries in the job output.
-            queries_per_file: Your quota of queries per input file. A file that exceeds it is rejected at deploy. Default:
-                the documented quota, see `from_queries`.
+            queries_per_file: Your quota of queries per input file. A file that exceeds it is rejected at deploy.
+                Default: the documented quota, see `from_queries`.
 
         Raises:
             ValueError: The key looks like a folder and does not end in "/", or `queries_per_file` is not a positive

@@ -109,13 +109,13 @@ def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERS
     }
 
 
-def there_is(personalize, name: str = NAME, **details: Any) -> None:
+def there_is(personalize: Any, name: str = NAME, **details: Any) -> None:
     personalize.add_response(
         "describe_batch_segment_job", description(name, **details), {"batchSegmentJobArn": arn(name)}
     )
 
 
-def there_is_no(personalize, name: str = NAME) -> None:
+def there_is_no(personalize: Any, name: str = NAME) -> None:
     personalize.add_client_error(
         "describe_batch_segment_job",
         "ResourceNotFoundException",
@@ -124,7 +124,7 @@ def there_is_no(personalize, name: str = NAME) -> None:
     )
 
 
-def version_is(personalize, status: str = "ACTIVE", **details: Any) -> None:
+def version_is(personalize: Any, status: str = "ACTIVE", **details: Any) -> None:
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": status, **details}},

@@ -6,7 +6,7 @@ in the error message.
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -288,23 +288,30 @@ PROVOKE: dict[str, Callable[[World], str]] = {
 
 
 @pytest.fixture
-def world(aws, client, stack, cdk, monkeypatch, tmp_path):
+def world(
+    aws: LocalAws,
+    client: Callable[[str], Any],
+    stack: RealStack,
+    cdk: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Any]:
     yield World(aws, client, stack, cdk, monkeypatch, tmp_path)
     aws.faults.clear()
 
 
-def test_every_failure_of_the_page_is_provoked():
+def test_every_failure_of_the_page_is_provoked() -> None:
     assert list(SECTIONS) == re.findall(r"^### (.+)$", PAGE, re.M)
     assert list(SECTIONS) == list(PROVOKE)
 
 
-def test_every_failure_has_a_fix():
+def test_every_failure_has_a_fix() -> None:
     for section in re.split(r"^### ", PAGE, flags=re.M)[1:]:
         assert section.count("**Cause:**") == section.count("**Fix:**") == 1
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_user_sees_the_words_of_the_page(title, world):
+def test_the_user_sees_the_words_of_the_page(title: Any, world: Any) -> None:
     said = " ".join(PROVOKE[title](world).split())
     for words in SECTIONS[title]:
         assert words in said

@@ -96,7 +96,9 @@ def test_1234_attributes_are_124_files(stack: RealStack, aws: LocalAws, client: 
     assert sum(map(len, found.values())) == 1234
 
 
-def test_the_service_refuses_a_file_with_more_queries_than_its_quota(
+# The quota is documented. That exceeding it fails the job is an assumption of the local Personalize.
+# https://docs.aws.amazon.com/personalize/latest/dg/limits.html
+def test_local_personalize_fails_a_job_with_a_file_above_the_quota(
     stack: RealStack, aws: LocalAws, client: Callable[[str], Any]
 ) -> None:
     queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")] * 501, queries_per_file=501)
@@ -144,7 +146,9 @@ def test_the_same_fault_in_s3_fails_the_deployment_and_no_job_is_created(
     assert len(stack.jobs) == 1
 
 
-def test_without_validation_the_service_finds_the_fault_and_the_deployment_that_waited_says_so(
+# AWS's notebook says that records have an `error` element. Its text is that of the local Personalize.
+# https://github.com/aws-samples/amazon-personalize-samples/blob/master/next_steps/core_use_cases/updating_datasets/update-item-dataset-schema-example.ipynb
+def test_reports_query_errors_of_local_personalize_without_validation(
     stack: RealStack, aws: LocalAws, client: Callable[[str], Any], tmp_path: Path
 ) -> None:
     bucket = f"{stack.name.lower()}-queries"

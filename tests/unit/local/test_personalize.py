@@ -40,6 +40,8 @@ def create(jobs: JobFixture, **changes: Any) -> tuple[str, str]:
 # -- jobs that run
 # Input: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
 # Output: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
+# The `error` of a record is documented only in a notebook:
+# https://github.com/aws-samples/amazon-personalize-samples/blob/master/next_steps/core_use_cases/updating_datasets/update-item-dataset-schema-example.ipynb
 
 
 def test_writes_segments_in_the_order_of_queries(jobs: JobFixture) -> None:

@@ -78,8 +78,9 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
                 ``wait_for_completion``. The job is complete and billed nonetheless. Default: `query_errors` reports
                 query errors, and they do not fail the deployment.
             identity: The text from which the job's name is derived in place of the construct's path in the stack. It
-                keeps the job when the construct is renamed or moved within its stack. Must be unique in the stack.
-                Cannot be used with ``job_name``. Default: the construct's path.
+                keeps the job when the construct is renamed or moved within its stack. Requires `storage`, since new
+                buckets would be another definition. Must be unique in the stack. Cannot be used with ``job_name``.
+                Default: the construct's path.
 
         Raises:
             ValueError: A value is not as described; the message names the property, the value and what is expected. Or

@@ -54,6 +54,12 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
             f"{MAX_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
         )
     storage, existing = arguments["storage"], arguments["job_input"].existing
+    if arguments["identity"] is not None and storage is None:
+        # The buckets of a storage of the job's own would move with the construct, and they define the job.
+        raise ValueError(
+            f"identity: got {validation.quote(arguments['identity'])} without storage, expected both: create a "
+            "BatchSegmentStorage outside of the job, and keep it in its place when the job moves"
+        )
     if existing is not None and storage is not None and storage.stack is not provider.stack:
         _check_stacks(existing, storage, provider.stack)
 

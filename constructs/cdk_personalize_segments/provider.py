@@ -21,7 +21,6 @@ from .naming import StackFacts
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to the Node.js process.
 _PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakref.WeakKeyDictionary()
-_CONSTRUCT_ID = "PersonalizeBatchSegmentProvider"
 
 
 class BatchSegmentProvider(Construct):
@@ -33,6 +32,10 @@ class BatchSegmentProvider(Construct):
 
     The handler's policy covers the needs of the stack's jobs and nothing else.
     """
+
+    #: The id of the provider that a stack's first job creates. Use it to change the settings of a deployed stack:
+    #: CloudFormation rejects another service token, so the functions must keep their place.
+    DEFAULT_ID = "PersonalizeBatchSegmentProvider"
 
     def __init__(
         self,
@@ -132,7 +135,7 @@ class BatchSegmentProvider(Construct):
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
         """Returns the provider of the stack that a construct is in. Creates it on first use."""
         stack = StackFacts.of(scope).stack
-        return _PROVIDERS.get(stack) or cls(stack, _CONSTRUCT_ID)
+        return _PROVIDERS.get(stack) or cls(stack, cls.DEFAULT_ID)
 
     def name_prefix(self, scope: Construct, id: str, identity: str | None) -> str:
         """Returns the start of a job's derived names.

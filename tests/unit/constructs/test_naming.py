@@ -115,11 +115,12 @@ def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved() -> None
 
 
 def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
-    job(stack, identity="comedy")
+    storage = BatchSegmentStorage(stack, "Storage")
+    job(stack, identity="comedy", storage=storage)
     with pytest.raises(
         ValueError, match=r"^identity: got 'comedy', which another job of the stack has; expected a diff"
     ):
-        job(stack, "Other", identity="comedy")
+        job(stack, "Other", identity="comedy", storage=storage)
 
 
 @pytest.mark.parametrize(
@@ -130,6 +131,11 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
         (
             {"identity": "a", "job_name": "b"},
             "identity: got 'a' with job_name 'b', expected one of the two: an explicit name is not derived",
+        ),
+        (
+            {"identity": "a"},
+            "identity: got 'a' without storage, expected both: create a BatchSegmentStorage outside of the job, and "
+            "keep it in its place when the job moves",
         ),
         (
             {"job_name": "Demo-0123abcd-Job"},

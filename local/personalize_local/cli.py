@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from .terminal import shown
 
 if TYPE_CHECKING:
-    from batch_segment_handler.segments import Segment
+    from personalize_segments_reader import Segment
 
     from .gateway import LocalAws
 
@@ -445,7 +445,7 @@ def _read(s3: Any, path: str) -> "Iterator[tuple[str, Segment]]":
     Raises:
         ValueError: An object is no output of a job; the message names it.
     """
-    from batch_segment_handler.segments import read_segments
+    from personalize_segments_reader import read_segments
 
     bucket, _, prefix = path.removeprefix("s3://").partition("/")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

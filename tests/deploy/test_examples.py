@@ -10,7 +10,7 @@ from types import ModuleType
 import aws_cdk
 import pytest
 from aws_cdk.assertions import Template
-from batch_segment_handler.segments import Segment, read_segments
+from personalize_segments_reader import Segment, read_segments
 from stacks import Outcome
 from support import wait_until
 

@@ -8,10 +8,10 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 import boto3
 import pytest
-from batch_segment_handler.segments import read_segments
 from botocore.exceptions import ClientError
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.iam import session_of
+from personalize_segments_reader import read_segments
 
 from docs import pages
 

@@ -9,9 +9,9 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import pytest
-from batch_segment_handler.segments import Segment, read_segments
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.behavior import Behavior
+from personalize_segments_reader import Segment, read_segments
 
 pytestmark = pytest.mark.slow
 

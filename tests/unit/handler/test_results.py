@@ -6,7 +6,7 @@ import uuid
 import pytest
 from batch_segment_handler import results
 from batch_segment_handler.results import QueryErrors, query_errors, read_errors
-from batch_segment_handler.segments import read_segments
+from personalize_segments_reader import read_segments
 
 GOOD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a", "b"]}, "error": null}\n'
 DOCUMENTED = b'{"itemAttributes": "ITEMS.a = \\"b\\"", "output": {"recommendedUsers": ["a"]}}\n'

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from batch_segment_handler.segments import Segment, read_segments
+from personalize_segments_reader import Segment, read_segments
 
 
 def one(record: Any) -> Segment:

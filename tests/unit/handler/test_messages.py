@@ -5,11 +5,21 @@ import json
 import pytest
 from batch_segment_handler import log as log_module
 from batch_segment_handler import results
-from batch_segment_handler.failures import JobError, explain
+from batch_segment_handler.errors import JobError, explain
 from batch_segment_handler.handler import is_complete, on_event
-from batch_segment_handler.text import json_length, printable, shorten
+from batch_segment_handler.text import json_length, printable, quote, shorten
 from botocore.exceptions import ClientError
-from events import LOG_GROUP, Context, arn, event, failure, properties_with, there_is, there_is_no, version_is
+from events import (
+    LOG_GROUP,
+    Context,
+    arn,
+    event,
+    failure,
+    properties_with,
+    stub_existing_job,
+    stub_missing_job,
+    stub_solution_version,
+)
 from support import FILTER, SOLUTION, VERSION
 
 ESCAPES = "today/\x1b]0;pwned\x07\x9b\u202e\ud800"
@@ -46,6 +56,21 @@ def test_cuts_by_the_length_as_json(one):
     assert shorten("x" * 11, 10) == "x" * 7 + "…"
 
 
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        ("in/a.jsonl", "'in/a.jsonl'"),
+        ("today/\x1b]0;pwned\x07\u202e\x9b", r"'today/\x1b]0;pwned\x07\u202e\x9b'"),
+        ("x" * 198, "'" + "x" * 198 + "'"),
+        ("x" * 199 + "y", "'" + "x" * 98 + "…" + "x" * 97 + "y'"),
+        ("'\"" * 100, repr("'\"" * 100)[:99] + "…" + repr("'\"" * 100)[-99:]),
+    ],
+)
+def test_quotes_a_name_and_cuts_its_middle(name, quoted):
+    assert quote(name) == quoted
+    assert len(quote(name)) <= 200
+
+
 # -- errors
 
 
@@ -62,14 +87,14 @@ def test_cuts_by_the_length_as_json(one):
     ],
 )
 @pytest.mark.parametrize("rest", ["", ": arn:aws:organizations::1:policy/p-1"])
-def test_does_not_retry_an_explicit_deny_and_names_the_policy(personalize, waits, policy, fix, rest):
+def test_does_not_retry_an_explicit_deny_and_names_the_policy(personalize, clock, policy, fix, rest):
     message = f"User: arn:aws:sts::1:handler is not authorized to perform: it with an explicit deny in {policy}{rest}"
-    there_is_no(personalize)
-    version_is(personalize)
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
     personalize.add_client_error("create_batch_segment_job", "AccessDeniedException", message)
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
-    assert waits == []
+    assert clock.sleeps == []
     assert str(failed.value) == failure(
         f"CreateBatchSegmentJob is explicitly denied by {policy}. {fix} (AccessDeniedException: {message})"
     )
@@ -125,17 +150,6 @@ def test_says_first_what_personalize_said(message, start):
     assert str(explain(error("InvalidInputException", message), PROPERTIES)).startswith(start)
 
 
-def test_retries_a_limit_of_requests_as_throttling(personalize, waits):
-    there_is_no(personalize)
-    version_is(personalize)
-    for _ in range(200):
-        message = "The limit on the number of requests per second has been exceeded"
-        personalize.add_client_error("create_batch_segment_job", "LimitExceededException", message)
-    with pytest.raises(JobError, match=r"^AWS returned an unexpected response or none \(CreateBatchSegmentJob: Limit"):
-        on_event(event(), Context())
-    personalize._queue.clear()
-
-
 # -- events that are not complete
 
 
@@ -188,7 +202,7 @@ def test_rejects_malformed_properties_before_anything_is_called(changes, message
 
 
 def test_rejects_malformed_tags(personalize):
-    there_is(personalize)
+    stub_existing_job(personalize)
     with pytest.raises(JobError, match=r"^Tags is malformed: expected a list of tags with key and value"):
         on_event(event(properties={"Tags": [{"Key": "a"}]}), Context())
 
@@ -201,7 +215,7 @@ def test_a_deletion_succeeds_whatever_is_missing():
 
 
 def test_every_error_ends_with_the_log_group_that_exists(personalize):
-    there_is(personalize, status="CREATE FAILED", failureReason="no data.")
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason="no data.")
     waiting = event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9)
     with pytest.raises(JobError) as failed:
         is_complete(waiting, Context())
@@ -210,7 +224,7 @@ def test_every_error_ends_with_the_log_group_that_exists(personalize):
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x", "\n"])
 def test_a_failure_fits_into_a_response_with_the_longest_identifiers(personalize, text):
-    there_is(personalize, status="CREATE FAILED", failureReason=text * 3000)
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason=text * 3000)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63}
     waiting = event(
         properties={"WaitSeconds": "60"},
@@ -230,7 +244,7 @@ def test_a_failure_fits_into_a_response_with_the_longest_identifiers(personalize
 
 
 def test_escapes_the_reason_of_a_job_that_failed(personalize, capsys):
-    there_is(personalize, status="CREATE FAILED", failureReason=f"cannot read {ESCAPES}")
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason=f"cannot read {ESCAPES}")
     with pytest.raises(JobError, match="cannot read ") as failed:
         is_complete(event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9), Context())
     assert ESCAPED in str(failed.value)
@@ -238,7 +252,7 @@ def test_escapes_the_reason_of_a_job_that_failed(personalize, capsys):
 
 
 def test_a_log_line_has_nothing_that_a_terminal_obeys(capsys):
-    log_module.log("anything", key=ESCAPES, other="映画")
+    log_module.event("anything", key=ESCAPES, other="映画")
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isprintable()
     assert json.loads(line) == {"decision": "anything", "key": ESCAPES, "other": "映画"}
@@ -252,7 +266,7 @@ def test_a_message_of_another_module_is_escaped_and_keeps_its_lines():
 def test_an_answer_with_query_errors_fits_into_a_response(personalize, monkeypatch, text):
     record = json.dumps({"input": {}, "error": text * 3000}).encode()
     monkeypatch.setattr(results, "_errors", lambda uri, ends: results.read_errors([record]))
-    there_is(personalize)
+    stub_existing_job(personalize)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63, "Status": "CREATE PENDING"}
     waiting = event(
         properties={"WaitSeconds": "60"},

@@ -2,7 +2,8 @@
 
 import pytest
 from batch_segment_handler import preflight
-from batch_segment_handler.failures import JobError, Patience
+from batch_segment_handler.errors import JobError
+from batch_segment_handler.retries import RetryBudget
 from support import FILTER, VERSION
 
 RECIPE = "arn:aws:personalize:::recipe/"
@@ -31,7 +32,7 @@ def recipe_is(personalize, name: str, type: str) -> None:
 
 
 def check(**properties: str) -> preflight.Preflight:
-    return preflight.check({"SolutionVersionArn": VERSION, **properties}, Patience(60))
+    return preflight.check({"SolutionVersionArn": VERSION, **properties}, RetryBudget(60))
 
 
 @pytest.mark.parametrize(

@@ -8,15 +8,9 @@ from .properties import has, num_results
 
 
 def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]) -> list[str]:
-    """Returns the members in which a job's description differs from the properties.
+    """Returns the members in which the description of an existing job differs from the properties.
 
-    If a member that every job has is missing, there is nothing to compare. An optional member that is missing equals an
-    empty one.
-
-    Args:
-        identity: The job that the resource describes.
-        name: The name of the existing job.
-        description: The answer of DescribeBatchSegmentJob.
+    Skips required members that are missing from the description. A missing optional member equals an empty one.
     """
     properties = identity.properties
 

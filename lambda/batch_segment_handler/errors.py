@@ -58,13 +58,7 @@ class JobError(Exception):
     """A failure with a message for the user, which CloudFormation shows."""
 
     def __init__(self, message: str, *, log_group: str | None = None, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
-        """Cuts the end of a long message: the important sentence comes first.
-
-        Args:
-            message: The message.
-            log_group: The log group to name at the end.
-            max_bytes: The message's maximum length as JSON.
-        """
+        """Cuts a message to its maximum length as JSON, and adds the log group."""
         # Lists of faults have several lines. Any other unprintable character comes from outside.
         text = "\n".join(printable(line, len(line) * 10) for line in message.split("\n"))
         end = "" if log_group is None else f" Log group: {log_group}."
@@ -97,8 +91,8 @@ def code_and_message(error: ClientError) -> tuple[str, str]:
 def means_not_found(error: ClientError) -> bool:
     """Returns whether an InvalidInputException means that the resource does not exist.
 
-    https://docs.aws.amazon.com/personalize/latest/dg/API_DescribeBatchSegmentJob.html documents
-    ResourceNotFoundException, beside InvalidInputException.
+    https://docs.aws.amazon.com/personalize/latest/dg/API_DescribeBatchSegmentJob.html documents both that and
+    ResourceNotFoundException.
     """
     return _DOES_NOT_EXIST.search(code_and_message(error)[1]) is not None
 
@@ -114,12 +108,7 @@ def summarize(error: Exception) -> str:
 
 
 def explain(error: Exception, properties: FlatProperties) -> JobError:
-    """Returns an error whose message names the property to change.
-
-    Args:
-        error: The exception that was raised.
-        properties: The resource's properties.
-    """
+    """Returns an error whose message names the property to change."""
     if isinstance(error, JobError):
         return error
     if isinstance(error, ClientError):

@@ -29,14 +29,8 @@ _COMPRESSED = re.compile(r".*\.(gz|zip|bz2|zst|xz)", re.S | re.I)
 def check_existing(properties: FlatProperties, preflight: Preflight, budget: RetryBudget) -> None:
     """Checks the queries of the object, or of every object under the prefix, as Personalize will read them.
 
-    Args:
-        properties: The resource's properties.
-        preflight: The requirements of solution version and filter.
-        budget: How long to retry.
-
     Raises:
-        JobError: There is no object, a query is invalid, a file has more queries than the quota, or S3 refused a
-            request.
+        JobError: There is no object, a query is invalid, or there are too many of them.
     """
     path = properties["InputPath"]
     bucket, _, key = path.removeprefix("s3://").partition("/")

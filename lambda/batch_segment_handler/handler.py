@@ -158,11 +158,7 @@ def _respond_in_rollback(job: JobResource | None, event: Event) -> Response:
 def _raise_unless_rolling_back(error: Exception, event: Event, context: Any, *, in_doubt: bool) -> None:
     """Raises the explained error, except in a rollback: it would leave the stack in UPDATE_ROLLBACK_FAILED.
 
-    Args:
-        error: The exception that was raised.
-        event: CloudFormation's request.
-        context: The Lambda's context.
-        in_doubt: Whether to raise if CloudFormation does not say whether the stack is rolling back.
+    If CloudFormation does not say whether the stack is rolling back, ``in_doubt`` decides.
     """
     try:
         if isinstance(error, StackUnknownError):

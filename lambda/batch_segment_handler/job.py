@@ -24,19 +24,13 @@ _PENDING = "CREATE PENDING"
 
 @dataclass(frozen=True)
 class JobResource:
-    """The job of a resource.
-
-    Attributes:
-        identity: The job's names and paths.
-        budget: How long to retry.
-    """
+    """The job of a resource."""
 
     identity: JobIdentity
     budget: RetryBudget
 
     @property
     def properties(self) -> FlatProperties:
-        """The resource's properties."""
         return self.identity.properties
 
     @property

@@ -21,12 +21,7 @@ _bound: dict[str, object] = {}
 
 
 def begin(stack_id: str, logical_id: str) -> None:
-    """Starts the log of an invocation. Every line names the stack and the resource.
-
-    Args:
-        stack_id: The stack's ARN.
-        logical_id: The resource's logical ID.
-    """
+    """Starts the log of an invocation. Every line names the stack and the resource."""
     _bound.clear()
     _bound.update({STACK: stack_id.split("/")[1] if "/" in stack_id else stack_id, RESOURCE: logical_id})
 

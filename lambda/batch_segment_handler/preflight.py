@@ -43,10 +43,6 @@ class Preflight:
 def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     """Checks the solution version, its recipe and the filter.
 
-    Args:
-        properties: The resource's properties.
-        budget: How long to retry.
-
     Raises:
         JobError: Solution version, recipe or filter cannot be used for segments.
         ClientError: Another error of the service, for example ResourceNotFoundException.

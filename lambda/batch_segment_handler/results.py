@@ -55,7 +55,7 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
     """Counts the queries that ended with an error. Raises nothing, since the job is complete.
 
     Args:
-        output_uri: The prefix of the segments, ``s3://<bucket>/<prefix>``.
+        output_uri: The prefix of the segments.
         seconds: How long to read. A segment can have millions of users.
     """
     ends = time.monotonic() + seconds
@@ -77,13 +77,7 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
 
 
 def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
-    """Reads the errors of an output object. Memory does not grow with the segments.
-
-    Args:
-        chunks: The object's bytes.
-
-    Yields:
-        Each record's error, or None.
+    """Yields each record's error, or None. Memory does not grow with the segments.
 
     Raises:
         ValueError: A line is not a record.

@@ -49,14 +49,11 @@ class RetryBudget:
         self._left_for_propagation = min(seconds, MAX_PROPAGATION_SECONDS)
 
     def wait(self, seconds: float, *, for_propagation: bool) -> float:
-        """Sleeps, at most until the budget ends.
+        """Sleeps, at most until the budget ends, and returns for how long.
 
         Args:
             seconds: How long to sleep.
-            for_propagation: Whether a permission has to propagate, on which at most two minutes are spent.
-
-        Returns:
-            How long it slept; 0 if the budget has ended.
+            for_propagation: Whether a permission has to propagate, which has a budget of two minutes.
         """
         left = min(self._left, self._ends - time.monotonic())
         if for_propagation:
@@ -118,8 +115,8 @@ def call_with_retries(
         **request: The method's arguments.
 
     Raises:
-        UnavailableError: Retries are exhausted; the message says how many attempts failed, and why.
-        JobError: The same for a missing permission, which is retried for two minutes only.
+        UnavailableError: Retries are exhausted.
+        JobError: Retries for a missing permission are exhausted.
         ClientError: The error is not retryable.
     """
     attempts, waited, started = 0, 0.0, time.monotonic()

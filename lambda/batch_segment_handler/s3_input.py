@@ -59,15 +59,7 @@ class ObjectHints:
 
 
 def call_s3(operation: Callable[..., Any], hints: ObjectHints, place: str, budget: RetryBudget, **request: Any) -> Any:
-    """Calls S3 with retries. An error names the place and the fix.
-
-    Args:
-        operation: A method of the client.
-        hints: How to fix errors.
-        place: The ``s3://`` path to name.
-        budget: How long to retry.
-        **request: The method's arguments.
-    """
+    """Calls S3 with retries. An error names the place, an ``s3://`` path, and the fix."""
     try:
         return call_with_retries(operation, budget, **request)
     except (JobError, ClientError) as error:
@@ -83,15 +75,7 @@ def call_s3(operation: Callable[..., Any], hints: ObjectHints, place: str, budge
 
 @dataclass
 class InputObject:
-    """An object with queries. Every read after the first reads the same version of it.
-
-    Attributes:
-        bucket: The bucket.
-        key: The object's key.
-        hints: How to fix errors.
-        budget: How long to retry.
-        etag: The version, after the first request.
-    """
+    """An object with queries. Every read after the first reads the same version of it."""
 
     bucket: str
     key: str
@@ -119,11 +103,7 @@ class InputObject:
 
 
 class _Body:
-    """The content of an object. After a connection breaks, the next one continues at the same byte.
-
-    Attributes:
-        size: The length in bytes.
-    """
+    """The content of an object. After a connection breaks, the next one continues at the same byte."""
 
     def __init__(self, source: InputObject) -> None:
         self._source = source
@@ -163,16 +143,10 @@ class _Body:
 def check_objects(
     objects: Iterable[tuple[str, InputObject]], preflight: Preflight, quota: queries.Quota, *, is_inline: bool = False
 ) -> queries.QueryReport:
-    """Checks the queries of objects, and logs the first warnings.
-
-    Args:
-        objects: The objects, each with the name for messages.
-        preflight: The requirements of solution version and filter.
-        quota: The maximum number of queries.
-        is_inline: Whether the user wrote the queries in Python.
+    """Checks the queries of objects, each with a name for messages, and logs the first warnings.
 
     Raises:
-        JobError: A query is invalid, there are too many or too large ones, or S3 refused a request.
+        JobError: A query is invalid, or there are too many of them.
     """
 
     def files() -> Generator[tuple[str, BinaryIO]]:

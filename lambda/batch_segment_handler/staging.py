@@ -1,8 +1,4 @@
-"""Splits the queries of an asset into input files that fit the service's quota.
-
-Sources:
-    MULTIPART: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
-"""
+"""Splits the queries of an asset into input files that fit the service's quota."""
 
 import contextlib
 import itertools
@@ -21,7 +17,8 @@ from .s3_input import InputObject, ObjectHints, call_s3, check_objects
 from .text import quote
 
 # A file shorter than this is one request. Several run at a time: 1000 small files in sequence would take a minute.
-# A longer file is a multipart upload in pieces of this size, the smallest that is allowed (MULTIPART).
+# A longer file is a multipart upload in pieces of this size, the smallest that S3 allows:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 _PIECE_BYTES = 5 * 1024**2
 _MAX_THREADS = 8
 #: Files that are queued or being uploaded. Limits the memory.
@@ -32,21 +29,13 @@ def stage(properties: FlatProperties, folder: str, preflight: Preflight, budget:
     """Checks the asset's queries and writes them to a folder as ``part-00000.jsonl`` and so on.
 
     Reads the asset twice, so that it writes nothing unless all queries are valid. Repeating it changes nothing: the
-    path identifies the content and how it is split. Each request has an explicit encryption header, ``aws:kms`` with
-    the input's key or ``AES256``, since bucket policies may deny writes without it
-    (https://github.com/aws/aws-cdk/issues/11265).
-
-    Args:
-        properties: The resource's properties.
-        folder: The start of the ``s3://`` path to write to.
-        preflight: The requirements of solution version and filter.
-        budget: How long to retry.
+    path identifies the content and how it is split.
 
     Returns:
-        The path with the input files, ending in "/".
+        The path of the files: the folder and the split size, ending in "/".
 
     Raises:
-        JobError: A query is invalid, there are too many of them for the service's 1000 files, or S3 refused a request.
+        JobError: A query is invalid, or there are too many of them for the service's 1000 files.
     """
     hints = ObjectHints(properties.get("AssetKmsKeyArn"), ": set asset_encryption_key of BatchSegmentProvider")
     asset = InputObject(properties["AssetBucket"], properties["AssetKey"], hints, budget)
@@ -69,6 +58,7 @@ class _Writer:
         self._bucket, _, self._prefix = path.removeprefix("s3://").partition("/")
         self._hints = ObjectHints(key_arn)
         self._budget = budget
+        # Explicit, since bucket policies may deny writes without it (https://github.com/aws/aws-cdk/issues/11265).
         self._encryption = {"ServerSideEncryption": "AES256"}
         if key_arn:
             self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_arn}

@@ -1,4 +1,4 @@
-"""What CloudFormation hands over is data, whatever it looks like."""
+"""Properties that look like something else: the handler treats them as data."""
 
 import json
 
@@ -19,7 +19,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-def test_a_path_is_sent_as_it_is_and_nowhere_interpreted(personalize, capsys, path):
+def test_sends_a_path_without_interpreting_it(personalize, capsys, path):
     name = derived_name(InputPath=path)
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)
@@ -39,7 +39,7 @@ def test_a_path_is_sent_as_it_is_and_nowhere_interpreted(personalize, capsys, pa
     assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_name_that_looks_like_an_arn_is_a_name(personalize):
+def test_uses_a_name_that_looks_like_an_arn_as_a_name(personalize):
     name = "arn:aws:personalize:eu-west-1:999999999999:batch-segment-job/theirs"
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)
@@ -48,7 +48,7 @@ def test_a_name_that_looks_like_an_arn_is_a_name(personalize):
         on_event(event(properties={"JobNamePrefix": None, "JobName": name}), Context())
 
 
-def test_a_megabyte_of_properties_is_neither_a_problem_nor_in_the_log(personalize, capsys):
+def test_accepts_a_megabyte_of_properties_and_does_not_log_them(personalize, capsys):
     large = {f"Unknown{number}": "x" * 1000 for number in range(1000)}
     stub_missing_job(personalize)
     stub_solution_version(personalize)

@@ -1,4 +1,4 @@
-"""What users are told: errors, their length, and text from outside."""
+"""Messages for users: their content, their length, and text from outside."""
 
 import json
 
@@ -33,7 +33,7 @@ def error(code: str, message: str, operation: str = "CreateBatchSegmentJob") -> 
 # -- text
 
 
-def test_escapes_only_what_does_not_print():
+def test_escapes_only_unprintable_characters():
     assert printable(ESCAPES) == ESCAPED
     assert printable("Comédie 映画 'x' \"y\"") == "Comédie 映画 'x' \"y\""
     assert printable("x" * 11, 10) == "x" * 9 + "…"
@@ -127,7 +127,7 @@ PROPERTIES = {"SolutionVersionArn": VERSION, "FilterArn": FILTER}
         ("TagResource", "no", PROPERTIES, "TagResource failed with ResourceNotFoundException: no"),
     ],
 )
-def test_names_the_property_of_what_does_not_exist(operation, message, properties, start):
+def test_names_the_property_of_a_missing_resource(operation, message, properties, start):
     explained = str(explain(error("ResourceNotFoundException", message, operation), properties))
     assert explained.startswith(start)
     assert f"ResourceNotFoundException: {message}" in explained
@@ -146,7 +146,7 @@ def test_names_the_property_of_what_does_not_exist(operation, message, propertie
         ),
     ],
 )
-def test_says_first_what_personalize_said(message, start):
+def test_message_begins_with_that_of_personalize(message, start):
     assert str(explain(error("InvalidInputException", message), PROPERTIES)).startswith(start)
 
 
@@ -165,7 +165,7 @@ def test_says_first_what_personalize_said(message, start):
         ({"InputPath": None, "InputBucket": "in", "InputPrefix": "", "AssetHash": "0"}, "AssetBucket"),
     ],
 )
-def test_names_the_property_that_is_missing(changes, missing):
+def test_names_a_missing_property(changes, missing):
     sent = event()
     sent["ResourceProperties"] = properties_with(**changes)
     if "NewJobIfChanged" in changes:
@@ -179,7 +179,7 @@ def test_names_the_property_that_is_missing(changes, missing):
 
 
 @pytest.mark.parametrize("member", ["StackId", "LogicalResourceId", "ResourceProperties"])
-def test_names_the_member_of_the_event_that_is_missing(member):
+def test_names_a_missing_member_of_the_event(member):
     sent = event()
     del sent[member]
     with pytest.raises(JobError) as failed:
@@ -195,7 +195,7 @@ def test_names_the_member_of_the_event_that_is_missing(member):
         ({"MaxQueryErrors": "1_0"}, "max_query_errors: got '1_0', expected a whole number from 0 to 50,000,000"),
     ],
 )
-def test_rejects_malformed_properties_before_anything_is_called(changes, message):
+def test_rejects_malformed_properties_without_a_call(changes, message):
     with pytest.raises(JobError) as failed:
         on_event(event(properties=changes), Context())
     assert str(failed.value) == failure(message)
@@ -207,14 +207,14 @@ def test_rejects_malformed_tags(personalize):
         on_event(event(properties={"Tags": [{"Key": "a"}]}), Context())
 
 
-def test_a_deletion_succeeds_whatever_is_missing():
+def test_deletion_succeeds_without_any_member():
     assert on_event({"RequestType": "Delete"}, Context()) == {}
 
 
 # -- the log group, and the length of answers
 
 
-def test_every_error_ends_with_the_log_group_that_exists(personalize):
+def test_messages_end_with_the_log_group(personalize):
     stub_existing_job(personalize, status="CREATE FAILED", failureReason="no data.")
     waiting = event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9)
     with pytest.raises(JobError) as failed:
@@ -223,7 +223,7 @@ def test_every_error_ends_with_the_log_group_that_exists(personalize):
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x", "\n"])
-def test_a_failure_fits_into_a_response_with_the_longest_identifiers(personalize, text):
+def test_message_fits_into_a_response_with_the_longest_identifiers(personalize, text):
     stub_existing_job(personalize, status="CREATE FAILED", failureReason=text * 3000)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63}
     waiting = event(
@@ -251,19 +251,19 @@ def test_escapes_the_reason_of_a_job_that_failed(personalize, capsys):
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_log_line_has_nothing_that_a_terminal_obeys(capsys):
+def test_log_lines_have_no_control_characters(capsys):
     log_module.event("anything", key=ESCAPES, other="映画")
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isprintable()
     assert json.loads(line) == {"decision": "anything", "key": ESCAPES, "other": "映画"}
 
 
-def test_a_message_of_another_module_is_escaped_and_keeps_its_lines():
+def test_escapes_messages_and_keeps_their_lines():
     assert str(JobError(f"two faults:\n{ESCAPES}\nb")) == f"two faults:\n{ESCAPED}\nb"
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x"])
-def test_an_answer_with_query_errors_fits_into_a_response(personalize, monkeypatch, text):
+def test_query_errors_fit_into_a_response(personalize, monkeypatch, text):
     record = json.dumps({"input": {}, "error": text * 3000}).encode()
     monkeypatch.setattr(results, "_errors", lambda uri, ends: results.read_errors([record]))
     stub_existing_job(personalize)

@@ -29,6 +29,8 @@ from events import (
 )
 from support import REGION
 
+#: Creates the handler's own clients. Fixtures replace the functions of `clients` during a test.
+CREATE_CLIENT = {name: getattr(clients, name).__wrapped__ for name in ("personalize", "cloudformation")}
 DENIED = "User: arn:aws:sts::123456789012:assumed-role/handler is not authorized to perform: personalize:Create"
 PRIVILEGES = "Insufficient privileges for accessing data in S3. Please look at the guide and fix bucket policy on in"
 
@@ -122,10 +124,6 @@ def test_retries_connection_errors_until_the_budget_ends(clock, error):
     assert answers == []
 
 
-#: Creates the handler's clients. The fixtures replace the cached ones.
-CREATE_CLIENT = {name: getattr(clients, name).__wrapped__ for name in ("personalize", "cloudformation")}
-
-
 class RunningContext(Context):
     """Lambda's context, whose time passes on the handler's clock."""
 
@@ -137,33 +135,44 @@ class RunningContext(Context):
         return int((self._ends - self._clock.now) * 1000)
 
 
+@pytest.fixture(scope="module")
+def real_clients():
+    """The handler's own clients, without its cache, by name."""
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+        yield {name: create() for name, create in CREATE_CLIENT.items()}
+
+
 @pytest.fixture
-def hang_after(monkeypatch, clock):
-    """Returns a function that sets when the handler's real clients hang. Before, their connections break at once."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+def hang_after(monkeypatch, clock, real_clients):
+    """Returns a function that sets when the services hang. Before, their connections break at once."""
     monkeypatch.setattr(botocore.endpoint, "time", clock)
+    for name, client in real_clients.items():
+        monkeypatch.setattr(clients, name, lambda client=client: client)
     sent: list[str] = []
+    begins = float("inf")
+
+    def fail(request: Any, event_name: str, client: Any, **_: Any) -> None:
+        sent.append(event_name.rpartition(".")[2])
+        if clock.now < begins:
+            raise ConnectionClosedError(endpoint_url=request.url)
+        config = client.meta.config
+        clock.now += config.connect_timeout + config.read_timeout
+        raise ReadTimeoutError(endpoint_url=request.url)
 
     def hang_after(seconds: float) -> list[str]:
+        nonlocal begins
         begins = clock.now + seconds
-
-        def fail(request: Any, event_name: str, client: Any, **_: Any) -> None:
-            sent.append(event_name.rpartition(".")[2])
-            if clock.now < begins:
-                raise ConnectionClosedError(endpoint_url=request.url)
-            config = client.meta.config
-            clock.now += config.connect_timeout + config.read_timeout
-            raise ReadTimeoutError(endpoint_url=request.url)
-
-        for name, create in CREATE_CLIENT.items():
-            client = create()
-            client.meta.events.register("before-send", functools.partial(fail, client=client))
-            monkeypatch.setattr(clients, name, functools.partial(lambda client: client, client))
         return sent
 
-    return hang_after
+    handlers = {name: functools.partial(fail, client=client) for name, client in real_clients.items()}
+    for name, client in real_clients.items():
+        client.meta.events.register("before-send", handlers[name])
+    yield hang_after
+    for name, client in real_clients.items():
+        client.meta.events.unregister("before-send", handlers[name])
 
 
 @pytest.mark.parametrize("seconds_before_timeout", [300, 200, 140, 105, 100.1, 99, 60, 55, 50.1, 49])

@@ -78,7 +78,7 @@ class NotVisibleError(Exception):
     """CreateBatchSegmentJob reports that the job exists, and DescribeBatchSegmentJob does not find it."""
 
 
-class MalformedAnswerError(Exception):
+class MalformedResponseError(Exception):
     """A response without a required member. boto3 does not check responses."""
 
 

@@ -128,7 +128,7 @@ class JobResource:
         """Returns Personalize's description of a job, or None if the job does not exist."""
         client = clients.personalize()
         try:
-            answer = call_with_retries(
+            response = call_with_retries(
                 client.describe_batch_segment_job,
                 self.budget,
                 member="batchSegmentJob",
@@ -141,7 +141,7 @@ class JobResource:
             if means_not_found(error):
                 return None
             raise
-        return answer["batchSegmentJob"]
+        return response["batchSegmentJob"]
 
     def _describe_existing(self, name: str) -> Mapping[str, Any]:
         def describe() -> Mapping[str, Any]:

@@ -1,6 +1,6 @@
 """Checks solution version, recipe and filter before a job is created, with one clear error each.
 
-Accepts a solution version or filter that is still being created: CreateBatchSegmentJob answers with
+Accepts a solution version or filter that is still being created: CreateBatchSegmentJob responds with
 ResourceInUseException then, which is retried.
 """
 
@@ -50,10 +50,10 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
     if arn is None:
         prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], budget)
-    answer = call_with_retries(
+    response = call_with_retries(
         clients.personalize().describe_solution_version, budget, member="solutionVersion", solutionVersionArn=arn
     )
-    version = answer["solutionVersion"]
+    version = response["solutionVersion"]
     _require_not_failed(prop, arn, version)
     return Preflight(
         arn,
@@ -87,13 +87,13 @@ def _latest_version(solution_arn: str, budget: RetryBudget) -> str:
     versions = []
     request = {"solutionArn": solution_arn}
     while True:
-        answer = call_with_retries(
+        response = call_with_retries(
             clients.personalize().list_solution_versions, budget, member="solutionVersions", **request
         )
-        versions += [version for version in answer["solutionVersions"] if status_of(version) == ACTIVE]
-        if not answer.get("nextToken"):
+        versions += [version for version in response["solutionVersions"] if status_of(version) == ACTIVE]
+        if not response.get("nextToken"):
             break
-        request["nextToken"] = answer["nextToken"]
+        request["nextToken"] = response["nextToken"]
     if not versions:
         raise JobError(f"solution_arn: {printable(solution_arn)} has no ACTIVE version; train one first")
     latest = max(versions, key=lambda version: version.get("creationDateTime") or _NEVER)
@@ -105,8 +105,10 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, budget: RetryBudget) -> 
     kind = limits.QUERY_KIND_BY_RECIPE.get(recipe_arn.rpartition("/")[2])
     if kind is None and recipe_arn:
         # Either not a recipe for segments, or a recipe that is newer than this code.
-        answer = call_with_retries(clients.personalize().describe_recipe, budget, member="recipe", recipeArn=recipe_arn)
-        recipe = answer["recipe"]
+        response = call_with_retries(
+            clients.personalize().describe_recipe, budget, member="recipe", recipeArn=recipe_arn
+        )
+        recipe = response["recipe"]
         if recipe.get("recipeType") != _USER_SEGMENTATION:
             raise JobError(
                 f"{prop}: {printable(version_arn)} uses the recipe {printable(recipe_arn.rpartition('/')[2])} of type "
@@ -119,11 +121,11 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, budget: RetryBudget) -> 
 def _placeholders(filter_arn: str | None, budget: RetryBudget) -> Mapping[str, bool] | None:
     if filter_arn is None:
         return {}
-    answer = call_with_retries(clients.personalize().describe_filter, budget, member="filter", filterArn=filter_arn)
-    description = answer["filter"]
+    response = call_with_retries(clients.personalize().describe_filter, budget, member="filter", filterArn=filter_arn)
+    description = response["filter"]
     _require_not_failed("filter_arn", filter_arn, description)
     expression = description.get("filterExpression")
-    # Every filter has an expression; without one in the answer, the placeholders are not known.
+    # Every filter has an expression; without one in the response, the placeholders are not known.
     return filter_placeholders(expression) if expression else None
 
 

@@ -15,7 +15,7 @@ from .errors import (
     ACCESS_DENIED,
     EXPLICIT_DENY,
     JobError,
-    MalformedAnswerError,
+    MalformedResponseError,
     NotVisibleError,
     UnavailableError,
     code_and_message,
@@ -28,7 +28,7 @@ T = TypeVar("T")
 #: (aws-samples/amazon-personalize-samples, user_segmentation_example.ipynb).
 MAX_PROPAGATION_SECONDS = 120.0
 _MAX_WAIT_SECONDS, _MAX_PROPAGATION_WAIT_SECONDS = 60, 15
-_MAX_ANSWER_LENGTH = 200
+_MAX_RESPONSE_LENGTH = 200
 # InvalidInputException can mean that a role, its policy or a bucket policy has not propagated. Observed: "Insufficient
 # privileges for accessing data in S3. Please look at … and fix bucket policy on <bucket>".
 _MAY_BE_PROPAGATION = re.compile(r"privilege|permission|assum|access denied|not authorized|bucket policy|trust", re.I)
@@ -122,16 +122,16 @@ def call_with_retries(
     attempts, waited, started = 0, 0.0, time.monotonic()
     while True:
         try:
-            answer = operation(**request)
-            if member is not None and member not in cast(Mapping[str, Any], answer):
-                raise MalformedAnswerError(f"{member} is not in {str(answer)[:_MAX_ANSWER_LENGTH]}")
-            return answer
+            response = operation(**request)
+            if member is not None and member not in cast(Mapping[str, Any], response):
+                raise MalformedResponseError(f"{member} is not in {str(response)[:_MAX_RESPONSE_LENGTH]}")
+            return response
         except (
             ClientError,
             ConnectionError,
             HTTPClientError,
             ResponseParserError,
-            MalformedAnswerError,
+            MalformedResponseError,
             NotVisibleError,
         ) as error:
             hint = _retry_hint(error)

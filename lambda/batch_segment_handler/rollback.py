@@ -22,13 +22,13 @@ def is_rolling_back(event: Event, context: Any) -> bool:
     if event.get("RequestType") != "Update":
         return False
     try:
-        answer = call_with_retries(
+        response = call_with_retries(
             clients.cloudformation().describe_stacks,
             RetryBudget(seconds_left(context) - _RESERVED_SECONDS),
             member="Stacks",
             StackName=event["StackId"],
         )
-        (stack,) = answer["Stacks"]
+        (stack,) = response["Stacks"]
     except (BotoCoreError, ClientError, JobError, KeyError, ValueError) as error:
         explained = explain(error, {})
         log.event("stack not known", error=str(explained))

@@ -64,12 +64,12 @@ def call_s3(operation: Callable[..., Any], hints: ObjectHints, place: str, budge
         return call_with_retries(operation, budget, **request)
     except (JobError, ClientError) as error:
         # When retries are exhausted, the cause is the error of the last attempt.
-        answer = error if isinstance(error, ClientError) else error.__cause__
+        cause = error if isinstance(error, ClientError) else error.__cause__
         explained = explain(error, {})
         text = str(explained)
-        if isinstance(answer, ClientError) and (fix := hints.fix_of(answer)):
-            code, message = code_and_message(answer)
-            text = f"{fix}. {answer.operation_name} failed with {code}: {printable(message, 500)}"
+        if isinstance(cause, ClientError) and (fix := hints.fix_of(cause)):
+            code, message = code_and_message(cause)
+            text = f"{fix}. {cause.operation_name} failed with {code}: {printable(message, 500)}"
         raise type(explained)(f"job_input: {quote(place)}: {text}") from error
 
 
@@ -97,9 +97,11 @@ class InputObject:
             request["IfMatch"] = self.etag
         if offset:
             request["Range"] = f"bytes={offset}-"
-        answer = call_s3(clients.s3().get_object, self.hints, f"s3://{self.bucket}/{self.key}", self.budget, **request)
-        self.etag = answer.get("ETag")
-        return cast(Mapping[str, Any], answer)
+        response = call_s3(
+            clients.s3().get_object, self.hints, f"s3://{self.bucket}/{self.key}", self.budget, **request
+        )
+        self.etag = response.get("ETag")
+        return cast(Mapping[str, Any], response)
 
 
 class _Body:
@@ -108,9 +110,9 @@ class _Body:
     def __init__(self, source: InputObject) -> None:
         self._source = source
         self._offset = 0
-        answer = source.get(0)
-        self.size = int(answer.get("ContentLength", 0))
-        self._stream: Any = answer["Body"]
+        response = source.get(0)
+        self.size = int(response.get("ContentLength", 0))
+        self._stream: Any = response["Body"]
 
     def read(self, size: int) -> bytes:
         try:

@@ -100,8 +100,8 @@ class _Writer:
         try:
             parts = []
             for number, piece in enumerate(pieces, start=1):
-                answer = self._call(s3.upload_part, **upload, PartNumber=number, Body=piece)
-                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                response = self._call(s3.upload_part, **upload, PartNumber=number, Body=piece)
+                parts.append({"PartNumber": number, "ETag": response["ETag"]})
             self._call(s3.complete_multipart_upload, **upload, MultipartUpload={"Parts": parts})
         except BaseException:
             # The parts of an incomplete upload are billed.

@@ -1,6 +1,6 @@
 """User segments from Amazon Personalize as part of an AWS CDK stack."""
 
-from batch_segment_handler.segments import Segment, read_segments
+from personalize_segments_reader import Segment, read_segments
 
 from .batch_segment_input import BatchSegmentInput
 from .batch_segment_job import BatchSegmentJob

@@ -9,7 +9,8 @@ from pathlib import Path
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
-from batch_segment_handler import contract, expressions, queries
+from batch_segment_handler import contract, queries
+from batch_segment_handler.text import quote
 from constructs import Construct
 
 from . import locations, query_summary, validation
@@ -243,7 +244,7 @@ class BatchSegmentInput:
                 name, file = "segment_queries", Path(folder) / "segment_queries"
                 file.write_bytes(content)
             else:
-                name, file = expressions.shown(str(content)), content
+                name, file = quote(str(content)), content
             report = self._check(scope, file, name, is_filtered=is_filtered, is_inline=is_inline)
             # The job is defined by its queries, not by how their lines end: the asset's hash is that of a tidied copy.
             tidied = Path(folder) / f"queries{extension}"

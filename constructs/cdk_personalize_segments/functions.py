@@ -22,8 +22,8 @@ from .naming import StackFacts
 from .permissions import Statements
 
 _HANDLER_PACKAGE = Path(batch_segment_handler.__file__).parent
-#: Files of the handler package that only the construct library uses. Excluded from the Lambda asset.
-ASSET_EXCLUDES = ["py.typed", "segments.py"]
+#: Files of the handler package that the Lambda asset does not need.
+ASSET_EXCLUDES = ["py.typed"]
 # The provider framework's functions time out after 15 minutes. The handler must time out first so that it can report
 # the cause.
 _HANDLER_TIMEOUT = cdk.Duration.minutes(14)

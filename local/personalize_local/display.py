@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from batch_segment_handler.segments import Segment
+    from personalize_segments_reader import Segment
 
     from .models import Job
 

@@ -10,7 +10,7 @@ from .display import progress
 from .errors import UsageError
 
 if TYPE_CHECKING:
-    from batch_segment_handler.segments import Segment
+    from personalize_segments_reader import Segment
 
 _POLL_SECONDS = 0.2
 
@@ -101,7 +101,7 @@ def read_job_segments(s3: Any, job: dict[str, Any]) -> "Iterator[tuple[str, Segm
     Raises:
         ValueError: A file is not the output of a job. The message names the file.
     """
-    from batch_segment_handler.segments import read_segments
+    from personalize_segments_reader import read_segments
 
     bucket, _, prefix = output_path(job).removeprefix("s3://").partition("/")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)

@@ -12,8 +12,8 @@ from typing import Any
 import aws_cdk
 import pytest
 from aws_cdk.assertions import Template
-from batch_segment_handler.segments import Segment, read_segments
 from personalize_local.gateway import LocalAws
+from personalize_segments_reader import Segment, read_segments
 from stacks import Outcome, RealStack
 from support import wait_until
 

@@ -10,11 +10,11 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
 import boto3
 import pytest
-from batch_segment_handler.segments import read_segments
 from botocore.exceptions import ClientError
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.gateway import LocalAws
 from personalize_local.iam import create_role_session
+from personalize_segments_reader import read_segments
 from stacks import RealStack
 
 from docs import pages

@@ -74,11 +74,11 @@ def pip(*arguments: str) -> None:
 
 def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).namelist()
-    packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local"}
+    packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local", "personalize_segments_reader"}
     info = f"{wheel.name.split('-')[0]}-{importlib.metadata.version('cdk-personalize-segments')}.dist-info"
     assert {name.split("/")[0] for name in files} == packages | {info}
     assert "constructs/__init__.py" not in files
-    for package, folder in zip(sorted(packages), ("lambda", "constructs", "local"), strict=True):
+    for package, folder in zip(sorted(packages), ("lambda", "constructs", "local", "lambda"), strict=True):
         sources = {
             file.relative_to(ROOT / folder).as_posix()
             for file in (ROOT / folder / package).rglob("*")
@@ -135,7 +135,8 @@ def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(whe
 
 def test_a_clean_environment_has_nothing_that_the_wheel_does_not_require(clean: Path) -> None:
     packages = {path.name for path in clean.iterdir()}
-    assert packages >= {"aws_cdk", "constructs", "jsii", "cdk_personalize_segments", "batch_segment_handler"}
+    assert packages >= {"aws_cdk", "constructs", "jsii"}
+    assert packages >= {"cdk_personalize_segments", "batch_segment_handler", "personalize_segments_reader"}
     assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
 
 
@@ -163,8 +164,7 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     asset = folder / "out" / f"asset.{key}"
     assert sorted(file.name for file in asset.iterdir()) == ["batch_segment_handler"]
     handlers_own = {file.name for file in (ROOT / "lambda" / "batch_segment_handler").glob("*.py")}
-    # The reader of segments is for programs that use them.
-    assert {file.name for file in (asset / "batch_segment_handler").iterdir()} == handlers_own - {"segments.py"}
+    assert {file.name for file in (asset / "batch_segment_handler").iterdir()} == handlers_own
 
     # It needs nothing but the standard library and boto3.
     site_packages = Path(boto3.__file__).parents[1]

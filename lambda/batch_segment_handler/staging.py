@@ -67,8 +67,7 @@ def stage(properties: Mapping[str, Any], folder: str, preflight: Preflight, pati
     quota = queries.Quota(_quota_per_file(properties))
     name = "segment_queries" if is_inline else "job_input"
     report = _check([(name, asset)], preflight, quota, is_inline=is_inline)
-    assert report.kind is not None
-    per_file = quota.queries_per_file(report.kind)
+    per_file = queries.split_size(report, quota)
     path = f"{folder}-{per_file}/"
     files = _Writer(path, properties, patience).write(asset, per_file)
     log("staged", asset=str(asset), path=shown(path), queries=report.queries, files=files)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import random
 import re
 import time
@@ -10,13 +11,16 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from batch_segment_handler import limits, queries
+from batch_segment_handler import limits
 from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression, shown
 from batch_segment_handler.queries import (
     QueryFileError,
     QueryReport,
     Quota,
+    blocks,
     check_queries,
+    checker,
+    line,
     split_queries,
     tidy_blocks,
 )
@@ -33,9 +37,16 @@ def check(*contents: bytes, **options: Any) -> QueryReport:
 
 
 def check_exactly(content: bytes, **options: Any) -> QueryReport:
-    """The same without the patterns for lines that are alike."""
+    """Checks every line with the exact parser."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries._Alike, "match", lambda self, block, at: None)
+        patch.setattr(checker, "FAST_PATH_FROM", math.inf)
+        return check(content, **options)
+
+
+def check_fast(content: bytes, **options: Any) -> QueryReport:
+    """Checks with the fast path from the first line whose kind is known."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checker, "FAST_PATH_FROM", 0)
         return check(content, **options)
 
 
@@ -577,11 +588,11 @@ def plain_rules_accept(line: bytes) -> bool:
 
 
 def assert_the_quick_way_is_the_exact_one(content: bytes) -> None:
-    assert check(content) == check_exactly(content)
+    assert check_fast(content) == check_exactly(content)
     if b"filterValues" in content:
         for placeholders in ({"GENRE": True}, {"GENRE": False}, {}):
             options = {"kind": "itemId", "placeholders": placeholders}
-            assert check(content, **options) == check_exactly(content, **options)
+            assert check_fast(content, **options) == check_exactly(content, **options)
 
 
 def assert_the_exact_way_is_the_plain_one(line: bytes) -> None:
@@ -651,7 +662,7 @@ def test_it_does_not_matter_where_a_block_ends(lines: list[bytes], block: int) -
     content = b"\n".join(lines)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries, "_BLOCK", block)
+        patch.setattr(blocks, "BLOCK_BYTES", block)
         in_small_blocks = check(content)
 
     assert in_small_blocks == check(content)
@@ -813,7 +824,7 @@ def test_no_query_is_lost_or_changed(lines: list[bytes], size: int, block: int, 
     file: Any = Dribble(b"\n".join(lines), sizes)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries, "_BLOCK", block)
+        patch.setattr(blocks, "BLOCK_BYTES", block)
         parts = [b"".join(part) for part in split_queries(file, size)]
 
     assert [part.splitlines() for part in parts] == [kept[i : i + size] for i in range(0, len(kept), size)]

@@ -34,8 +34,9 @@ _SKIPPED = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 #: White space between JSON tokens: in the usual spelling after a colon or comma, and at the end; in any.
 _USUAL_SPACE, _USUAL_END = b" ?+", rb"\r?+"
 _SPACE = rb"[ \t\r]*+"
-#: To find a duplicate name takes time quadratic in the number of names.
-_MAX_NAMES = 25
+#: Filter values of a line in any order: each has its own group in the pattern.
+_MAX_NAMES = 25  # of a job: https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html
+_MAX_UNKNOWN_NAMES = 4
 
 
 def _joined(item: bytes, separator: bytes) -> bytes:
@@ -102,25 +103,25 @@ def _any_line(kind: QueryKind, names: Mapping[bytes, bool], *, is_known: bool) -
     )
 
 
-def _filter_values(names: Mapping[bytes, bool], group: bytes, *, is_known: bool) -> bytes:
-    """Returns a pattern of filter values in any order, each at most once and each required one at least once."""
+def _filter_values(names: Mapping[bytes, bool], prefix: bytes, *, is_known: bool) -> bytes:
+    """Returns a pattern of filter values in any order: no name twice, and every required one."""
     if is_known and not names:
         return b""
+    if len(names) > _MAX_NAMES:
+        return b"(?!)"
     name = b"|".join(names) or rb"(?!\$)%b*+" % _PLAIN
-    if len(names) == 1:
-        values = _member(b'"%b"' % name, _ANY_FILTER_VALUE)
-    else:
-        other = _member(b'"%b*+"' % _PLAIN, _SKIPPED)
-        repeated = b'(?!%b,(?:%b%b%b,)*?%b"(?P=%b)")' % (_SPACE, _SPACE, other, _SPACE, _SPACE, group)
-        value = _member(b'"(?P<%b>%b)"' % (group, name), _ANY_FILTER_VALUE) + repeated
-        # A pattern can define a group only once, so the first value is not written apart from the others.
-        values = rb'(?:%b(?:%b,%b(?=")|(?=%b\})))' % (value, _SPACE, _SPACE, _SPACE)
-        if names and all(names.values()):
-            values += b"{%d}" % len(names)
-        else:
-            required = (b'(?=(?:%b%b,%b)*?"%b")' % (other, _SPACE, _SPACE, one) for one in names if names[one])
-            values = b"%b%b{1,%d}" % (b"".join(required), values, len(names) or _MAX_NAMES)
-    return values if any(names.values()) else b"(?:%b)?+" % values
+    are_all_required = all(names.values()) if names else False
+    values = b""
+    # From the last value to the first, each with a group of its own that holds the name.
+    for number in reversed(range(len(names) or _MAX_UNKNOWN_NAMES)):
+        rest = values and b"(?:%b,%b%b)%b" % (_SPACE, _SPACE, values, b"" if are_all_required else b"?+")
+        earlier = b"".join(b'(?!(?P=%b%d)")' % (prefix, other) for other in range(number))
+        values = _member(b'"%b(?P<%b%d>%b)"' % (earlier, prefix, number, name), _ANY_FILTER_VALUE) + rest
+    if are_all_required:
+        return values
+    other = _member(b'"%b*+"' % _PLAIN, _SKIPPED)
+    required = [b'(?=(?:%b%b,%b)*?"%b")' % (other, _SPACE, _SPACE, one) for one in names if names[one]]
+    return b"".join(required) + values if required else b"(?:%b)?+" % values
 
 
 def _member(key: bytes, value: bytes) -> bytes:

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from .. import limits
-from ..limits import QueryKind
 from .report import QueryReport
 
 

@@ -51,10 +51,11 @@ test-slow: install ## a service whose unpublished answers are others, and verify
 test-unit: install ## the unit tests alone
 	@pytest tests/unit
 
-check: install ## ruff, mypy --strict, cdk-nag, cfn-lint, parliament, and the rules that no tool checks
+check: install ## ruff, mypy --strict, import-linter, cdk-nag, cfn-lint, parliament, and the layout
 	@ruff format --check .
 	@ruff check .
 	@mypy
+	@lint-imports --no-cache --no-logo
 	@tools/check-layout
 	@python tools/check_security.py
 
@@ -73,6 +74,8 @@ COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-h
 
 pins: ## compile the requirements files anew from pyproject.toml (needs uv)
 	@$(COMPILE) --extra local --group dev -o requirements.txt pyproject.toml
+	@$(COMPILE) --extra local --group test --constraints requirements.txt -o tests/requirements.txt pyproject.toml
+	@$(COMPILE) --group release --constraints requirements.txt -o tools/release-requirements.txt
 	@$(COMPILE) --group bench -o benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again

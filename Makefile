@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Set on some machines; every process would compile this project's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install test test-floor test-slow test-unit check bench docs deploy-local verify-account pins clean
+.PHONY: help install test test-floor test-pythons test-slow test-unit check bench docs release deploy-local verify-account pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,13 +32,16 @@ deploy-local: install ## deploy app.py to an AWS on this machine and show the se
 verify-account: install ## ask a real account how Personalize behaves: SOLUTION_VERSION_ARN=… (jobs are billed)
 	@PYTHONPATH=tools python -m verify_account "$$SOLUTION_VERSION_ARN" $${QUERY:+--query="$$QUERY"} $(ARGS)
 
-test: install test-floor ## all tests: unit, and deployments by the real CDK CLI to the local AWS
+test: install test-floor test-pythons ## all tests: unit, and deployments by the real CDK CLI to the local AWS
 	@pytest
 
 test-floor: $(FLOOR)/.installed ## the constructs' tests with the oldest aws-cdk-lib that is supported
 	@# cdk-nag 3 requires aws-cdk-lib 2.257; snapshots are those of the newest one.
 	@PYTHONPATH=$(FLOOR) pytest tests/unit/constructs --deselect tests/unit/constructs/test_snapshots.py \
 		--ignore tests/unit/constructs/test_nag.py
+
+test-pythons: install ## unit tests on the other Pythons of this machine, the handler's on Python 3.14 as in Lambda
+	@python tools/test_pythons.py
 
 $(FLOOR)/.installed: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(FLOOR) \
@@ -79,4 +82,4 @@ pins: ## compile the requirements files anew from pyproject.toml (needs uv)
 	@$(COMPILE) --group bench -o benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) $(FLOOR) node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) .pythons node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ written yet, and "the standard library and nothing else".
 """
 
 import sys
+from typing import Any
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
@@ -29,9 +30,11 @@ class AllowlistContract(Contract):
             graph: The imports of all root packages; external modules are in it by their first name.
             verbose: Unused.
         """
-        expressions = self.source_modules
-        sources = module_expressions_to_modules(graph, expressions, as_packages=True, raise_if_unmatched=True)
-        allowed = module_expressions_to_modules(graph, self.allowed_modules) | sources
+        # import-linter replaces the fields by the parsed options.
+        source_expressions: Any = self.source_modules
+        allowed_expressions: Any = self.allowed_modules
+        sources = module_expressions_to_modules(graph, source_expressions, as_packages=True, raise_if_unmatched=True)
+        allowed = module_expressions_to_modules(graph, allowed_expressions) | sources
         allowed_names = {module.name for module in allowed} | sys.stdlib_module_names
         broken = [
             f"{detail['importer']}:{detail['line_number']} imports {detail['imported']}"

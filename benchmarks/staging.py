@@ -60,14 +60,16 @@ def _upload(s3: Any, key: str, block: bytes, count: int) -> None:
 
 def _stage(records: int) -> None:
     from batch_segment_handler import staging
-    from batch_segment_handler.failures import JobError, Patience
+    from batch_segment_handler.errors import JobError
+    from batch_segment_handler.existing_input import check_existing
     from batch_segment_handler.preflight import Preflight
+    from batch_segment_handler.retries import RetryBudget
 
     # The service's quota of queries per file, raised to what 1000 files need for 50 million.
     properties = {"AssetBucket": _BUCKET, "AssetKey": _KEY, "QueriesPerFile": str(records // 1000)}
     started = time.perf_counter()
     path = staging.stage(
-        properties, "s3://queries-bucket/queries/job/0a1b", Preflight("arn", "itemId", {}), Patience(600)
+        properties, "s3://queries-bucket/queries/job/0a1b", Preflight("arn", "itemId", {}), RetryBudget(600)
     )
     seconds = time.perf_counter() - started
     status = Path("/proc/self/status").read_text()
@@ -77,7 +79,7 @@ def _stage(records: int) -> None:
     properties = {"InputPath": f"s3://{_BUCKET}/{_ATTRIBUTES}"}
     said = ""
     try:
-        staging.check_existing(properties, Preflight("arn", "itemAttributes", {}), Patience(600))
+        check_existing(properties, Preflight("arn", "itemAttributes", {}), RetryBudget(600))
     except JobError as error:
         said = str(error)
     assert "too many queries" in said

@@ -1,8 +1,10 @@
-"""CloudFormation's events, the service's answers, and what the handler makes of them."""
+"""CloudFormation's events, answers of the services, and the handler's responses."""
 
 from typing import Any
 
-import batch_segment_handler.job
+from batch_segment_handler.contract import RESOURCE_TYPE, JobDefinition
+from batch_segment_handler.identity import JobIdentity
+from batch_segment_handler.properties import flatten
 from support import ACCOUNT, REGION, VERSION
 
 STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
@@ -20,21 +22,10 @@ PROPERTIES = {
     "RoleArn": ROLE,
     "NewJobIfChanged": DEFINITION,
 }
-#: The properties that define the job. The construct puts them into ``NewJobIfChanged``.
-DEFINING = {
-    "SolutionVersionArn",
-    "SolutionArn",
-    "FilterArn",
-    "NumResults",
-    "InputPath",
-    "InputBucket",
-    "InputPrefix",
-    "AssetHash",
-    "InputKmsKeyArn",
-    "OutputPath",
-    "OutputKmsKeyArn",
-    "Trigger",
-}
+DEFINING = set(JobDefinition.__annotations__)
+#: Properties of a job with an explicit name, and of a job that the deployment waits for.
+EXPLICIT = {"JobNamePrefix": None, "JobName": "mine"}
+WAIT = {"WaitSeconds": "1800"}
 RESPONSE_URL = "https://cloudformation.example/signed?Signature=secret"
 
 
@@ -53,7 +44,7 @@ def arn(name: str = NAME) -> str:
 
 
 def properties_with(**changes: Any) -> dict[str, Any]:
-    """The properties with some changed, each where it belongs; None takes one away."""
+    """The properties with changes, each where it belongs; None removes a property."""
     defining = {**DEFINITION, **{key: value for key, value in changes.items() if key in DEFINING}}
     beside = {**PROPERTIES, **{key: value for key, value in changes.items() if key not in DEFINING}}
     properties = {**beside, "NewJobIfChanged": {key: value for key, value in defining.items() if value is not None}}
@@ -71,13 +62,19 @@ def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
         "RequestType": request,
         "RequestId": "b6f0",
         "ResponseURL": RESPONSE_URL,
-        "ResourceType": "Custom::PersonalizeBatchSegmentJob",
+        "ResourceType": RESOURCE_TYPE,
         "LogicalResourceId": "ComedyFansAF41374F",
         "StackId": STACK,
         "ResourceProperties": properties_with(**changes.pop("properties", {})),
         **({} if request == "Create" else {"PhysicalResourceId": arn()}),
         **changes,
     }
+
+
+def waiting(request: str = "Create", deadline: float = 9e9, **changes: Any) -> dict[str, Any]:
+    """The event of `is_complete` for a job that the deployment waits for."""
+    physical_id = changes.pop("PhysicalResourceId", arn())
+    return event(request, properties={**WAIT, **changes}, PhysicalResourceId=physical_id, Deadline=deadline)
 
 
 def description(name: str = NAME, status: str = "ACTIVE", **changes: Any) -> dict[str, Any]:
@@ -109,13 +106,13 @@ def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERS
     }
 
 
-def there_is(personalize, name: str = NAME, **details: Any) -> None:
+def stub_existing_job(personalize: Any, name: str = NAME, **details: Any) -> None:
     personalize.add_response(
         "describe_batch_segment_job", description(name, **details), {"batchSegmentJobArn": arn(name)}
     )
 
 
-def there_is_no(personalize, name: str = NAME) -> None:
+def stub_missing_job(personalize: Any, name: str = NAME) -> None:
     personalize.add_client_error(
         "describe_batch_segment_job",
         "ResourceNotFoundException",
@@ -124,7 +121,7 @@ def there_is_no(personalize, name: str = NAME) -> None:
     )
 
 
-def version_is(personalize, status: str = "ACTIVE", **details: Any) -> None:
+def stub_solution_version(personalize: Any, status: str = "ACTIVE", **details: Any) -> None:
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": status, **details}},
@@ -132,7 +129,46 @@ def version_is(personalize, status: str = "ACTIVE", **details: Any) -> None:
     )
 
 
-def names_of(stack: str = STACK, **changes: Any) -> list[str]:
-    given = batch_segment_handler.job.flatten(properties_with(**changes))
-    job = batch_segment_handler.job.BatchSegmentJob(given, stack, patience=None)
-    return [next(job._names())]
+def stub_errors(stubber, operation: str, code: str, message: str, times: int, **details: Any) -> None:
+    """Adds the same error, exactly as often as the handler is to meet it."""
+    for _ in range(times):
+        stubber.add_client_error(operation, code, message, **details)
+
+
+def stub_stack(cloudformation, status: str, times: int = 1) -> None:
+    stack = {"StackName": "Demo", "CreationTime": 0, "StackStatus": status}
+    for _ in range(times):
+        cloudformation.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
+
+
+def stub_create(personalize, name: str = NAME, **more: Any) -> None:
+    """Adds the answer to the request that creates the job of `PROPERTIES`, with more members."""
+    personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, _request(name, **more))
+
+
+def stub_any_create(personalize, name: str = NAME) -> None:
+    """Adds the answer to the request that creates a job, whatever its members are."""
+    personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, None)
+
+
+def stub_create_error(personalize, code: str, message: str = "no", **more: Any) -> None:
+    personalize.add_client_error("create_batch_segment_job", code, message, expected_params=_request(**more))
+
+
+def _request(name: str = NAME, **more: Any) -> dict[str, Any]:
+    return {
+        "jobName": name,
+        "solutionVersionArn": VERSION,
+        "roleArn": ROLE,
+        "jobInput": {"s3DataSource": {"path": "s3://in/queries.jsonl"}},
+        "jobOutput": {"s3DataDestination": {"path": f"s3://out/segments/{name}/"}},
+        **more,
+    }
+
+
+def identity_with(stack: str = STACK, **changes: Any) -> JobIdentity:
+    return JobIdentity(flatten(properties_with(**changes)), stack)
+
+
+def derived_name(stack: str = STACK, **changes: Any) -> str:
+    return next(identity_with(stack, **changes).names())

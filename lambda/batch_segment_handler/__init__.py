@@ -1,1 +1,1 @@
-"""What runs inside Lambda: the standard library and the runtime's boto3, nothing else."""
+"""The code of the Lambda functions. Needs the standard library and the boto3 of the Lambda runtime only."""

@@ -11,29 +11,31 @@ if TYPE_CHECKING:
     from mypy_boto3_personalize import PersonalizeClient
     from mypy_boto3_s3 import S3Client
 
-# Keep botocore's retries and timeouts short. Longer retries happen in `failures.call`, which can explain them to the
-# user, and a service that hangs must not outlast the function.
-_ATTEMPTS, _CONNECT, _READ = 2, 5, 15
+# Keep botocore's retries and timeouts short, so that a call that hangs ends before the function times out. Longer
+# retries happen in `retries.call_with_retries`, which explains them to the user.
+_ATTEMPTS, _CONNECT_SECONDS, _READ_SECONDS = 2, 5, 15
 _CONFIG = Config(
-    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS}, connect_timeout=_CONNECT, read_timeout=_READ
+    retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+    connect_timeout=_CONNECT_SECONDS,
+    read_timeout=_READ_SECONDS,
 )
-#: The longest time one call can take, in seconds.
-LONGEST_CALL = _ATTEMPTS * (_CONNECT + _READ)
+#: How long one call can hang.
+MAX_CALL_SECONDS = _ATTEMPTS * (_CONNECT_SECONDS + _READ_SECONDS)
 
 
 @functools.cache
 def personalize() -> "PersonalizeClient":
-    """The client of Personalize."""
+    """Returns the client of Personalize."""
     return boto3.client("personalize", config=_CONFIG)
 
 
 @functools.cache
 def s3() -> "S3Client":
-    """The client of S3."""
+    """Returns the client of S3."""
     return boto3.client("s3", config=_CONFIG)
 
 
 @functools.cache
 def cloudformation() -> "CloudFormationClient":
-    """The client of CloudFormation."""
+    """Returns the client of CloudFormation."""
     return boto3.client("cloudformation", config=_CONFIG)

@@ -77,15 +77,38 @@ class FlatProperties(JobDefinition, JobProperties, total=False):
     """The properties as the handler works with them: those of the definition stand beside the settings as well."""
 
 
-class JobAttributes(TypedDict):
+class JobOutcome(TypedDict):
+    """The attributes that are known when a job is complete."""
+
+    Status: str
+    QueryErrors: str
+
+
+class JobAttributes(JobOutcome):
     """The attributes that the handler returns."""
 
     JobName: str
     OutputUri: str
-    Status: str
     SolutionVersionArn: str
-    QueryErrors: str
 
 
 #: The attributes' names, for `Fn::GetAtt`.
 Attribute = Literal["JobName", "OutputUri", "Status", "SolutionVersionArn", "QueryErrors"]
+
+
+class Response(TypedDict, total=False):
+    """The response of `handler.on_event`. The framework adds it to the event of `handler.is_complete`."""
+
+    PhysicalResourceId: str
+    Data: JobAttributes
+    #: Unix time in seconds. Without it, `is_complete` has nothing to wait for.
+    Deadline: int
+    #: Whether the event created the job, or adopted another job and is not part of a rollback.
+    Created: bool
+
+
+class Completion(TypedDict, total=False):
+    """The response of `handler.is_complete`. The framework adds its ``Data`` to that of `Response`."""
+
+    IsComplete: bool
+    Data: JobOutcome

@@ -150,15 +150,3 @@ def excerpt(value: object) -> str:
     if not isinstance(value, str):
         return f"a value of type {type(value).__name__}"
     return repr(value if len(value) <= 20 else f"{value[:19]}…")
-
-
-def shown(text: str, limit: int = 200) -> str:
-    """Quotes a name from outside, for example an S3 path, for a message or the log.
-
-    Args:
-        text: The name.
-        limit: The longest result. A longer one loses its middle, since its end tells objects apart.
-    """
-    escaped = repr(text)
-    half = (limit - 1) // 2
-    return escaped if len(escaped) <= limit else f"{escaped[:half]}…{escaped[-half:]}"

@@ -1,77 +1,71 @@
-"""The job: its name, its request, and how it is created or adopted.
+"""The job of a resource: creates or adopts it, and updates it in place."""
 
-The name is the state. It is derived from what defines the job, so that the same event always means the same job,
-however often and after whatever failure it is delivered:
-https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchSegmentJob.html offers no client token, and a name can
-be used only once.
-"""
-
-import hashlib
 import itertools
-import json
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import clients, limits, preflight, results, staging
-from .failures import JobError, NotVisibleError, Patience, call, says_that_it_does_not_exist
-from .log import about, log
+from . import clients, limits, log, preflight, results, staging
+from .adoption import differences
+from .contract import DEFINITION, FlatProperties, Response
+from .errors import JobError, NotVisibleError, means_not_found
+from .existing_input import check_existing
+from .identity import MAX_ATTEMPTS, JobIdentity
 from .preflight import failure_reason, has_failed, status_of
+from .properties import has, is_true, num_results, tags_of
+from .retries import RetryBudget, call_with_retries
 from .text import printable
 
-#: The property that holds all that defines the job: any change in it is another job.
-DEFINITION = "NewJobIfChanged"
-#: Our own word for a job that the service no longer knows.
-UNKNOWN = "UNKNOWN"
-# The status of a job that was created a moment ago, without asking for it.
+#: The status if Personalize does not return one.
+UNKNOWN_STATUS = "UNKNOWN"
+# The status of a new job, without a further request.
 _PENDING = "CREATE PENDING"
-#: Names end with "", "-2" … "-99"; the construct keeps three characters for it.
-MAX_ATTEMPTS = 99
 
 
 @dataclass(frozen=True)
-class BatchSegmentJob:
-    """A job as the template describes it.
+class JobResource:
+    """The job of a resource."""
 
-    Attributes:
-        properties: The resource's properties as `flatten` returns them; every value a string or a list of tags.
-        stack_id: The stack's ARN.
-        patience: How long the deployment may wait for errors that pass by themselves.
-    """
+    identity: JobIdentity
+    budget: RetryBudget
 
-    properties: Mapping[str, Any]
-    stack_id: str
-    patience: Patience
+    @property
+    def properties(self) -> FlatProperties:
+        return self.identity.properties
 
-    def start(self, is_rollback: Callable[[], bool]) -> dict[str, Any]:
+    @property
+    def has_explicit_name(self) -> bool:
+        """Whether the user chose the name."""
+        return has(self.properties, "JobName")
+
+    def create_or_adopt(self, is_rollback: Callable[[], bool]) -> Response:
         """Creates the job, or adopts it if it exists.
 
         Args:
-            is_rollback: Returns whether this is an update back to what was before. A rollback creates nothing, and it
-                adopts a job that failed as well: a rollback that fails leaves the stack stuck.
+            is_rollback: Returns whether the update is part of a rollback. A rollback creates nothing, and also adopts
+                jobs that failed, since a rollback that fails would leave the stack in UPDATE_ROLLBACK_FAILED.
 
         Returns:
-            The answer for the provider framework, with ``Created`` if the job is a new one.
+            The response, with ``Created`` if the job is new.
 
         Raises:
-            JobError: It can be neither created nor adopted.
+            JobError: The job can be neither created nor adopted.
         """
         failed: tuple[str, Mapping[str, Any]] | None = None
-        for name in self._names():
-            about(job=name)
+        for name in self.identity.names():
+            log.bind(job=name)
             description = self.describe(name)
             if description is None:
                 if is_rollback():
-                    return self._assumed(name) if failed is None else self._adopt(*failed)
+                    return self._respond_unknown(name) if failed is None else self._adopt(*failed)
                 try:
                     return self._create(name, is_rollback)
                 except clients.personalize().exceptions.ResourceAlreadyExistsException:
-                    # The same event was delivered twice, or boto3 retried a request whose answer was lost.
+                    # The event was redelivered, or boto3 retried a request whose response was lost.
                     description = self._describe_existing(name)
-            different = self._differences(name, description)
-            if "JobName" in self.properties:
-                self._refuse_different(name, different)
+            different = differences(self.identity, name, description)
+            if self.has_explicit_name:
+                self._require_same_definition(name, different)
                 if has_failed(status_of(description)) and not is_rollback():
                     raise JobError(
                         f"job_name: {name!r} is taken by a job that ended {status_of(description)}: "
@@ -79,100 +73,75 @@ class BatchSegmentJob:
                         "leave job_name out"
                     )
             elif different and not (different == ["role"] and is_rollback()):
-                # A rollback adopts the job of an earlier role: it must not end without the job.
-                log("foreign job", differs=different, arn=self.arn(name))
+                # A rollback also adopts a job with an earlier role, since it may create no other.
+                log.event("foreign job", differs=different, arn=self.identity.arn(name))
                 continue
             elif has_failed(status_of(description)):
-                log("next attempt", status=status_of(description), reason=failure_reason(description))
+                log.event("next attempt", status=status_of(description), reason=failure_reason(description))
                 failed = name, description
                 continue
             return self._adopt(name, description)
+        base_name = self.identity.base_name
         raise JobError(
-            f"trigger: all {MAX_ATTEMPTS} names of the job are taken, {self._base_name!r} to "
-            f"'{self._base_name}-{MAX_ATTEMPTS}', by jobs that failed or that are not of this resource. Change "
-            "trigger, which gives the job another name"
+            f"trigger: all {MAX_ATTEMPTS} names of the job are taken, {base_name!r} to '{base_name}-{MAX_ATTEMPTS}', "
+            "by jobs that failed or that are not of this resource. Change trigger, which gives the job another name"
         )
 
-    def _adopt(self, name: str, description: Mapping[str, Any]) -> dict[str, Any]:
-        about(job=name)
-        self._update_tags(name, {})
-        log("adopted", status=status_of(description))
-        return self._answer_of(name, description)
-
-    def keep(self, name: str, old: Mapping[str, Any], is_rollback: Callable[[], bool]) -> dict[str, Any]:
-        """Leaves the job as it is but for its tags, whatever its status.
+    def update_in_place(self, name: str, old: FlatProperties, is_rollback: Callable[[], bool]) -> Response:
+        """Updates the job's tags. The rest of the job stays as it is, whatever its status.
 
         Args:
             name: The job's name.
-            old: The properties that the template had before, as `flatten` returns them.
-            is_rollback: As for `start`.
+            old: The properties of the previous template.
+            is_rollback: As for `create_or_adopt`.
 
         Raises:
-            JobError: The name is explicit, and what defines the job has changed.
+            JobError: The name is explicit, and the definition changed.
         """
-        about(job=name)
+        log.bind(job=name)
         description = self.describe(name)
         if description is None:
-            # How long the service keeps a job's record is not documented. A deployment must not fail for it.
-            return self._assumed(name, "kept")
-        if "JobName" in self.properties:
-            # Without a change, whatever the service answers is the description of this job.
+            # A deployment must not fail because Personalize, after an undocumented time, forgot the job.
+            return self._respond_unknown(name, "kept")
+        if self.has_explicit_name:
+            # With the same definition, the description is that of this job, even if Personalize returns other values.
             if old.get(DEFINITION) != self.properties[DEFINITION]:
-                # The default of numResults is undocumented, so compare with the previous value of the property.
-                described = description.get("numResults")
-                is_old_number = (self._num_results is None and str(described) == old.get("NumResults")) or (
-                    described is None and old.get("NumResults") != self.properties.get("NumResults")
-                )
-                known = ["num_results"] if is_old_number and not is_rollback() else []
-                self._refuse_different(name, [*self._differences(name, description), *known])
+                different = differences(self.identity, name, description)
+                if self._drops_num_results(old, description) and not is_rollback():
+                    different.append("num_results")
+                self._require_same_definition(name, different)
         elif has_failed(status_of(description)):
             name, description = self._later_attempt(name, description)
         self._update_tags(name, tags_of(old))
-        log("kept", status=status_of(description))
-        return self._answer_of(name, description)
+        log.event("kept", status=status_of(description))
+        return self._respond(name, description)
 
-    def _later_attempt(self, name: str, description: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        # A rollback during an outage may have fallen back to a failed attempt (see `assume`).
-        for later in itertools.islice(itertools.dropwhile(lambda one: one != name, self._names()), 1, None):
-            found = self.describe(later)
-            if found is None:
-                break
-            if not has_failed(status_of(found)) and not self._differences(later, found):
-                about(job=later)
-                return later, found
-        return name, description
-
-    def assume(self, name: str) -> dict[str, Any]:
-        """Answers from the template without a lookup: for a rollback in which the services cannot be called.
+    def respond_without_lookup(self, name: str) -> Response:
+        """Responds from the properties, for a rollback in which the services are unavailable.
 
         Args:
-            name: The name of the job that the resource stands for now.
+            name: The name of the resource's current job.
         """
-        return self._assumed(name if self.is_named(name) else next(self._names()))
-
-    def _assumed(self, name: str, decision: str = "assumed") -> dict[str, Any]:
-        about(job=name)
-        log(decision, status=UNKNOWN)
-        return self._answer(name, UNKNOWN, self.properties.get("SolutionVersionArn", UNKNOWN))
+        return self._respond_unknown(name if self.identity.has_name(name) else next(self.identity.names()))
 
     def describe(self, name: str) -> Mapping[str, Any] | None:
-        """Returns the service's description of the job of a name, or None if there is no such job."""
+        """Returns Personalize's description of a job, or None if the job does not exist."""
         client = clients.personalize()
         try:
-            answer = call(
+            response = call_with_retries(
                 client.describe_batch_segment_job,
-                self.patience,
+                self.budget,
                 member="batchSegmentJob",
-                batchSegmentJobArn=self.arn(name),
+                batchSegmentJobArn=self.identity.arn(name),
             )
         except client.exceptions.ResourceNotFoundException:
             return None
         except client.exceptions.InvalidInputException as error:
-            # If this is taken for the wrong reason, CreateBatchSegmentJob decides.
-            if says_that_it_does_not_exist(error):
+            # If the job does exist, CreateBatchSegmentJob reports it.
+            if means_not_found(error):
                 return None
             raise
-        return answer["batchSegmentJob"]
+        return response["batchSegmentJob"]
 
     def _describe_existing(self, name: str) -> Mapping[str, Any]:
         def describe() -> Mapping[str, Any]:
@@ -184,244 +153,110 @@ class BatchSegmentJob:
                 )
             return description
 
-        return call(describe, self.patience)
+        return call_with_retries(describe, self.budget)
 
-    def is_named(self, name: str) -> bool:
-        """Returns whether a job of that name is this job, in whichever attempt."""
-        if "JobName" in self.properties:
-            return bool(name == self.properties["JobName"])
-        return re.fullmatch(rf"{re.escape(self._base_name)}(-([2-9]|[1-9]\d))?", name) is not None
+    def _later_attempt(self, name: str, description: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+        # A rollback during an outage may have fallen back to a failed attempt (see `respond_without_lookup`).
+        later_names = itertools.dropwhile(lambda attempt: attempt != name, self.identity.names())
+        for later in itertools.islice(later_names, 1, None):
+            found = self.describe(later)
+            if found is None:
+                break
+            if not has_failed(status_of(found)) and not differences(self.identity, later, found):
+                log.bind(job=later)
+                return later, found
+        return name, description
 
-    def arn(self, name: str) -> str:
-        """Returns the ARN of a job of that name in the stack's account and region."""
-        _, partition, _, region, account, _ = self.stack_id.split(":", 5)
-        return f"arn:{partition}:personalize:{region}:{account}:batch-segment-job/{name}"
+    def _drops_num_results(self, old: FlatProperties, description: Mapping[str, Any]) -> bool:
+        # The default is undocumented, so compare with the previous value of the property.
+        described = description.get("numResults")
+        if described is None:
+            return old.get("NumResults") != self.properties.get("NumResults")
+        return num_results(self.properties) is None and str(described) == old.get("NumResults")
 
-    @property
-    def tags(self) -> dict[str, str]:
-        """The tags that the template gives the job."""
-        return tags_of(self.properties)
-
-    @property
-    def _base_name(self) -> str:
-        # The prefix tells constructs apart; the logical ID changes with whether the deployment waits.
-        definition = {key: str(value) for key, value in self.properties[DEFINITION].items()}
-        seed = json.dumps(
-            [self.stack_id, self.properties["JobNamePrefix"], definition],
-            sort_keys=True,
-            separators=(",", ":"),
-        )
-        return f"{self.properties['JobNamePrefix']}-{hashlib.sha256(seed.encode()).hexdigest()[:12]}"
-
-    def _names(self) -> Iterator[str]:
-        if "JobName" in self.properties:
-            yield self.properties["JobName"]
-            return
-        yield self._base_name
-        for attempt in range(2, MAX_ATTEMPTS + 1):
-            yield f"{self._base_name}-{attempt}"
-
-    def _refuse_different(self, name: str, different: Sequence[str]) -> None:
+    def _require_same_definition(self, name: str, different: Sequence[str]) -> None:
         if different:
             raise JobError(
-                f"job_name: {name!r} is taken by another job ({self.arn(name)}), which differs in "
+                f"job_name: {name!r} is taken by another job ({self.identity.arn(name)}), which differs in "
                 f"{', '.join(dict.fromkeys(different))}. Names are never freed by the service: choose another, or "
                 "leave job_name out"
             )
 
-    def _differences(self, name: str, description: Mapping[str, Any]) -> list[str]:
-        """Returns in what a job differs from this one.
-
-        A member that every job has and that the description lacks says nothing. The other members are the same when
-        they are absent and when they are empty.
-        """
-        source = (description.get("jobInput") or {}).get("s3DataSource") or {}
-        destination = (description.get("jobOutput") or {}).get("s3DataDestination") or {}
-        version, number = description.get("solutionVersionArn"), description.get("numResults")
-        if "SolutionArn" in self.properties:
-            same_version = not version or version.startswith(f"{self.properties['SolutionArn']}/")
-        else:
-            same_version = not version or version == self.properties["SolutionVersionArn"]
-        role, input_path, output_path = description.get("roleArn"), source.get("path"), destination.get("path")
-        same = {
-            "solution version": same_version,
-            "filter": self._is_same("FilterArn", description.get("filterArn")),
-            # What the service answers for a number that was left out is not documented.
-            "num_results": self._num_results is None or number in (None, self._num_results),
-            "input": not input_path or self._is_input(name, input_path),
-            "input key": self._is_same("InputKmsKeyArn", source.get("kmsKeyArn")),
-            "output": not output_path or _normalized(output_path) == _normalized(self.output_uri(name)),
-            "output key": self._is_same("OutputKmsKeyArn", destination.get("kmsKeyArn")),
-            "role": not role or role == self.properties["RoleArn"],
-        }
-        return [member for member, is_same in same.items() if not is_same]
-
-    def _is_same(self, key: str, described: str | None) -> bool:
-        return (described or None) == (self.properties.get(key) or None)
-
-    def _create(self, name: str, is_rollback: Callable[[], bool]) -> dict[str, Any]:
-        found = preflight.check(self.properties, self.patience)
-        if "AssetKey" in self.properties:
-            input_path = staging.stage(self.properties, self._input_path(name), found, self.patience)
-        else:
-            input_path = self._input_path(name)
-            if self.properties.get("ValidateInput") == "true":
-                staging.check_existing(self.properties, found, self.patience)
+    def _create(self, name: str, is_rollback: Callable[[], bool]) -> Response:
+        properties, input_path = self.properties, self.identity.input_path(name)
+        checked = preflight.check(properties, self.budget)
+        if has(properties, "AssetKey"):
+            input_path = staging.stage(properties, input_path, checked, self.budget)
+        elif is_true(properties, "ValidateInput"):
+            check_existing(properties, checked, self.budget)
+        source, destination = {"path": input_path}, {"path": self.identity.output_uri(name)}
+        if has(properties, "InputKmsKeyArn"):
+            source["kmsKeyArn"] = properties["InputKmsKeyArn"]
+        if has(properties, "OutputKmsKeyArn"):
+            destination["kmsKeyArn"] = properties["OutputKmsKeyArn"]
         request: dict[str, Any] = {
             "jobName": name,
-            "solutionVersionArn": found.solution_version_arn,
-            "roleArn": self.properties["RoleArn"],
-            "jobInput": {"s3DataSource": self._location(input_path, "InputKmsKeyArn")},
-            "jobOutput": {"s3DataDestination": self._location(self.output_uri(name), "OutputKmsKeyArn")},
+            "solutionVersionArn": checked.solution_version_arn,
+            "roleArn": properties["RoleArn"],
+            "jobInput": {"s3DataSource": source},
+            "jobOutput": {"s3DataDestination": destination},
         }
-        if "FilterArn" in self.properties:
-            request["filterArn"] = self.properties["FilterArn"]
-        if self._num_results is not None:
-            request["numResults"] = self._num_results
-        if self.tags:
-            request["tags"] = [{"tagKey": key, "tagValue": value} for key, value in self.tags.items()]
+        if has(properties, "FilterArn"):
+            request["filterArn"] = properties["FilterArn"]
+        if (number := num_results(properties)) is not None:
+            request["numResults"] = number
+        if tags := tags_of(properties):
+            request["tags"] = _request_tags(tags)
 
         def create(**request: Any) -> Mapping[str, Any]:
-            # Minutes may have passed since it was asked last, in which the update may have been canceled.
+            # The user may have canceled the update while the handler retried.
             if is_rollback():
                 raise JobError("the stack is rolling back, so no job was created")
             return clients.personalize().create_batch_segment_job(**request)
 
-        call(create, self.patience, member="batchSegmentJobArn", **request)
-        log("created", input=input_path, output=self.output_uri(name))
-        return self._answer(name, _PENDING, found.solution_version_arn) | {"Created": True}
+        call_with_retries(create, self.budget, member="batchSegmentJobArn", **request)
+        log.event("created", input=input_path, output=self.identity.output_uri(name))
+        return {**self._response(name, _PENDING, checked.solution_version_arn), "Created": True}
+
+    def _adopt(self, name: str, description: Mapping[str, Any]) -> Response:
+        log.bind(job=name)
+        self._update_tags(name, {})
+        log.event("adopted", status=status_of(description))
+        return self._respond(name, description)
 
     def _update_tags(self, name: str, old_tags: Mapping[str, str]) -> None:
-        new = {key: value for key, value in self.tags.items() if old_tags.get(key) != value}
-        gone = sorted(old_tags.keys() - self.tags.keys())
-        arn = self.arn(name)
-        # Remove before adding: the other way round there might be 50 too many in between.
-        if gone:
-            call(clients.personalize().untag_resource, self.patience, resourceArn=arn, tagKeys=gone)
+        tags, arn = tags_of(self.properties), self.identity.arn(name)
+        new = {key: value for key, value in tags.items() if old_tags.get(key) != value}
+        removed = sorted(old_tags.keys() - tags.keys())
+        # Remove before adding, so that there are never more than 50.
+        if removed:
+            call_with_retries(clients.personalize().untag_resource, self.budget, resourceArn=arn, tagKeys=removed)
         if new:
-            tags = [{"tagKey": key, "tagValue": value} for key, value in new.items()]
-            call(clients.personalize().tag_resource, self.patience, resourceArn=arn, tags=tags)
-        if gone or new:
-            log("tagged", set=sorted(new), removed=gone)
+            call_with_retries(clients.personalize().tag_resource, self.budget, resourceArn=arn, tags=_request_tags(new))
+        if removed or new:
+            log.event("tagged", set=sorted(new), removed=removed)
 
-    def _answer_of(self, name: str, description: Mapping[str, Any]) -> dict[str, Any]:
-        version = description.get("solutionVersionArn") or self.properties.get("SolutionVersionArn", UNKNOWN)
-        return self._answer(name, status_of(description) or UNKNOWN, version)
+    def _respond(self, name: str, description: Mapping[str, Any]) -> Response:
+        version = description.get("solutionVersionArn") or self.properties.get("SolutionVersionArn", UNKNOWN_STATUS)
+        return self._response(name, status_of(description) or UNKNOWN_STATUS, version)
 
-    def _answer(self, name: str, status: str, solution_version_arn: str) -> dict[str, Any]:
+    def _respond_unknown(self, name: str, decision: str = "assumed") -> Response:
+        log.bind(job=name)
+        log.event(decision, status=UNKNOWN_STATUS)
+        return self._response(name, UNKNOWN_STATUS, self.properties.get("SolutionVersionArn", UNKNOWN_STATUS))
+
+    def _response(self, name: str, status: str, solution_version_arn: str) -> Response:
         return {
-            "PhysicalResourceId": self.arn(name),
+            "PhysicalResourceId": self.identity.arn(name),
             "Data": {
                 "JobName": name,
-                "OutputUri": self.output_uri(name),
+                "OutputUri": self.identity.output_uri(name),
                 "Status": status,
                 "SolutionVersionArn": printable(solution_version_arn, limits.MAX_ARN_LENGTH),
-                "QueryErrors": results.UNKNOWN,
+                "QueryErrors": results.ERRORS_UNKNOWN,
             },
         }
 
-    def _location(self, path: str, key_property: str) -> dict[str, str]:
-        location = {"path": path}
-        if key_property in self.properties:
-            location["kmsKeyArn"] = self.properties[key_property]
-        return location
 
-    def _input_path(self, name: str) -> str:
-        if "InputPath" in self.properties:
-            return str(self.properties["InputPath"])
-        # The content is part of the path, so that the job's description says which queries it was given. Staging
-        # appends the split size, so that files left by an earlier attempt with another size are never read.
-        content = self.properties["AssetHash"][:12]
-        return f"s3://{self.properties['InputBucket']}/{self.properties['InputPrefix']}{name}/{content}"
-
-    def _is_input(self, name: str, path: str) -> bool:
-        expected, path = _normalized(self._input_path(name)), _normalized(path)
-        if "InputPath" in self.properties:
-            return path == expected
-        return re.fullmatch(rf"{re.escape(expected)}-\d+", path) is not None
-
-    def output_uri(self, name: str) -> str:
-        """Returns where the segments of a job of that name are."""
-        return f"{self.properties['OutputPath']}{name}/"
-
-    @property
-    def _num_results(self) -> int | None:
-        return whole_number(self.properties, "NumResults", "num_results", 1, limits.MAX_RESULTS)
-
-    @property
-    def max_query_errors(self) -> int | None:
-        """How many queries may end with an error; None if any number may."""
-        return whole_number(self.properties, "MaxQueryErrors", "max_query_errors", 0, limits.MAX_RECORDS)
-
-
-def tags_of(properties: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the tags in a resource's properties."""
-    try:
-        return {tag["key"]: tag["value"] for tag in properties.get("Tags") or []}
-    except (KeyError, TypeError):
-        raise JobError("Tags is malformed: expected a list of tags with key and value") from None
-
-
-def whole_number(properties: Mapping[str, Any], key: str, prop: str, least: int, most: int) -> int | None:
-    """Returns a property that is a number; None if there is none.
-
-    Args:
-        properties: The resource's properties. CloudFormation makes strings of numbers.
-        key: The property's name there.
-        prop: The property's name in the construct.
-        least: The least value.
-        most: The greatest value.
-
-    Raises:
-        JobError: The property is no such number.
-    """
-    number = properties.get(key)
-    if number is None:
-        return None
-    # Neither "1_000" nor digits of other scripts.
-    value = int(number) if re.fullmatch(r"\d{1,20}", str(number), re.ASCII) else -1
-    if not least <= value <= most:
-        raise JobError(f"{prop}: got {str(number)[:50]!r}, expected a whole number from {least:,} to {most:,}")
-    return value
-
-
-def flatten(properties: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a resource's properties with those that define the job beside the others.
-
-    The map of those that define it stays: the derived name is seeded with it.
-    """
-    definition = properties.get(DEFINITION)
-    return {**properties, **definition} if isinstance(definition, Mapping) else dict(properties)
-
-
-def require(properties: Mapping[str, Any]) -> None:
-    """Checks that a resource has the properties without which there is no job.
-
-    Args:
-        properties: The resource's properties as `flatten` returns them.
-
-    Raises:
-        JobError: A property is missing; the message names it.
-    """
-    alternatives: Sequence[Sequence[str]] = (
-        ["JobNamePrefix", "JobName"],
-        [DEFINITION],
-        ["SolutionVersionArn", "SolutionArn"],
-        ["RoleArn"],
-        ["OutputPath"],
-    )
-    staged = [] if "InputPath" in properties else ["InputBucket", "InputPrefix", "AssetHash", "AssetBucket", "AssetKey"]
-    for names in (*alternatives, *([name] for name in staged)):
-        if not any(name in properties for name in names):
-            raise JobError(
-                f"{' or '.join(names)} is missing from the properties of the resource. Deploy the stack with the "
-                "version of the library that it was synthesized with"
-            )
-    if not isinstance(properties[DEFINITION], Mapping):
-        raise JobError(f"{DEFINITION} is malformed: got {type(properties[DEFINITION]).__name__}, expected a map")
-
-
-def _normalized(path: str) -> str:
-    # Whether the service answers with the path exactly as it was given is not documented.
-    scheme, separator, rest = path.partition("://")
-    return f"{scheme.lower()}{separator}{rest.removesuffix('/')}"
+def _request_tags(tags: Mapping[str, str]) -> list[dict[str, str]]:
+    return [{"tagKey": key, "tagValue": value} for key, value in tags.items()]

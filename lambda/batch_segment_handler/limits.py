@@ -37,20 +37,20 @@ MAX_JOBS_IN_FLIGHT = 5
 
 #: MODEL, CreateBatchSegmentJob: "can handle up to 50 million records".
 MAX_RECORDS = 50_000_000
-#: LIMITS, "Maximum size of batch segment job input", 1 GB; read as GiB, so that nothing is refused that
-#: the service might take.
+#: LIMITS, "Maximum size of batch segment job input", 1 GB. Read as GiB, so that no input is rejected that the service
+#: may accept.
 MAX_INPUT_BYTES = 1024**3
 #: LIMITS, "Maximum number of input files per batch segment job".
 MAX_INPUT_FILES = 1000
 #: RECIPES: the key that a query has.
 QueryKind = Literal["itemId", "itemAttributes"]
-#: RECIPES: the last part of the ARN of each recipe of type USER_SEGMENTATION, and the key its queries have.
+#: RECIPES: the last part of the ARN of each recipe of type USER_SEGMENTATION, and the key that its queries have.
 QUERY_KIND_BY_RECIPE: dict[str, QueryKind] = {
     "aws-item-affinity": "itemId",
     "aws-item-attribute-affinity": "itemAttributes",
 }
 #: LIMITS, "Maximum number of queries per input file" for each of the two recipes. Quotas can be raised.
 MAX_QUERIES_PER_FILE: dict[QueryKind, int] = {"itemId": 500, "itemAttributes": 10}
-#: Ours, as the service documents none: 25 filter values of 1000 characters, the most that there can be
-#: (https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html), fit even as ``\uXXXX``.
+#: The service documents no limit. This one leaves room for the maximum of 25 filter values of 1000 characters
+#: (https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html), even as ``\uXXXX``.
 MAX_QUERY_BYTES = 256 * 1024

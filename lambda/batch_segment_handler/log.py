@@ -6,7 +6,7 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedd
 import json
 import time
 
-#: The metrics' namespace and dimensions, and by decision their names: the construct's ``metric_…`` methods name them.
+#: The metrics' namespace and dimensions, and their names by decision. The construct's ``metric_…`` methods use them.
 NAMESPACE = "PersonalizeBatchSegments"
 STACK = "Stack"
 RESOURCE = "Resource"
@@ -17,35 +17,30 @@ METRICS = {
     "failed": "DeploymentsFailed",
     "output read": "QueryErrors",
 }
-_about: dict[str, object] = {}
+_bound: dict[str, object] = {}
 
 
-def start(stack_id: str, logical_id: str) -> None:
-    """Starts the log of an event. Every line names the stack and the resource.
-
-    Args:
-        stack_id: The stack's ARN.
-        logical_id: The resource's logical ID.
-    """
-    _about.clear()
-    _about.update({STACK: stack_id.split("/")[1] if "/" in stack_id else stack_id, RESOURCE: logical_id})
+def begin(stack_id: str, logical_id: str) -> None:
+    """Starts the log of an invocation. Every line names the stack and the resource."""
+    _bound.clear()
+    _bound.update({STACK: stack_id.split("/")[1] if "/" in stack_id else stack_id, RESOURCE: logical_id})
 
 
-def about(**details: object) -> None:
+def bind(**details: object) -> None:
     """Adds details to all further lines, for example the job."""
-    _about.update(details)
+    _bound.update(details)
 
 
-def log(decision: str, *, metric_value: int = 1, **details: object) -> None:
+def event(decision: str, *, metric_value: int = 1, **details: object) -> None:
     """Writes a line.
 
     Args:
         decision: The decision, for example ``"created"``. Decisions in `METRICS` are counted.
         metric_value: The value of the decision's metric.
-        **details: What the decision is about. Never the event: its ``ResponseURL`` is signed and lets whoever reads it
-            answer CloudFormation.
+        **details: Details of the decision. Never CloudFormation's event: its signed ``ResponseURL`` allows anyone who
+            reads the log to respond to CloudFormation.
     """
-    line = {"decision": decision, **_about, **details}
+    line = {"decision": decision, **_bound, **details}
     metric = METRICS.get(decision)
     if metric is not None:
         line |= {
@@ -61,12 +56,12 @@ def log(decision: str, *, metric_value: int = 1, **details: object) -> None:
                 ],
             },
         }
-    print(_escaped(json.dumps(line, default=str, ensure_ascii=False)), flush=True)
+    print(_escape(json.dumps(line, default=str, ensure_ascii=False)), flush=True)
 
 
-def _escaped(line: str) -> str:
-    # JSON itself leaves C1 control characters, bidirectional marks and lone surrogates as they are. Somebody who looks
-    # at the log in a terminal must not be at the mercy of an object's key.
+def _escape(line: str) -> str:
+    # `json.dumps` keeps C1 control characters, bidirectional marks and lone surrogates, with which an object's key
+    # could control the terminal of a person who reads the log.
     if line.isprintable():
         return line
-    return "".join(one if one.isprintable() else json.dumps(one)[1:-1] for one in line)
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

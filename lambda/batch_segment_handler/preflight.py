@@ -1,7 +1,7 @@
 """Checks solution version, recipe and filter before a job is created, with one clear error each.
 
-A solution version or a filter that is still being created is left to CreateBatchSegmentJob, whose
-ResourceInUseException is retried.
+Accepts a solution version or filter that is still being created: CreateBatchSegmentJob responds with
+ResourceInUseException then, which is retried.
 """
 
 import datetime
@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from . import clients, limits
+from . import clients, limits, log
+from .contract import FlatProperties
+from .errors import JobError
 from .expressions import filter_placeholders
-from .failures import JobError, Patience, call
 from .limits import QueryKind
-from .log import log
+from .retries import RetryBudget, call_with_retries
 from .text import printable, shorten
 
 ACTIVE = "ACTIVE"
@@ -25,13 +26,13 @@ _USER_SEGMENTATION = "USER_SEGMENTATION"
 
 @dataclass(frozen=True)
 class Preflight:
-    """What the solution version and the filter ask of the queries.
+    """The requirements of solution version and filter on the queries.
 
     Attributes:
         solution_version_arn: The solution version.
-        kind: The key that the recipe's queries have; None for a recipe that is newer than this code.
-        placeholders: The filter's placeholders, and whether every query has to give a value for them; None if the
-            filter does not say.
+        kind: The key that the recipe's queries have; None for an unknown recipe.
+        placeholders: The filter's placeholders, and whether every query must have a value for them; None if they are
+            not known.
     """
 
     solution_version_arn: str
@@ -39,38 +40,34 @@ class Preflight:
     placeholders: Mapping[str, bool] | None
 
 
-def check(properties: Mapping[str, Any], patience: Patience) -> Preflight:
+def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     """Checks the solution version, its recipe and the filter.
 
-    Args:
-        properties: The resource's properties.
-        patience: How long the deployment may wait for what passes by itself.
-
     Raises:
-        JobError: The solution version, its recipe or the filter cannot make segments.
-        ClientError: The service's own words, for example ResourceNotFoundException.
+        JobError: Solution version, recipe or filter cannot be used for segments.
+        ClientError: Another error of the service, for example ResourceNotFoundException.
     """
     prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
     if arn is None:
-        prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], patience)
-    answer = call(
-        clients.personalize().describe_solution_version, patience, member="solutionVersion", solutionVersionArn=arn
+        prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], budget)
+    response = call_with_retries(
+        clients.personalize().describe_solution_version, budget, member="solutionVersion", solutionVersionArn=arn
     )
-    version = answer["solutionVersion"]
-    _refuse_failed(prop, arn, version)
+    version = response["solutionVersion"]
+    _require_not_failed(prop, arn, version)
     return Preflight(
         arn,
-        _kind(prop, arn, version.get("recipeArn") or "", patience),
-        _placeholders(properties.get("FilterArn"), patience),
+        _kind(prop, arn, version.get("recipeArn") or "", budget),
+        _placeholders(properties.get("FilterArn"), budget),
     )
 
 
 def status_of(description: Mapping[str, Any]) -> str:
     """Returns the status of a job, solution version or filter in capitals; "" if the description has none.
 
-    Every word but ACTIVE and those that end with FAILED means in progress: the documentation writes "PENDING" and "IN
-    PROGRESS" (https://docs.aws.amazon.com/personalize/latest/dg/API_BatchSegmentJob.html), AWS's recorded runs have
-    "CREATE PENDING" and "CREATE IN_PROGRESS".
+    Any other status than ACTIVE and those that end with FAILED means in progress. Documented are "PENDING" and "IN
+    PROGRESS" (https://docs.aws.amazon.com/personalize/latest/dg/API_BatchSegmentJob.html), and the output of AWS's
+    notebooks has "CREATE PENDING" and "CREATE IN_PROGRESS".
     """
     return printable(description.get("status") or "", 50).upper()
 
@@ -81,33 +78,37 @@ def has_failed(status: str) -> bool:
 
 
 def failure_reason(description: Mapping[str, Any]) -> str:
-    """Returns the service's words for why something failed, escaped and cut."""
+    """Returns the service's reason for a failure, escaped and cut."""
     reason = printable(description.get("failureReason") or "no reason given", _MAX_REASON_LENGTH)
     return shorten(reason, _MAX_REASON_LENGTH)
 
 
-def _latest_version(solution_arn: str, patience: Patience) -> str:
+def _latest_version(solution_arn: str, budget: RetryBudget) -> str:
     versions = []
     request = {"solutionArn": solution_arn}
     while True:
-        answer = call(clients.personalize().list_solution_versions, patience, member="solutionVersions", **request)
-        versions += [version for version in answer["solutionVersions"] if status_of(version) == ACTIVE]
-        if not answer.get("nextToken"):
+        response = call_with_retries(
+            clients.personalize().list_solution_versions, budget, member="solutionVersions", **request
+        )
+        versions += [version for version in response["solutionVersions"] if status_of(version) == ACTIVE]
+        if not response.get("nextToken"):
             break
-        request["nextToken"] = answer["nextToken"]
+        request["nextToken"] = response["nextToken"]
     if not versions:
         raise JobError(f"solution_arn: {printable(solution_arn)} has no ACTIVE version; train one first")
     latest = max(versions, key=lambda version: version.get("creationDateTime") or _NEVER)
-    log("took latest version", solution=solution_arn, version=latest["solutionVersionArn"])
+    log.event("took latest version", solution=solution_arn, version=latest["solutionVersionArn"])
     return latest["solutionVersionArn"]
 
 
-def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> QueryKind | None:
+def _kind(prop: str, version_arn: str, recipe_arn: str, budget: RetryBudget) -> QueryKind | None:
     kind = limits.QUERY_KIND_BY_RECIPE.get(recipe_arn.rpartition("/")[2])
     if kind is None and recipe_arn:
-        # Unknown here: either not a recipe for segments, or a recipe that is newer than this code.
-        answer = call(clients.personalize().describe_recipe, patience, member="recipe", recipeArn=recipe_arn)
-        recipe = answer["recipe"]
+        # Either not a recipe for segments, or a recipe that is newer than this code.
+        response = call_with_retries(
+            clients.personalize().describe_recipe, budget, member="recipe", recipeArn=recipe_arn
+        )
+        recipe = response["recipe"]
         if recipe.get("recipeType") != _USER_SEGMENTATION:
             raise JobError(
                 f"{prop}: {printable(version_arn)} uses the recipe {printable(recipe_arn.rpartition('/')[2])} of type "
@@ -117,18 +118,18 @@ def _kind(prop: str, version_arn: str, recipe_arn: str, patience: Patience) -> Q
     return kind
 
 
-def _placeholders(filter_arn: str | None, patience: Patience) -> Mapping[str, bool] | None:
+def _placeholders(filter_arn: str | None, budget: RetryBudget) -> Mapping[str, bool] | None:
     if filter_arn is None:
         return {}
-    answer = call(clients.personalize().describe_filter, patience, member="filter", filterArn=filter_arn)
-    description = answer["filter"]
-    _refuse_failed("filter_arn", filter_arn, description)
+    response = call_with_retries(clients.personalize().describe_filter, budget, member="filter", filterArn=filter_arn)
+    description = response["filter"]
+    _require_not_failed("filter_arn", filter_arn, description)
     expression = description.get("filterExpression")
-    # A filter without an expression is none; an empty answer says nothing.
+    # Every filter has an expression; without one in the response, the placeholders are not known.
     return filter_placeholders(expression) if expression else None
 
 
-def _refuse_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:
+def _require_not_failed(prop: str, arn: str, description: Mapping[str, Any]) -> None:
     status = status_of(description)
     if has_failed(status):
         raise JobError(

@@ -1,6 +1,6 @@
-"""Reads from a complete job's output which queries ended with an error.
+"""Counts the queries that ended with an error in the output of a complete job.
 
-A query that the service cannot answer has an ``error`` in the output; the job does not fail
+If the service cannot answer a query, the output has an ``error``, and the job does not fail
 (aws-samples/amazon-personalize-samples, update-item-dataset-schema-example.ipynb).
 """
 
@@ -11,19 +11,18 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from . import clients
-from .log import log
+from . import clients, log
 from .text import printable, shorten
 
 _CHUNK = 1024**2
-# A longer record has users: a query has at most 256 KiB, and an error says little more than the query.
-_LONGEST_RECORD_WITHOUT_USERS = 512 * 1024
+# A longer record has users and no error: a query has at most 256 KiB, and an error repeats little more than the query.
+_MAX_ERROR_RECORD_BYTES = 512 * 1024
 _NO_ERROR = re.compile(rb'"error"\s*+:\s*+null')
 _MAX_ERROR_LENGTH = 300
-# The errors are an attribute of the resource, in a response of 4096 bytes as JSON, see `failures.MAX_MESSAGE_BYTES`.
+# The errors are part of a response of at most 4096 bytes, see `errors.MAX_MESSAGE_BYTES`.
 _MAX_ERROR_BYTES = 900
-#: The errors of a job that the deployment does not wait for, and of an output that cannot be read.
-UNKNOWN = "unknown"
+#: For a job that the deployment does not wait for, and for output that cannot be read.
+ERRORS_UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -31,8 +30,8 @@ class QueryErrors:
     """The queries of a job that ended with an error.
 
     Attributes:
-        queries: How many queries were read; None if the output cannot be read.
-        errors: How many of them ended with an error.
+        queries: The number of queries that were read; None if the output cannot be read.
+        errors: The number of queries that ended with an error.
         first: The first error, escaped and cut.
         all_read: Whether all queries were read.
     """
@@ -43,9 +42,9 @@ class QueryErrors:
     all_read: bool = True
 
     def __str__(self) -> str:
-        """``"none"``, or how many of how many and the first; `UNKNOWN` if the output cannot be read."""
+        """Returns ``"none"``, or the counts and the first error, or `ERRORS_UNKNOWN`."""
         if self.queries is None:
-            return UNKNOWN
+            return ERRORS_UNKNOWN
         more = "" if self.all_read else " read in the time there was"
         if not self.errors:
             return "none" if self.all_read else f"none of {self.queries:,}{more}"
@@ -53,11 +52,11 @@ class QueryErrors:
 
 
 def query_errors(output_uri: str, seconds: float) -> QueryErrors:
-    """Counts the queries that ended with an error. Raises nothing: the job is complete, whatever the output is.
+    """Counts the queries that ended with an error. Raises nothing, since the job is complete.
 
     Args:
-        output_uri: Where the segments are, ``s3://<bucket>/<prefix>``.
-        seconds: How long to read. A segment may have millions of users, and a job many segments.
+        output_uri: The prefix of the segments.
+        seconds: How long to read. A segment can have millions of users.
     """
     ends = time.monotonic() + seconds
     errors, queries, first, all_read = 0, 0, "", True
@@ -70,21 +69,15 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
     except _OutOfTime:
         all_read = False
     except Exception as error:
-        # Whatever it is: JSON that is nested too deep, a connection that breaks, an object that is archived.
-        log("output not read", output=output_uri, error=f"{type(error).__name__}: {printable(error)}")
+        # For example JSON that is nested too deep, a broken connection, an archived object.
+        log.event("output not read", output=output_uri, error=f"{type(error).__name__}: {printable(error)}")
         return QueryErrors()
-    log("output read", metric_value=errors, output=output_uri, queries=queries, errors=errors, all_read=all_read)
+    log.event("output read", metric_value=errors, output=output_uri, queries=queries, errors=errors, all_read=all_read)
     return QueryErrors(queries, errors, first, all_read)
 
 
 def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
-    """Reads only the errors of an output object, in memory that does not grow with the segments.
-
-    Args:
-        chunks: The object's bytes.
-
-    Yields:
-        For each record its error, or None.
+    """Yields each record's error, or None. Memory does not grow with the segments.
 
     Raises:
         ValueError: A line is not a record.
@@ -97,7 +90,7 @@ def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
             if is_long or line.strip():
                 yield None if is_long or b'"error"' not in line or _NO_ERROR.search(line) else _error(line)
             is_long = False
-        if len(rest) > _LONGEST_RECORD_WITHOUT_USERS:
+        if len(rest) > _MAX_ERROR_RECORD_BYTES:
             rest, is_long = b"", True
 
 
@@ -109,7 +102,7 @@ def _error(line: bytes) -> str | None:
     return error if error is None or isinstance(error, str) else json.dumps(error)
 
 
-class _OutOfTime(Exception):  # noqa: N818 - no error, but a reason to stop
+class _OutOfTime(Exception):  # noqa: N818 - not an error
     """The time to read is over."""
 
 
@@ -121,7 +114,7 @@ def _errors(output_uri: str, ends: float) -> Iterator[str | None]:
         body = s3.get_object(Bucket=bucket, Key=key)["Body"]
         while chunk := body.read(_CHUNK):
             yield chunk
-            # For each chunk and not for each record, of which one may be an object's whole content.
+            # Checked for each chunk, since one record can be the whole object.
             if time.monotonic() > ends:
                 raise _OutOfTime
 

@@ -1,32 +1,43 @@
-"""Text from outside: made safe to show, and short enough for CloudFormation."""
+"""Makes text from outside safe to show, and short enough for CloudFormation."""
 
 from typing import Final
 
 _ELLIPSIS: Final = "…"
-# JSON.stringify, with which the provider framework writes the response, escapes these with one backslash. All other
-# control characters and lone surrogates become ``\uXXXX``: https://tc39.es/ecma262/#sec-quotejsonstring
+# The provider framework writes responses with JSON.stringify, which escapes these with one backslash and other control
+# characters and lone surrogates as ``\uXXXX``: https://tc39.es/ecma262/#sec-quotejsonstring
 _ESCAPED_WITH_BACKSLASH = frozenset('"\\\b\f\n\r\t')
 
 
 def printable(text: object, limit: int = 1000) -> str:
-    r"""Escapes a text of somebody else's, such as a service's message or an object's key, to be shown in one line.
+    r"""Escapes text from outside, such as a service's message, for one line.
 
     Args:
         text: The text. Control characters, bidirectional marks and lone surrogates become ``\x1b``, ``\u202e`` and so
-            on; all other characters stay.
-        limit: Show at most this many characters.
+            on.
+        limit: The maximum length. A longer text loses its end.
     """
     shown = str(text)
     if not shown.isprintable():
-        # What follows the limit is not escaped only to be cut.
         cut = shown[: limit + 1]
-        shown = "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in cut)
+        shown = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in cut)
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}{_ELLIPSIS}"
 
 
+def quote(text: str, limit: int = 200) -> str:
+    """Escapes and quotes a name from outside, for example an S3 path.
+
+    Args:
+        text: The name.
+        limit: The maximum length. A longer name loses its middle, since the end of a path identifies the object.
+    """
+    quoted = repr(text)
+    half = (limit - 1) // 2
+    return quoted if len(quoted) <= limit else f"{quoted[:half]}{_ELLIPSIS}{quoted[-half:]}"
+
+
 def json_length(text: str) -> int:
-    """Returns how many bytes a text takes in JSON, without the quotes around it."""
-    return sum(_length_of(one) for one in text)
+    """Returns the bytes of a text in JSON, without the quotes around it."""
+    return sum(map(_length_of, text))
 
 
 def shorten(text: str, max_bytes: int) -> str:
@@ -34,13 +45,13 @@ def shorten(text: str, max_bytes: int) -> str:
 
     Args:
         text: The text.
-        max_bytes: The length, see `json_length`; with the ellipsis that shows the cut.
+        max_bytes: The maximum length, including the ellipsis, see `json_length`.
     """
     if len(text) * 6 <= max_bytes or json_length(text) <= max_bytes:
         return text
     left = max_bytes - _length_of(_ELLIPSIS)
-    for at, one in enumerate(text):
-        left -= _length_of(one)
+    for at, char in enumerate(text):
+        left -= _length_of(char)
         if left < 0:
             return f"{text[:at]}{_ELLIPSIS}"
     raise AssertionError("unreachable: the text is too long")

@@ -1,12 +1,13 @@
 import json
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import batch_segment_handler.clients
-import batch_segment_handler.failures
 import batch_segment_handler.log
 import boto3
 import pytest
+from batch_segment_handler import handler, results, retries
 from botocore.config import Config
 from botocore.stub import Stubber
 from personalize_local.gateway import LocalAws
@@ -14,7 +15,7 @@ from personalize_local.gateway import LocalAws
 
 @pytest.fixture
 def personalize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """The handler's client, answering what a test says, in order, and nothing else."""
+    """The handler's client, with the answers of a test, in order."""
     client = boto3.client(
         "personalize",
         region_name="eu-west-1",
@@ -30,7 +31,7 @@ def personalize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 @pytest.fixture(autouse=True)
 def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """The handler's client of CloudFormation, answering what a test says and nothing else."""
+    """The handler's client of CloudFormation, with the answers of a test, in order."""
     client = boto3.client(
         "cloudformation", region_name="eu-west-1", aws_access_key_id="key", aws_secret_access_key="secret"
     )
@@ -42,7 +43,7 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 @pytest.fixture
 def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The handler's client of S3, which is that of the local AWS."""
+    """The handler's client of S3, for the S3 of the local AWS."""
     client = boto3.client(
         "s3",
         endpoint_url=local_aws.endpoint_url,
@@ -55,21 +56,94 @@ def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """How long the handler slept each time; it really does not."""
-    slept: list[float] = []
-    monkeypatch.setattr(batch_segment_handler.failures.time, "sleep", slept.append)
-    return slept
+def bucket(s3) -> str:
+    name = f"queries-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    return name
+
+
+@pytest.fixture
+def put(s3, bucket):
+    def put(key: str, content: bytes) -> None:
+        s3.put_object(Bucket=bucket, Key=key, Body=content)
+
+    return put
+
+
+@pytest.fixture
+def requests(s3) -> list[tuple[str, dict[str, Any]]]:
+    """The requests to S3 from now on: operation and parameters."""
+    sent: list[tuple[str, dict[str, Any]]] = []
+
+    def note(params: dict[str, Any], model: Any, **_: Any) -> None:
+        sent.append((model.name, dict(params)))
+
+    s3.meta.events.register("provide-client-params.s3.*", note)
+    return sent
+
+
+@pytest.fixture
+def stubbed(monkeypatch):
+    """The handler's client of S3, with the answers of a test, in order."""
+    client = boto3.client(
+        "s3",
+        region_name="eu-west-1",
+        aws_access_key_id="key",
+        aws_secret_access_key="secret",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+    monkeypatch.setattr(batch_segment_handler.clients, "s3", lambda: client)
+    with Stubber(client) as stubber:
+        yield stubber
+        stubber.assert_no_pending_responses()
+
+
+class Clock:
+    """The handler's clock. It advances while the handler sleeps, and when a test says so.
+
+    Attributes:
+        now: The time in seconds.
+        sleeps: How long the handler slept each time.
+        jitter: The random part of each wait, from 0 to 1.
+    """
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.sleeps: list[float] = []
+        self.jitter = 1.0
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+    def uniform(self, low: float, high: float) -> float:
+        return low + self.jitter * (high - low)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The handler's clock, on which sleeping takes no time."""
+    clock = Clock()
+    for module in (handler, results, retries):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr(retries, "random", clock)
+    return clock
 
 
 @pytest.fixture(autouse=True)
 def _no_event_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_segment_handler.log, "_about", {})
+    monkeypatch.setattr(batch_segment_handler.log, "_bound", {})
 
 
 @pytest.fixture
 def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]]:
-    """Reads the log lines written so far, without what says whose they are and without metrics."""
+    """Reads the log lines written so far, without stack, resource and metrics."""
     context = {"Stack", "Resource", "_aws", *batch_segment_handler.log.METRICS.values()}
 
     def read() -> list[dict[str, Any]]:

@@ -1,11 +1,11 @@
-"""What CloudFormation hands over is data, whatever it looks like."""
+"""Properties that look like something else: the handler treats them as data."""
 
 import json
 
 import pytest
-from batch_segment_handler.failures import JobError
+from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
-from events import ROLE, Context, arn, event, names_of, there_is_no, version_is
+from events import ROLE, Context, arn, derived_name, event, stub_missing_job, stub_solution_version
 from support import VERSION
 
 PATHS = [
@@ -19,10 +19,10 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-def test_a_path_is_sent_as_it_is_and_nowhere_interpreted(personalize, capsys, path):
-    (name,) = names_of(InputPath=path)
-    there_is_no(personalize, name)
-    version_is(personalize)
+def test_sends_a_path_without_interpreting_it(personalize, capsys, path):
+    name = derived_name(InputPath=path)
+    stub_missing_job(personalize, name)
+    stub_solution_version(personalize)
     personalize.add_response(
         "create_batch_segment_job",
         {"batchSegmentJobArn": arn(name)},
@@ -39,19 +39,19 @@ def test_a_path_is_sent_as_it_is_and_nowhere_interpreted(personalize, capsys, pa
     assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_name_that_looks_like_an_arn_is_a_name(personalize):
+def test_uses_a_name_that_looks_like_an_arn_as_a_name(personalize):
     name = "arn:aws:personalize:eu-west-1:999999999999:batch-segment-job/theirs"
-    there_is_no(personalize, name)
-    version_is(personalize)
+    stub_missing_job(personalize, name)
+    stub_solution_version(personalize)
     personalize.add_client_error("create_batch_segment_job", "InvalidInputException", "jobName")
     with pytest.raises(JobError, match=r"^job_name: jobName \(InvalidInputException\)"):
         on_event(event(properties={"JobNamePrefix": None, "JobName": name}), Context())
 
 
-def test_a_megabyte_of_properties_is_neither_a_problem_nor_in_the_log(personalize, capsys):
+def test_accepts_a_megabyte_of_properties_and_does_not_log_them(personalize, capsys):
     large = {f"Unknown{number}": "x" * 1000 for number in range(1000)}
-    there_is_no(personalize)
-    version_is(personalize)
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
     personalize.add_client_error("create_batch_segment_job", "InvalidInputException", "no")
     with pytest.raises(JobError) as failed:
         on_event(event(properties=large), Context())

@@ -1,4 +1,4 @@
-"""The limits that botocore's model of the service has as well."""
+"""Limits, compared with botocore's model of the service."""
 
 import pytest
 from batch_segment_handler import limits
@@ -17,15 +17,15 @@ SHAPES = Session().get_service_model("personalize")
         ("TagValue", limits.MAX_TAG_VALUE_LENGTH),
     ],
 )
-def test_the_longest_texts_are_those_of_the_model(shape, limit):
+def test_maximum_lengths_equal_those_of_the_model(shape, limit):
     assert SHAPES.shape_for(shape).metadata["max"] == limit
 
 
-def test_job_names_are_those_of_the_model():
+def test_pattern_of_job_names_equals_that_of_the_model():
     assert SHAPES.shape_for("Name").metadata["pattern"] == f"^{limits.JOB_NAME.pattern}"
 
 
-def test_the_limits_that_only_the_guide_has():
+def test_limits_of_the_guide():
     # https://docs.aws.amazon.com/personalize/latest/dg/limits.html
     assert (limits.MAX_RESULTS, limits.MAX_JOBS_IN_FLIGHT, limits.MAX_TAGS) == (5_000_000, 5, 50)
     assert (limits.MAX_INPUT_FILES, limits.MAX_INPUT_BYTES, limits.MAX_RECORDS) == (1000, 1_073_741_824, 50_000_000)

@@ -1,15 +1,25 @@
-"""What users are told: errors, their length, and text from outside."""
+"""Messages for users: their content, their length, and text from outside."""
 
 import json
 
 import pytest
 from batch_segment_handler import log as log_module
 from batch_segment_handler import results
-from batch_segment_handler.failures import JobError, explain
+from batch_segment_handler.errors import JobError, explain
 from batch_segment_handler.handler import is_complete, on_event
-from batch_segment_handler.text import json_length, printable, shorten
+from batch_segment_handler.text import json_length, printable, quote, shorten
 from botocore.exceptions import ClientError
-from events import LOG_GROUP, Context, arn, event, failure, properties_with, there_is, there_is_no, version_is
+from events import (
+    LOG_GROUP,
+    Context,
+    arn,
+    event,
+    failure,
+    properties_with,
+    stub_existing_job,
+    stub_missing_job,
+    stub_solution_version,
+)
 from support import FILTER, SOLUTION, VERSION
 
 ESCAPES = "today/\x1b]0;pwned\x07\x9b\u202e\ud800"
@@ -23,7 +33,7 @@ def error(code: str, message: str, operation: str = "CreateBatchSegmentJob") -> 
 # -- text
 
 
-def test_escapes_only_what_does_not_print():
+def test_escapes_only_unprintable_characters():
     assert printable(ESCAPES) == ESCAPED
     assert printable("Comédie 映画 'x' \"y\"") == "Comédie 映画 'x' \"y\""
     assert printable("x" * 11, 10) == "x" * 9 + "…"
@@ -46,6 +56,21 @@ def test_cuts_by_the_length_as_json(one):
     assert shorten("x" * 11, 10) == "x" * 7 + "…"
 
 
+@pytest.mark.parametrize(
+    ("name", "quoted"),
+    [
+        ("in/a.jsonl", "'in/a.jsonl'"),
+        ("today/\x1b]0;pwned\x07\u202e\x9b", r"'today/\x1b]0;pwned\x07\u202e\x9b'"),
+        ("x" * 198, "'" + "x" * 198 + "'"),
+        ("x" * 199 + "y", "'" + "x" * 98 + "…" + "x" * 97 + "y'"),
+        ("'\"" * 100, repr("'\"" * 100)[:99] + "…" + repr("'\"" * 100)[-99:]),
+    ],
+)
+def test_quotes_a_name_and_cuts_its_middle(name, quoted):
+    assert quote(name) == quoted
+    assert len(quote(name)) <= 200
+
+
 # -- errors
 
 
@@ -62,14 +87,14 @@ def test_cuts_by_the_length_as_json(one):
     ],
 )
 @pytest.mark.parametrize("rest", ["", ": arn:aws:organizations::1:policy/p-1"])
-def test_does_not_retry_an_explicit_deny_and_names_the_policy(personalize, waits, policy, fix, rest):
+def test_does_not_retry_an_explicit_deny_and_names_the_policy(personalize, clock, policy, fix, rest):
     message = f"User: arn:aws:sts::1:handler is not authorized to perform: it with an explicit deny in {policy}{rest}"
-    there_is_no(personalize)
-    version_is(personalize)
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
     personalize.add_client_error("create_batch_segment_job", "AccessDeniedException", message)
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
-    assert waits == []
+    assert clock.sleeps == []
     assert str(failed.value) == failure(
         f"CreateBatchSegmentJob is explicitly denied by {policy}. {fix} (AccessDeniedException: {message})"
     )
@@ -102,7 +127,7 @@ PROPERTIES = {"SolutionVersionArn": VERSION, "FilterArn": FILTER}
         ("TagResource", "no", PROPERTIES, "TagResource failed with ResourceNotFoundException: no"),
     ],
 )
-def test_names_the_property_of_what_does_not_exist(operation, message, properties, start):
+def test_names_the_property_of_a_missing_resource(operation, message, properties, start):
     explained = str(explain(error("ResourceNotFoundException", message, operation), properties))
     assert explained.startswith(start)
     assert f"ResourceNotFoundException: {message}" in explained
@@ -121,19 +146,8 @@ def test_names_the_property_of_what_does_not_exist(operation, message, propertie
         ),
     ],
 )
-def test_says_first_what_personalize_said(message, start):
+def test_message_begins_with_that_of_personalize(message, start):
     assert str(explain(error("InvalidInputException", message), PROPERTIES)).startswith(start)
-
-
-def test_retries_a_limit_of_requests_as_throttling(personalize, waits):
-    there_is_no(personalize)
-    version_is(personalize)
-    for _ in range(200):
-        message = "The limit on the number of requests per second has been exceeded"
-        personalize.add_client_error("create_batch_segment_job", "LimitExceededException", message)
-    with pytest.raises(JobError, match=r"^AWS returned an unexpected response or none \(CreateBatchSegmentJob: Limit"):
-        on_event(event(), Context())
-    personalize._queue.clear()
 
 
 # -- events that are not complete
@@ -151,7 +165,7 @@ def test_retries_a_limit_of_requests_as_throttling(personalize, waits):
         ({"InputPath": None, "InputBucket": "in", "InputPrefix": "", "AssetHash": "0"}, "AssetBucket"),
     ],
 )
-def test_names_the_property_that_is_missing(changes, missing):
+def test_names_a_missing_property(changes, missing):
     sent = event()
     sent["ResourceProperties"] = properties_with(**changes)
     if "NewJobIfChanged" in changes:
@@ -165,7 +179,7 @@ def test_names_the_property_that_is_missing(changes, missing):
 
 
 @pytest.mark.parametrize("member", ["StackId", "LogicalResourceId", "ResourceProperties"])
-def test_names_the_member_of_the_event_that_is_missing(member):
+def test_names_a_missing_member_of_the_event(member):
     sent = event()
     del sent[member]
     with pytest.raises(JobError) as failed:
@@ -181,27 +195,27 @@ def test_names_the_member_of_the_event_that_is_missing(member):
         ({"MaxQueryErrors": "1_0"}, "max_query_errors: got '1_0', expected a whole number from 0 to 50,000,000"),
     ],
 )
-def test_rejects_malformed_properties_before_anything_is_called(changes, message):
+def test_rejects_malformed_properties_without_a_call(changes, message):
     with pytest.raises(JobError) as failed:
         on_event(event(properties=changes), Context())
     assert str(failed.value) == failure(message)
 
 
 def test_rejects_malformed_tags(personalize):
-    there_is(personalize)
+    stub_existing_job(personalize)
     with pytest.raises(JobError, match=r"^Tags is malformed: expected a list of tags with key and value"):
         on_event(event(properties={"Tags": [{"Key": "a"}]}), Context())
 
 
-def test_a_deletion_succeeds_whatever_is_missing():
+def test_deletion_succeeds_without_any_member():
     assert on_event({"RequestType": "Delete"}, Context()) == {}
 
 
 # -- the log group, and the length of answers
 
 
-def test_every_error_ends_with_the_log_group_that_exists(personalize):
-    there_is(personalize, status="CREATE FAILED", failureReason="no data.")
+def test_messages_end_with_the_log_group(personalize):
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason="no data.")
     waiting = event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9)
     with pytest.raises(JobError) as failed:
         is_complete(waiting, Context())
@@ -209,8 +223,8 @@ def test_every_error_ends_with_the_log_group_that_exists(personalize):
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x", "\n"])
-def test_a_failure_fits_into_a_response_with_the_longest_identifiers(personalize, text):
-    there_is(personalize, status="CREATE FAILED", failureReason=text * 3000)
+def test_message_fits_into_a_response_with_the_longest_identifiers(personalize, text):
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason=text * 3000)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63}
     waiting = event(
         properties={"WaitSeconds": "60"},
@@ -230,29 +244,29 @@ def test_a_failure_fits_into_a_response_with_the_longest_identifiers(personalize
 
 
 def test_escapes_the_reason_of_a_job_that_failed(personalize, capsys):
-    there_is(personalize, status="CREATE FAILED", failureReason=f"cannot read {ESCAPES}")
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason=f"cannot read {ESCAPES}")
     with pytest.raises(JobError, match="cannot read ") as failed:
         is_complete(event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9), Context())
     assert ESCAPED in str(failed.value)
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
-def test_a_log_line_has_nothing_that_a_terminal_obeys(capsys):
-    log_module.log("anything", key=ESCAPES, other="映画")
+def test_log_lines_have_no_control_characters(capsys):
+    log_module.event("anything", key=ESCAPES, other="映画")
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isprintable()
     assert json.loads(line) == {"decision": "anything", "key": ESCAPES, "other": "映画"}
 
 
-def test_a_message_of_another_module_is_escaped_and_keeps_its_lines():
+def test_escapes_messages_and_keeps_their_lines():
     assert str(JobError(f"two faults:\n{ESCAPES}\nb")) == f"two faults:\n{ESCAPED}\nb"
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x"])
-def test_an_answer_with_query_errors_fits_into_a_response(personalize, monkeypatch, text):
+def test_query_errors_fit_into_a_response(personalize, monkeypatch, text):
     record = json.dumps({"input": {}, "error": text * 3000}).encode()
     monkeypatch.setattr(results, "_errors", lambda uri, ends: results.read_errors([record]))
-    there_is(personalize)
+    stub_existing_job(personalize)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63, "Status": "CREATE PENDING"}
     waiting = event(
         properties={"WaitSeconds": "60"},

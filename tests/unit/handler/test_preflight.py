@@ -1,8 +1,9 @@
-"""What is looked at before a job is created, with the service's own model of requests and answers."""
+"""Checks before a job is created. Requests and answers follow botocore's model."""
 
 import pytest
 from batch_segment_handler import preflight
-from batch_segment_handler.failures import JobError, Patience
+from batch_segment_handler.errors import JobError
+from batch_segment_handler.retries import RetryBudget
 from support import FILTER, VERSION
 
 RECIPE = "arn:aws:personalize:::recipe/"
@@ -31,18 +32,18 @@ def recipe_is(personalize, name: str, type: str) -> None:
 
 
 def check(**properties: str) -> preflight.Preflight:
-    return preflight.check({"SolutionVersionArn": VERSION, **properties}, Patience(60))
+    return preflight.check({"SolutionVersionArn": VERSION, **properties}, RetryBudget(60))
 
 
 @pytest.mark.parametrize(
     ("recipe", "kind"), [("aws-item-affinity", "itemId"), ("aws-item-attribute-affinity", "itemAttributes")]
 )
-def test_the_recipe_says_what_queries_there_may_be(personalize, recipe, kind):
+def test_recipe_determines_the_kind_of_query(personalize, recipe, kind):
     version_of(personalize, recipe)
     assert check() == preflight.Preflight(VERSION, kind, {})
 
 
-def test_a_recipe_that_makes_no_segments_is_refused(personalize):
+def test_rejects_a_recipe_of_another_type(personalize):
     version_of(personalize, "aws-user-personalization")
     recipe_is(personalize, "aws-user-personalization", "USER_PERSONALIZATION")
     with pytest.raises(JobError) as refused:
@@ -53,13 +54,13 @@ def test_a_recipe_that_makes_no_segments_is_refused(personalize):
     )
 
 
-def test_a_recipe_for_segments_that_is_newer_than_this_code_takes_either_kind_of_query(personalize):
+def test_unknown_segmentation_recipe_allows_either_kind_of_query(personalize):
     version_of(personalize, "aws-item-affinity-v3")
     recipe_is(personalize, "aws-item-affinity-v3", "USER_SEGMENTATION")
     assert check().kind is None
 
 
-def test_a_version_that_names_no_recipe_is_left_to_the_service(personalize):
+def test_solution_version_without_a_recipe_allows_either_kind_of_query(personalize):
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": "ACTIVE"}},
@@ -77,13 +78,13 @@ def test_a_version_that_names_no_recipe_is_left_to_the_service(personalize):
         (None, None),
     ],
 )
-def test_the_filter_says_which_values_queries_have_to_give(personalize, expression, placeholders):
+def test_filter_determines_the_required_values(personalize, expression, placeholders):
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, expression)
     assert check(FilterArn=FILTER).placeholders == placeholders
 
 
-def test_a_filter_that_failed_is_refused(personalize):
+def test_rejects_a_failed_filter(personalize):
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.X = 1", status="CREATE FAILED", failureReason="no such column")
     with pytest.raises(JobError) as refused:
@@ -93,7 +94,7 @@ def test_a_filter_that_failed_is_refused(personalize):
     )
 
 
-def test_a_filter_that_is_still_being_made_is_left_to_the_service_which_is_waited_for(personalize):
+def test_accepts_a_filter_that_is_still_being_created(personalize):
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.AGE >= 18", status="CREATE IN_PROGRESS")
     assert check(FilterArn=FILTER).placeholders == {}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from batch_segment_handler import limits, queries
-from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression, shown
+from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression
 from batch_segment_handler.queries import (
     QueryFileError,
     QueryReport,
@@ -20,7 +20,7 @@ from batch_segment_handler.queries import (
     split_queries,
     tidy_blocks,
 )
-from cdk_personalize_segments.query_lines import attribute_expression, query_line, quoted
+from cdk_personalize_segments.segment_query import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -494,24 +494,6 @@ def test_a_warning_of_an_inline_query_names_its_index() -> None:
     assert [str(warning) for warning in report.warnings] == [
         "segment_queries[12]: a filter value that no placeholder takes, 'GENRE'"
     ]
-
-
-# -- names from outside
-
-
-@pytest.mark.parametrize(
-    ("name", "escaped"),
-    [
-        ("in/a.jsonl", "'in/a.jsonl'"),
-        ("today/\x1b]0;pwned\x07\u202e\x9b", r"'today/\x1b]0;pwned\x07\u202e\x9b'"),
-        ("x" * 198, "'" + "x" * 198 + "'"),
-        ("x" * 199 + "y", "'" + "x" * 98 + "…" + "x" * 97 + "y'"),
-        ("'\"" * 100, repr("'\"" * 100)[:99] + "…" + repr("'\"" * 100)[-99:]),
-    ],
-)
-def test_a_name_from_outside_is_shown_escaped_and_cut_in_the_middle(name: str, escaped: str) -> None:
-    assert shown(name) == escaped
-    assert len(shown(name)) <= 200
 
 
 # -- the quick way is the exact one

@@ -1,4 +1,4 @@
-"""What became of a complete job's queries. S3 is that of the local AWS."""
+"""Counting the errors in the output of a complete job. S3 is that of the local AWS."""
 
 import json
 import uuid
@@ -6,7 +6,7 @@ import uuid
 import pytest
 from batch_segment_handler import results
 from batch_segment_handler.results import QueryErrors, query_errors, read_errors
-from batch_segment_handler.segments import read_segments
+from personalize_segments_reader import read_segments
 
 GOOD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a", "b"]}, "error": null}\n'
 DOCUMENTED = b'{"itemAttributes": "ITEMS.a = \\"b\\"", "output": {"recommendedUsers": ["a"]}}\n'
@@ -15,20 +15,20 @@ MENTIONS = b'{"input": {"itemId": "\\"error\\": 1"}, "output": {"usersList": []}
 
 
 @pytest.mark.parametrize("size", [1, 7, 64, 10_000])
-def test_errors_are_found_wherever_the_chunks_end(size):
+def test_finds_errors_wherever_the_chunks_end(size):
     content = GOOD + BAD + DOCUMENTED + MENTIONS + BAD.rstrip()
     chunks = [content[at : at + size] for at in range(0, len(content), size)]
     assert list(read_errors(chunks)) == [None, "no such item", None, None, "no such item"]
 
 
 @pytest.mark.parametrize("error", ["null", '""', "{}", '"who?"', '{"code": 1}'])
-def test_both_readers_agree_on_what_is_an_error(error):
+def test_both_readers_recognize_the_same_errors(error):
     line = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a"]}, "error": %s}' % error.encode()
     (segment,) = read_segments([line])
     assert list(read_errors([line])) == [segment.error]
 
 
-def test_a_segment_of_many_users_is_no_error_and_is_not_held_in_memory():
+def test_skips_large_segments_without_holding_them_in_memory():
     users = b'"user-0123456789", ' * 1000
 
     def chunks():
@@ -54,31 +54,31 @@ def output(s3):
     return put
 
 
-def test_a_job_without_errors_has_none(output):
+def test_reports_none_without_errors(output):
     assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), 60)) == "none"
 
 
-def test_errors_are_counted_over_all_files_and_the_first_is_shown(output):
+def test_counts_errors_of_all_files_and_shows_the_first(output):
     other = BAD.replace(b"no such item", b"no item")
     uri = output(**{"a.jsonl.out": GOOD + BAD, "b.jsonl.out": other + GOOD, "notes.txt": BAD})
     assert str(query_errors(uri, 60)) == "2 of 4 queries; the first: no such item"
 
 
-def test_an_error_is_shown_up_to_300_characters(output):
+def test_cuts_an_error_after_300_characters(output):
     uri = output(**{"a.jsonl.out": BAD.replace(b"no such item", b"x" * 5000)})
     assert str(query_errors(uri, 60)) == f"1 of 1 queries; the first: {'x' * 299}…"
 
 
-def test_what_is_not_read_in_time_is_said_so(output):
+def test_reports_partial_counts_when_reading_times_out(output):
     assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1)) == "none of 3 read in the time there was"
 
 
-def test_an_output_that_cannot_be_read_fails_nothing(s3, log):
+def test_unreadable_output_does_not_fail_the_deployment(s3, log):
     assert str(query_errors("s3://no-such-bucket-anywhere/segments/", 60)) == "unknown"
     assert log()[-1]["decision"] == "output not read"
 
 
-def test_an_output_that_is_none_fails_nothing(output):
+def test_output_in_another_format_does_not_fail_the_deployment(output):
     assert str(query_errors(output(**{"a.jsonl.out": b'"error": what?'}), 60)) == "unknown"
 
 
@@ -87,7 +87,7 @@ def test_an_output_that_is_none_fails_nothing(output):
     [b"[" * 100_000, b'{"a":' * 100_000, b"9" * 10_000, b"[" * 100_000 + b"]" * 100_000, b'"\xff"'],
     ids=["lists", "objects", "number", "closed lists", "no UTF-8"],
 )
-def test_output_that_cannot_be_parsed_does_not_fail_the_deployment(output, log, value):
+def test_unparseable_output_does_not_fail_the_deployment(output, log, value):
     uri = output(**{"a.jsonl.out": GOOD + b'{"input": {"itemId": "1"}, "error":' + value + b"}\n"})
     assert str(query_errors(uri, 60)) == "unknown"
     assert log()[-1]["decision"] == "output not read"
@@ -103,13 +103,13 @@ def test_any_other_failure_to_read_does_not_fail_the_deployment(monkeypatch):
 
 
 @pytest.mark.parametrize(("length", "error"), [(512 * 1024, "no such item"), (512 * 1024 + 1, None)])
-def test_the_longest_record_that_is_kept_has_half_a_mebibyte(length, error):
+def test_reads_errors_of_records_up_to_half_a_mebibyte(length, error):
     padded = BAD.rstrip()[:-1] + b" " * (length - len(BAD.rstrip())) + b"}"
     assert len(padded) == length
     assert list(read_errors([padded, b"\n" + GOOD])) == [error, None]
 
 
-def test_the_first_error_is_escaped_and_cut_by_its_length_as_json(output):
+def test_escapes_the_first_error_and_cuts_it_by_its_length_as_json(output):
     escapes = "no \x1b]0;\ud800 \u202e item"
     line = b'{"input": {"itemId": "9"}, "error": %s}' % json.dumps(escapes).encode()
     assert query_errors(output(**{"a.jsonl.out": line}), 60).first == "no \\x1b]0;\\ud800 \\u202e item"

@@ -1,4 +1,4 @@
-"""The job's output: who is in each segment. For programs that use segments; not part of what the handler is.
+"""Reads the output of batch segment jobs: who is in each segment. Needs the standard library only.
 
 Sources:
     OUTPUT: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
@@ -11,10 +11,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .expressions import excerpt
+__all__ = ["Segment", "read_segments"]
 
 #: OBSERVED and OUTPUT, in this order: the key that holds the users.
 _USERS = ("usersList", "recommendedUsers")
+_MAX_EXCERPT_LENGTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +23,9 @@ class Segment:
     """The answer to one query.
 
     Attributes:
-        query: The query, as it was asked.
+        query: The query, as the job's input has it.
         user_ids: The users, likeliest first; none if there was an error.
-        error: Why the service could not answer, in its words; None if it could.
+        error: The service's message about why it did not answer; None if it did.
     """
 
     query: dict[str, Any]
@@ -35,21 +36,20 @@ class Segment:
 def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     r"""Reads the records of an output object, ``<input name>.out``.
 
-    The records are taken in both forms that are known: the
-    `documented one <https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html>`_
-    (``recommendedUsers``, and an ``itemAttributes`` query that is not under ``input``), and what the service was seen
-    to write in AWS's notebooks (``usersList``, and an ``error``). A job can be ACTIVE and yet have queries that ended
-    with an error: that is no failure here but the segment's ``error``.
+    Reads both known forms of a record: the
+    `documented form <https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html>`_
+    (``recommendedUsers``, and an ``itemAttributes`` query that is not under ``input``), and the form in the output of
+    AWS's notebooks (``usersList``, and an ``error``). A job can be ACTIVE although some of its queries ended with an
+    error. Such a query raises nothing: its segment has an ``error``.
 
     Args:
-        lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are passed
-            over.
+        lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are skipped.
 
     Yields:
         The segments, in the order of the lines, each as soon as its line is read.
 
     Raises:
-        ValueError: A line is no such record; the message names the line.
+        ValueError: A line is not a record; the message names the line.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():
@@ -64,9 +64,10 @@ def _segment(line: bytes | str) -> Segment:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError(f"expected a JSON object, got {_shown(line)}") from None
+        record = None
     if not isinstance(record, dict):
-        raise ValueError(f"expected a JSON object, got {_shown(line)}")
+        text = line.decode(errors="replace") if isinstance(line, bytes) else line
+        raise ValueError(f"expected a JSON object, got {_excerpt(text)}")
     error = record.pop("error", None) or None
     output = record.pop("output", None)
     query = record.pop("input", record)
@@ -74,16 +75,17 @@ def _segment(line: bytes | str) -> Segment:
         error = json.dumps(error, ensure_ascii=False)
     users = next((output[key] for key in _USERS if key in output), None) if isinstance(output, dict) else None
     if error is not None:
-        # What was asked may be no query, and there may be no answer.
+        # The input may not be a query, and the output may be missing.
         return Segment(query if isinstance(query, dict) else {}, users if isinstance(users, list) else [], error)
     if not isinstance(query, dict) or not query:
         raise ValueError('expected the query, in "input" or beside "output", got none')
     if not isinstance(users, list):
         raise ValueError('expected a list of users in "output", "usersList" or "recommendedUsers", got none')
-    if strangers := [user for user in users if not isinstance(user, str)]:
-        raise ValueError(f"expected the IDs of users to be text, got {excerpt(strangers[0])}")
+    for user in users:
+        if not isinstance(user, str):
+            raise ValueError(f"expected the IDs of users to be text, got a value of type {type(user).__name__}")
     return Segment(query, users, None)
 
 
-def _shown(line: bytes | str) -> str:
-    return excerpt(line.decode(errors="replace") if isinstance(line, bytes) else line)
+def _excerpt(text: str) -> str:
+    return repr(text if len(text) <= _MAX_EXCERPT_LENGTH else f"{text[: _MAX_EXCERPT_LENGTH - 1]}…")

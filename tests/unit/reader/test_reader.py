@@ -1,4 +1,4 @@
-"""The job's output: records as they are documented, and as they were seen."""
+"""Reading a job's output: records as documented, and as observed."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from batch_segment_handler.segments import Segment, read_segments
+from personalize_segments_reader import Segment, read_segments
 
 
 def one(record: Any) -> Segment:
@@ -35,7 +35,7 @@ def one(record: Any) -> Segment:
         ),
     ],
 )
-def test_a_record_is_read_as_documented_and_as_seen(record: Any, segment: Segment) -> None:
+def test_reads_documented_and_observed_records(record: Any, segment: Segment) -> None:
     assert one(record) == segment
 
 
@@ -56,7 +56,7 @@ def test_a_record_is_read_as_documented_and_as_seen(record: Any, segment: Segmen
         ),
     ],
 )
-def test_an_error_of_one_query_is_part_of_its_segment(record: Any, segment: Segment) -> None:
+def test_error_of_a_query_is_part_of_its_segment(record: Any, segment: Segment) -> None:
     assert one(record) == segment
 
 
@@ -64,13 +64,13 @@ RECORD = '{"input": {"itemId": "é"}, "output": {"usersList": ["1"]}, "error": n
 SEGMENT = Segment({"itemId": "é"}, ["1"], None)
 
 
-def test_lines_may_be_text_or_bytes_with_or_without_a_newline() -> None:
+def test_reads_text_and_bytes_with_or_without_a_newline() -> None:
     lines = [RECORD, f"{RECORD}\n", RECORD.encode(), f"{RECORD}\r\n".encode(), b"", "\n"]
 
     assert list(read_segments(lines)) == [SEGMENT] * 4
 
 
-def test_segments_come_as_their_lines_are_read() -> None:
+def test_yields_each_segment_when_its_line_is_read() -> None:
     def lines() -> Iterator[str]:
         yield RECORD
         raise ConnectionError
@@ -109,7 +109,7 @@ NO_QUERY = 'expected the query, in "input" or beside "output", got none'
         ),
     ],
 )
-def test_a_line_that_is_no_record_is_named(line: str | bytes, message: str) -> None:
+def test_names_a_line_that_is_not_a_record(line: str | bytes, message: str) -> None:
     segments = read_segments([RECORD, "", line])
 
     assert next(segments) == SEGMENT

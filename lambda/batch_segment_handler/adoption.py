@@ -1,0 +1,39 @@
+"""Compares an existing job with the job that a resource describes."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from .identity import JobIdentity, normalize
+from .properties import has, num_results
+
+
+def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]) -> list[str]:
+    """Returns the members in which the description of an existing job differs from the properties.
+
+    Skips required members that are missing from the description. A missing optional member equals an empty one.
+    """
+    properties = identity.properties
+
+    def is_same(key: Literal["FilterArn", "InputKmsKeyArn", "OutputKmsKeyArn"], described: str | None) -> bool:
+        return (described or None) == (properties.get(key) or None)
+
+    source = (description.get("jobInput") or {}).get("s3DataSource") or {}
+    destination = (description.get("jobOutput") or {}).get("s3DataDestination") or {}
+    version, number = description.get("solutionVersionArn"), num_results(properties)
+    if has(properties, "SolutionArn"):
+        same_version = not version or version.startswith(f"{properties['SolutionArn']}/")
+    else:
+        same_version = not version or version == properties["SolutionVersionArn"]
+    role, input_path, output_path = description.get("roleArn"), source.get("path"), destination.get("path")
+    same = {
+        "solution version": same_version,
+        "filter": is_same("FilterArn", description.get("filterArn")),
+        # The service's default is not documented.
+        "num_results": number is None or description.get("numResults") in (None, number),
+        "input": not input_path or identity.has_input(name, input_path),
+        "input key": is_same("InputKmsKeyArn", source.get("kmsKeyArn")),
+        "output": not output_path or normalize(output_path) == normalize(identity.output_uri(name)),
+        "output key": is_same("OutputKmsKeyArn", destination.get("kmsKeyArn")),
+        "role": not role or role == properties["RoleArn"],
+    }
+    return [member for member, is_equal in same.items() if not is_equal]

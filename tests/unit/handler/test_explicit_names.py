@@ -1,0 +1,152 @@
+"""Jobs with a name that the user chose: adopted if they are the same job, rejected otherwise."""
+
+import pytest
+from batch_segment_handler.errors import JobError
+from batch_segment_handler.handler import on_event
+from events import (
+    EXPLICIT,
+    ROLE,
+    Context,
+    answer,
+    arn,
+    event,
+    failure,
+    properties_with,
+    stub_errors,
+    stub_existing_job,
+    stub_missing_job,
+    stub_stack,
+)
+from support import FILTER, VERSION
+
+
+def test_adopts_the_job_of_an_explicit_name(personalize):
+    stub_existing_job(personalize, "mine")
+    assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
+
+
+def test_adopts_an_explicit_job_after_normalizing(personalize):
+    output = {"s3DataDestination": {"path": "s3://out/segments/mine"}}
+    stub_existing_job(personalize, "mine", jobOutput=output, filterArn="")
+    assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
+
+
+@pytest.mark.parametrize(
+    ("properties", "details", "difference"),
+    [
+        ({}, {"solutionVersionArn": f"{VERSION}1"}, "solution version"),
+        ({}, {"filterArn": FILTER}, "filter"),
+        ({"NumResults": "10"}, {"numResults": 11}, "num_results"),
+        ({}, {"jobInput": {"s3DataSource": {"path": "s3://in/other.jsonl"}}}, "input"),
+        ({"InputKmsKeyArn": "key"}, {}, "input key"),
+        ({}, {"jobOutput": {"s3DataDestination": {"path": "s3://out/other/"}}}, "output"),
+        ({"OutputKmsKeyArn": "key"}, {}, "output key"),
+    ],
+)
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_rejects_an_explicit_name_of_another_job(
+    personalize, cloudformation, request_type, properties, details, difference
+):
+    stub_existing_job(personalize, "mine", **details)
+    update = {} if request_type == "Create" else {"PhysicalResourceId": arn("mine"), "OldResourceProperties": {}}
+    if update:
+        stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    with pytest.raises(JobError) as failed:
+        on_event(event(request_type, properties={**EXPLICIT, **properties}, **update), Context())
+    assert str(failed.value) == failure(
+        f"job_name: 'mine' is taken by another job ({arn('mine')}), which differs in {difference}. Names are never "
+        "freed by the service: choose another, or leave job_name out"
+    )
+
+
+def test_rejects_an_explicit_name_of_a_job_with_another_role(personalize):
+    stub_existing_job(personalize, "mine", roleArn=f"{ROLE}2")
+    with pytest.raises(JobError, match=r"'mine' is taken by another job .*, which differs in .*role"):
+        on_event(event(properties=EXPLICIT), Context())
+
+
+def test_create_rejects_an_explicit_name_of_a_failed_job(personalize):
+    stub_existing_job(personalize, "mine", status="CREATE FAILED", failureReason="bad input")
+    with pytest.raises(JobError) as failed:
+        on_event(event(properties=EXPLICIT), Context())
+    assert str(failed.value) == failure(
+        "job_name: 'mine' is taken by a job that ended CREATE FAILED: bad input. Names are never freed by the "
+        "service: choose another, or leave job_name out"
+    )
+
+
+def test_update_rejects_an_explicit_name_of_a_failed_job(personalize, cloudformation):
+    stub_existing_job(personalize, "mine", status="CREATE FAILED", failureReason="no data")
+    for _ in range(2):
+        stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    with pytest.raises(JobError, match=r"^job_name: 'mine' is taken by a job that ended CREATE FAILED: no data"):
+        on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
+
+
+def test_rejects_failed_explicit_job_if_the_stack_is_unknown(personalize, cloudformation, clock):
+    stub_existing_job(personalize, "mine", status="CREATE FAILED")
+    stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
+    with pytest.raises(
+        JobError, match=r"^cannot tell whether the stack is rolling back, so no job was created: a perm"
+    ):
+        on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
+
+
+def test_update_without_definition_change_does_not_compare_an_explicit_job(personalize):
+    stub_existing_job(
+        personalize,
+        "mine",
+        jobInput={"s3DataSource": {"path": "s3://in/other.jsonl"}},
+        solutionVersionArn=f"{VERSION}1",
+    )
+    personalize.add_response(
+        "tag_resource", {}, {"resourceArn": arn("mine"), "tags": [{"tagKey": "a", "tagValue": "b"}]}
+    )
+    tags = {"Tags": [{"key": "a", "value": "b"}]}
+    update = event(
+        "Update",
+        properties={**EXPLICIT, **tags},
+        PhysicalResourceId=arn("mine"),
+        OldResourceProperties=properties_with(**EXPLICIT),
+    )
+    assert on_event(update, Context()) == answer("mine", "ACTIVE", f"{VERSION}1")
+
+
+def test_rollback_adopts_a_failed_explicit_job(personalize, cloudformation):
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    stub_existing_job(personalize, "mine", status="CREATE FAILED")
+    rollback = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer("mine", "CREATE FAILED")
+
+
+def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize, cloudformation):
+    stub_missing_job(personalize, "mine")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer("mine", "UNKNOWN")
+
+
+def test_rollback_that_removes_num_results_keeps_the_job(personalize, cloudformation):
+    # The number that the update asked for was the one that the service had taken by itself.
+    stub_existing_job(personalize, "mine", numResults=25)
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    old = properties_with(**EXPLICIT, NumResults="25")
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    assert on_event(update, Context()) == answer("mine", "ACTIVE")
+
+
+def test_removes_num_results_that_the_job_never_had(personalize):
+    stub_existing_job(personalize, "mine", numResults=25)
+    old = properties_with(**EXPLICIT, NumResults="7")
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    assert on_event(update, Context()) == answer("mine", "ACTIVE")
+
+
+def test_rejects_removed_num_results_without_a_new_explicit_name(personalize, cloudformation):
+    stub_existing_job(personalize, "mine", numResults=5000)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    old = properties_with(**EXPLICIT, NumResults="5000")
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    with pytest.raises(JobError, match="which differs in num_results"):
+        on_event(update, Context())

@@ -1,0 +1,172 @@
+"""Rollbacks: they create nothing and never fail."""
+
+import pytest
+from batch_segment_handler import handler
+from batch_segment_handler.errors import JobError, StackUnknownError
+from batch_segment_handler.handler import is_complete, on_event
+from batch_segment_handler.results import QueryErrors
+from batch_segment_handler.rollback import is_rolling_back
+from events import (
+    LOG_GROUP,
+    NAME,
+    ROLE,
+    WAIT,
+    Context,
+    answer,
+    arn,
+    derived_name,
+    event,
+    stub_errors,
+    stub_existing_job,
+    stub_missing_job,
+    stub_solution_version,
+    stub_stack,
+    waiting,
+)
+from support import VERSION
+
+
+def test_rollback_adopts_the_old_job(personalize):
+    stub_existing_job(personalize)
+    rollback = event("Update", PhysicalResourceId=arn("Demo-ComedyFans-1A2B3C4D-ffffffffffff"))
+    assert on_event(rollback, Context()) == answer(status="ACTIVE")
+
+
+def test_rollback_adopts_a_job_with_another_role(personalize, cloudformation):
+    stub_existing_job(personalize, roleArn=f"{ROLE}2")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    update = event("Update", PhysicalResourceId=arn("another"), OldResourceProperties={})
+    assert on_event(update, Context()) == answer(status="ACTIVE")
+
+
+def test_rollback_to_a_failed_job_starts_nothing(personalize, cloudformation):
+    stub_existing_job(personalize, status="CREATE FAILED")
+    stub_missing_job(personalize, f"{NAME}-2")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", properties=WAIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer(status="CREATE FAILED")
+
+
+def test_foreign_job_does_not_stop_a_rollback(personalize, cloudformation):
+    stub_existing_job(personalize, solutionVersionArn=f"{VERSION}1")
+    stub_missing_job(personalize, f"{NAME}-2")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer(f"{NAME}-2", "UNKNOWN")
+
+
+def test_rollback_creates_nothing_if_the_old_job_is_gone(personalize, cloudformation, log):
+    stub_missing_job(personalize)
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", properties=WAIT, PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer(status="UNKNOWN")
+    assert log()[-1] == {"decision": "assumed", "job": NAME, "status": "UNKNOWN"}
+
+
+def test_rollback_succeeds_if_personalize_is_unavailable(personalize, cloudformation, clock):
+    stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 18)
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="UNKNOWN")
+
+
+@pytest.mark.parametrize(
+    ("code", "attempts", "cause"),
+    [
+        ("AccessDenied", 12, "a permission is missing (DescribeStacks: AccessDenied: no; 12 attempts in 120 seconds)"),
+        (
+            "Throttling",
+            19,
+            "AWS returned an unexpected response or none (DescribeStacks: Throttling: no; 19 attempts in 790 seconds)",
+        ),
+    ],
+)
+def test_creates_nothing_if_the_stack_is_unknown(personalize, cloudformation, clock, code, attempts, cause):
+    name = derived_name(Trigger="2")
+    stub_missing_job(personalize, name)
+    stub_errors(cloudformation, "describe_stacks", code, "no", attempts)
+    with pytest.raises(JobError) as failed:
+        on_event(event("Update", properties={"Trigger": "2"}), Context())
+    expected = f"cannot tell whether the stack is rolling back, so no job was created: {cause}. "
+    assert str(failed.value).startswith(expected)
+    assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
+
+
+def test_keeps_the_job_if_neither_service_answers(personalize, cloudformation, clock):
+    stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 18)
+    stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
+    assert on_event(event("Update"), Context()) == answer(status="UNKNOWN")
+
+
+def test_retries_describe_stacks_in_a_rollback(personalize, cloudformation, clock):
+    stub_missing_job(personalize)
+    stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 3)
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="UNKNOWN")
+    assert len(clock.sleeps) == 3
+
+
+def test_lookup_of_the_stack_ends_in_time(cloudformation, clock):
+    stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 6)
+    with pytest.raises(StackUnknownError):
+        is_rolling_back(event("Update"), Context(seconds=100))
+    # Leaves 40 seconds for a call that hangs, and 10 for the response.
+    assert sum(clock.sleeps) == 50
+
+
+def test_creates_nothing_if_the_update_is_canceled_during_retries(personalize, cloudformation, clock):
+    name = derived_name(Trigger="2")
+    stub_missing_job(personalize, name)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    stub_solution_version(personalize)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    personalize.add_client_error("create_batch_segment_job", "LimitExceededException", "5 jobs")
+    for _ in range(2):
+        stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    got = on_event(event("Update", properties={"Trigger": "2"}), Context())
+    assert got == answer(name, "UNKNOWN")
+
+
+def test_rollback_to_incomplete_properties_does_not_fail(cloudformation):
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    got = on_event(event("Update", properties={"JobNamePrefix": None, "NewJobIfChanged": None}), Context())
+    assert got["PhysicalResourceId"] == arn()
+    assert set(got["Data"].values()) == {"UNKNOWN"}
+
+
+def test_failed_wait_does_not_stop_a_rollback(personalize, cloudformation):
+    stub_existing_job(personalize, status="CREATE FAILED")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert is_complete(waiting("Update"), Context()) == {"IsComplete": True}
+
+
+def test_query_errors_do_not_stop_a_rollback(personalize, cloudformation, monkeypatch):
+    stub_existing_job(personalize)
+    monkeypatch.setattr(handler, "query_errors", lambda uri, seconds: QueryErrors(1234, 2, "no such item"))
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert is_complete(waiting("Update", MaxQueryErrors="0"), Context()) == {"IsComplete": True}
+
+
+def test_response_tells_whether_the_event_created_the_job(personalize, cloudformation):
+    name = derived_name(Trigger="2")
+    stub_missing_job(personalize, name)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
+    stub_solution_version(personalize)
+    personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, None)
+    created = on_event(event("Update", properties={"Trigger": "2", "WaitSeconds": "60"}), Context())
+    assert created.pop("Deadline") > 0
+    assert created == {**answer(name), "Created": True}
+    stub_existing_job(personalize, name)
+    adopted = on_event(event(properties={"Trigger": "2", "WaitSeconds": "60"}), Context())
+    assert "Created" not in adopted
+
+
+@pytest.mark.parametrize("created", [True, False])
+def test_fails_in_doubt_only_for_a_job_that_the_event_created(personalize, cloudformation, clock, created):
+    stub_existing_job(personalize, status="CREATE FAILED", failureReason="no data")
+    stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
+    update = {**waiting("Update"), **({"Created": True} if created else {})}
+    if created:
+        with pytest.raises(JobError, match="ended CREATE FAILED: no data"):
+            is_complete(update, Context())
+    else:
+        assert is_complete(update, Context()) == {"IsComplete": True}

@@ -73,6 +73,16 @@ $(VENV)/.bench: $(VENV)/.installed benchmarks/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	@touch $@
 
+release: $(VENV)/.release ## build wheel and source distribution in dist, and check them; publishes nothing
+	@rm -rf dist
+	@python -m hatchling build --target wheel --target sdist --directory dist
+	@twine check --strict dist/*
+	@python tools/check_release.py dist
+
+$(VENV)/.release: $(VENV)/.installed tools/release-requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/release-requirements.txt
+	@touch $@
+
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make pins"
 
 pins: ## compile the requirements files anew from pyproject.toml (needs uv)

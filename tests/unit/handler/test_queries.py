@@ -584,6 +584,7 @@ def assert_the_exact_way_is_the_plain_one(line: bytes) -> None:
         assert (check(line).fault_count == 0) == plain_rules_accept(line), line
 
 
+@pytest.mark.exhaustive
 def test_a_corpus_of_mutants_is_read_the_same_in_all_ways() -> None:
     rng = random.Random(20)
     accepted = 0

@@ -32,7 +32,7 @@ def check_wheel(wheel: Path, version: str) -> Iterator[str]:
         for file in (ROOT / folder / package).rglob("*")
         if file.is_file() and "__pycache__" not in file.parts
     }
-    yield from (f"{wheel.name}: {name} does not belong into the wheel" for name in sorted(files - expected))
+    yield from (f"{wheel.name}: {name} does not belong in the wheel" for name in sorted(files - expected))
     yield from (f"{wheel.name}: {name} is missing" for name in sorted(expected - files))
     metadata = email.message_from_bytes(archive.read(f"{info}/METADATA"))
     if metadata["Version"] != version:

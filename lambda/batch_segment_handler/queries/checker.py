@@ -14,7 +14,7 @@ from .report import Fault, QueryReport
 
 #: Reading stops after this many faults: they have one cause, and the first few show it.
 _MAX_FAULTS = 10_000
-#: Compiling the pattern of the fast path takes as long as parsing about 5,000 lines.
+#: Small inputs do without the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
 FAST_PATH_FROM = 500
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
 

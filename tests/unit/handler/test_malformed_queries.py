@@ -318,7 +318,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_a_file_is_refused_that_is_or_has(name: str) -> None:
+def test_rejects(name: str) -> None:
     content, faults = MALFORMED[name]
 
     report = check_queries([("queries.jsonl", io.BytesIO(content))])
@@ -331,7 +331,7 @@ _MARKS = (b"\xef\xbb\xbf", *blocks.OTHER_FORMATS)
 
 
 @pytest.mark.parametrize("name", [name for name, (content, _) in MALFORMED.items() if not content.startswith(_MARKS)])
-def test_the_same_is_said_after_many_good_lines(name: str) -> None:
+def test_rejects_the_same_after_many_good_lines(name: str) -> None:
     content, faults = MALFORMED[name]
     if not content.strip():
         faults = []
@@ -344,7 +344,7 @@ def test_the_same_is_said_after_many_good_lines(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_no_message_shows_more_than_a_little_of_the_data(name: str) -> None:
+def test_messages_show_little_of_the_data(name: str) -> None:
     content, _ = MALFORMED[name]
 
     report = check_queries([("queries.jsonl", io.BytesIO(content))])

@@ -598,6 +598,7 @@ def test_a_corpus_of_mutants_is_read_the_same_in_all_ways() -> None:
     assert 2000 < accepted < 6000
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(GOOD_LINES)), max_size=12).map(b"".join))
 def test_pieces_in_any_order_are_read_the_same_in_all_ways(content: bytes) -> None:
@@ -619,6 +620,7 @@ values = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 names = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,9}\Z")
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(values.map(lambda value: {"itemId": value})), min_size=1, max_size=9), st.booleans())
 def test_what_is_written_is_accepted_and_says_the_same(written: list[dict[str, str]], ascii_only: bool) -> None:
     lines = [query_line(query) for query in written]
@@ -676,6 +678,7 @@ def spelled(draw: st.DrawFn, value: Any) -> bytes:
     return b"{" + (b",".join(members) or draw(space)) + b"}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -686,6 +689,7 @@ def test_the_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query:
     assert_the_quick_way_is_the_exact_one(line + b"\n" + line)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
@@ -782,6 +786,7 @@ LONG_LINES = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("placeholders", [None, {"A": True, "B": False, "C": True}])
 @pytest.mark.parametrize(("start", "part", "end"), LONG_LINES)
 def test_twice_as_long_a_line_takes_about_twice_the_time(
@@ -819,6 +824,7 @@ def test_memory_does_not_grow_with_a_file_however_bad_it_is(line: bytes, mebibyt
     assert peak_of(iter([check_queries([("0.jsonl", file)])])) < 2 * 2**20
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("queries_per_file", [1000, 50_000_000])
 def test_memory_does_not_grow_with_a_part(queries_per_file: int) -> None:
     file: Any = Generated(b'{"itemId": "1"}\n', 8 * 2**20)
@@ -959,6 +965,7 @@ def test_an_expression_is_refused_that_could_not_be_right(columns: Any, message:
         attribute_expression(columns)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, st.lists(values, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_a_written_expression_is_read_as_what_it_says(columns: dict[str, list[str]]) -> None:
     expression = attribute_expression(columns)
@@ -984,6 +991,7 @@ def test_an_expression_that_is_none_says_where() -> None:
     assert raised.value.at == 8
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ITEMSabAND.=<>\"\\' ()|&!0-", max_size=40))
 def test_any_text_is_an_expression_or_says_where_it_is_none(text: str) -> None:
     try:

@@ -1,5 +1,6 @@
 """The input of a job: queries in the app, in a local file, or in S3."""
 
+import hashlib
 import itertools
 import tempfile
 from collections.abc import Iterable
@@ -25,13 +26,15 @@ class StagedInput:
     """An asset that the handler checks, splits and writes to the input bucket at deploy.
 
     Attributes:
-        asset: The tidied queries. The same queries have the same hash, whatever their line ends and blank lines.
+        asset: The tidied queries.
+        input_hash: Their SHA-256 in hex. It is the same for the same queries, whatever their line ends and blank lines.
         queries_per_file: The quota of queries per file, if it was given.
         summary: The number of queries and the first of them, for ``cdk diff``; at most 300 characters.
         is_inline: Whether the queries were given in the program.
     """
 
     asset: s3_assets.Asset
+    input_hash: str
     queries_per_file: int | None
     summary: str
     is_inline: bool
@@ -55,7 +58,7 @@ class StagedInput:
         if self.is_inline:
             settings["InputIsInline"] = "true"
         definition: contract.JobDefinition = {
-            "AssetHash": self.asset.asset_hash,
+            "InputHash": self.input_hash,
             "InputBucket": info.name,
             "InputPrefix": storage.input_prefix,
         }
@@ -246,15 +249,19 @@ class BatchSegmentInput:
             else:
                 name, file = quote(str(content)), content
             report = self._check(scope, file, name, is_filtered=is_filtered, is_inline=is_inline)
-            # The job is defined by its queries, not by how their lines end: the asset's hash is that of a tidied copy.
+            # The job is defined by its queries, not by how their lines end: the hash is that of a tidied copy.
             tidied = Path(folder) / f"queries{extension}"
+            # Not the asset's hash, which a context key of CDK changes.
+            digest = hashlib.sha256()
             with file.open("rb") as source, tidied.open("wb") as target:
-                target.writelines(queries.tidy_blocks(source))
+                for block in queries.tidy_blocks(source):
+                    digest.update(block)
+                    target.write(block)
             with tidied.open("rb") as lines:
                 summary = query_summary.summarize(report.queries, itertools.islice(lines, 100))
             # The asset is copied into the assembly before the folder is deleted.
             asset = s3_assets.Asset(scope, "Queries", path=str(tidied.resolve()))
-        return StagedInput(asset, self._queries_per_file, summary, is_inline)
+        return StagedInput(asset, digest.hexdigest(), self._queries_per_file, summary, is_inline)
 
     def _check(
         self, scope: Construct, file: Path, name: str, *, is_filtered: bool, is_inline: bool

@@ -166,7 +166,11 @@ class BatchSegmentStorage(Construct):
 
         Args:
             folders: A pattern of folders, ending in "/".
+
+        Raises:
+            ValueError: The folders overlap those of another job.
         """
+        self.segment_access.check_apart(folders)
         bucket = self.output_bucket
         self.service_access.allow(bucket, self.bucket_info(bucket), "s3:PutObject", folders)
         self.segment_access.add_folders(folders)
@@ -254,6 +258,7 @@ class BatchSegmentStorage(Construct):
                 "imported with iam.Role.from_role_arn: its policy would need the buckets of this stack, and this stack "
                 "the role"
             )
+        validation.check_no_wildcards("role", self.role_arn)
         account = self.role_arn.split(":")[4] if not validation.is_token(self.role_arn) else ""
         if account and not validation.is_token(self._account) and account != self._account:
             raise ValueError(

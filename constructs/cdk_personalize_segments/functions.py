@@ -74,8 +74,6 @@ class ProviderFunctions:
         self._scope = scope
         self._facts = facts
         self._options = options
-        if options.log_encryption_key is not None:
-            self._allow_logs_to_use(options.log_encryption_key)
         self._assumed_by_lambda = iam.ServicePrincipal("lambda.amazonaws.com")
         self._log_group = self._new_log_group("Logs")
         #: The role of the handler.
@@ -89,6 +87,8 @@ class ProviderFunctions:
         self._on_event = self._new_function("Handler", contract.ON_EVENT, self.role, _HANDLER_TIMEOUT)
         self._attach("HandlerPolicy", self.role, statements, self._on_event)
         self._framework_logs = self._new_log_group("FrameworkLogs")
+        if options.log_encryption_key is not None:
+            self._allow_logs_to_use(options.log_encryption_key)
 
     def new_framework(self) -> cr.Provider:
         """Creates CDK's provider framework for jobs that are not waited for."""
@@ -220,15 +220,24 @@ class ProviderFunctions:
         )
 
     def _allow_logs_to_use(self, key: kms.IKey) -> None:
-        # The names of log groups begin with the stack's name. Their ARNs would be a circular reference: the group names
-        # the key.
-        log_groups = self._facts.stack.format_arn(
-            service="logs",
-            resource="log-group",
-            arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
-            resource_name=f"{self._facts.names.root_stack_name}-*",
-        )
-        key.add_to_resource_policy(permissions.log_key(self._facts.region, log_groups))
+        # The ARNs of the log groups would be a circular reference: the groups name the key. Their names are
+        # <stack name>-<logical id>-<random part>, and a nested stack's name starts with the name of its root stack.
+        stack = self._facts.stack
+        nested = "*" if stack.nested_stack_parent is not None else ""
+        patterns = []
+        for log_group in (self._log_group, self._framework_logs):
+            resource = log_group.node.default_child
+            assert isinstance(resource, logs.CfnLogGroup)
+            name = f"{self._facts.names.root_stack_name}-{nested}{stack.get_logical_id(resource)}-*"
+            patterns.append(
+                stack.format_arn(
+                    service="logs",
+                    resource="log-group",
+                    arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME,
+                    resource_name=name,
+                )
+            )
+        key.add_to_resource_policy(permissions.log_key(self._facts.region, patterns))
 
     def _new_role(self, id: str, description: str, log_group: logs.ILogGroup, *invoked: lambda_.IFunction) -> iam.Role:
         document = policies.document(self._function_statements(log_group, *invoked))

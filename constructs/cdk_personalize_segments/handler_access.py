@@ -47,6 +47,7 @@ class HandlerAccess:
             asset_key: The key of the bucket of assets, if the app names one.
         """
         self.partition = facts.partition
+        self.region = facts.region
         self.account = facts.account
         self.extension = facts.names.extension
         self.stack_id = stack_id

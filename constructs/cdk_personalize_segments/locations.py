@@ -2,7 +2,7 @@
 
 from batch_segment_handler import limits
 
-from .validation import is_token, quote
+from .validation import check_no_wildcards, is_token, quote
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _MAX_BUCKET_NAME_LENGTH = 63
@@ -14,7 +14,8 @@ def check_prefix(prop: str, value: str, hint: str = "") -> None:
     https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html: S3 is prefix based, so that
     ``folder`` also matches ``folder_test/``.
     """
-    if is_token(value):
+    if is_token(value) and value.endswith("}"):
+        check_no_wildcards(prop, value)
         return
     if not value.endswith("/"):
         raise ValueError(
@@ -56,6 +57,7 @@ def check_region(prop: str, got: str, expected: str) -> None:
 def check_s3_key(prop: str, value: str) -> None:
     """Checks a key or prefix: no leading slash, no control characters, no wildcards of a policy."""
     if is_token(value):
+        check_no_wildcards(prop, value)
         return
     if not value or value.startswith("/") or not value.isprintable() or any(part in value for part in ("*", "?", "${")):
         raise ValueError(

@@ -61,6 +61,12 @@ def handler(access: HandlerAccess, tag_keys: list[Any]) -> Statements:
         access: The needs of the stack's jobs.
         tag_keys: The keys of all tags of the jobs.
     """
+    # An update must know whether it is a rollback.
+    describe_stack = _allow(["cloudformation:DescribeStacks"], [access.stack_id])
+    if not access.jobs:
+        # A provider that no job uses. A policy must have a statement.
+        yield describe_stack
+        return
     jobs = list(access.jobs)
     solutions = list(access.solutions)
     # UntagResource is always granted: removing a job's last tag from the template still needs it.
@@ -79,19 +85,18 @@ def handler(access: HandlerAccess, tag_keys: list[Any]) -> Statements:
         yield _allow(["personalize:ListSolutionVersions"], ["*"])
     if access.filters:
         yield _allow(["personalize:DescribeFilter"], list(access.filters))
-    # An update must know whether it is a rollback.
-    yield _allow(["cloudformation:DescribeStacks"], [access.stack_id])
+    yield describe_stack
     yield _allow(["iam:PassRole"], list(access.roles), {"StringEquals": {"iam:PassedToService": SERVICE}})
     if access.asset_buckets:
         # The bucket is the account's own: CDK's role for publishing assets requires that too.
         objects = [f"arn:{access.partition}:s3:::{bucket}/*{access.extension}" for bucket in access.asset_buckets]
         yield _allow(["s3:GetObject"], objects, of_account(access.account))
     if access.asset_keys:
-        yield _allow(_KEY_ACTIONS_TO_READ, list(access.asset_keys))
+        yield _allow(_KEY_ACTIONS_TO_READ, list(access.asset_keys), _via_s3(access.region))
     yield from _on_objects("s3:PutObject", access.staging)
     if access.staging_keys:
-        yield _allow(_KEY_ACTIONS_TO_WRITE, list(access.staging_keys))
-    yield from _read(access.input)
+        yield _allow(_KEY_ACTIONS_TO_WRITE, list(access.staging_keys), _via_s3(access.region))
+    yield from _read(access.input, access.region)
 
 
 def waiter(access: HandlerAccess) -> Statements:
@@ -99,7 +104,7 @@ def waiter(access: HandlerAccess) -> Statements:
     # A wait that fails must know whether it is part of a rollback.
     yield _allow(["cloudformation:DescribeStacks"], [access.stack_id])
     yield _allow(["personalize:DescribeBatchSegmentJob"], list(access.jobs))
-    yield from _read(access.output)
+    yield from _read(access.output, access.region)
 
 
 def function(
@@ -136,12 +141,12 @@ def traced_state_machine() -> iam.PolicyStatement:
     return iam.PolicyStatement(actions=[*_TRACING_ACTIONS, *sampling], resources=["*"])
 
 
-def log_key(region: str, log_groups: str) -> iam.PolicyStatement:
+def log_key(region: str, log_groups: list[str]) -> iam.PolicyStatement:
     """The statement in the policy of a key that CloudWatch Logs encrypts log groups with.
 
     Args:
         region: The region of the log groups.
-        log_groups: A pattern of their ARNs.
+        log_groups: Patterns of their ARNs.
     """
     return iam.PolicyStatement(
         principals=[iam.ServicePrincipal(f"logs.{region}.amazonaws.com")],
@@ -233,18 +238,18 @@ def handler_on_foreign_key(account: iam.IPrincipal, *, writes: bool) -> iam.Poli
 # -- the app's own readers and writers
 
 
-def list_segments(info: BucketInfo, folders: Iterable[str]) -> GrantOptions:
-    """The grant to list segments in folders of the output bucket."""
+def list_segments(info: BucketInfo, patterns: list[str]) -> GrantOptions:
+    """The grant to list segments in the output bucket whose keys match patterns."""
     return {
         "actions": ["s3:ListBucket"],
         "resource_arns": [info.arn],
-        "conditions": {"StringLike": list_condition(folders)},
+        "conditions": {"StringLike": {"s3:prefix": patterns}},
     }
 
 
-def read_segments(info: BucketInfo, folders: Iterable[str]) -> GrantOptions:
-    """The grant to read segments in folders of the output bucket."""
-    return {"actions": ["s3:GetObject"], "resource_arns": [f"{info.arn}/{folder}*" for folder in folders]}
+def read_segments(object_arns: list[str]) -> GrantOptions:
+    """The grant to read segments."""
+    return {"actions": ["s3:GetObject"], "resource_arns": object_arns}
 
 
 def put_queries(info: BucketInfo, key_or_prefix: str) -> GrantOptions:
@@ -267,18 +272,24 @@ def of_account(account: str | None) -> dict[str, Any]:
     return {} if account is None else {"StringEquals": {"aws:ResourceAccount": account}}
 
 
+def _via_s3(region: str) -> dict[str, Any]:
+    # https://docs.aws.amazon.com/kms/latest/developerguide/conditions-kms.html#conditions-kms-via-service. The wildcard
+    # stands for the suffix of China regions.
+    return {"StringLike": {"kms:ViaService": f"s3.{region}.amazonaws.com*"}}
+
+
 def _on_objects(action: str, arns_by_account: Mapping[str | None, Iterable[str]]) -> Statements:
     for account, arns in arns_by_account.items():
         yield _allow([action], list(arns), of_account(account))
 
 
-def _read(access: ReadAccess) -> Statements:
+def _read(access: ReadAccess, region: str) -> Statements:
     for bucket, prefixes in access.prefixes.items():
         conditions = {"StringLike": {"s3:prefix": list(prefixes)}, **of_account(bucket.account)}
         yield _allow(["s3:ListBucket"], [bucket.arn], conditions)
     yield from _on_objects("s3:GetObject", access.objects)
     if access.keys:
-        yield _allow(_KEY_ACTIONS_TO_READ, list(access.keys))
+        yield _allow(_KEY_ACTIONS_TO_READ, list(access.keys), _via_s3(region))
 
 
 def _allow(actions: list[str], resources: list[str], conditions: Mapping[str, Any] | None = None) -> Statement:

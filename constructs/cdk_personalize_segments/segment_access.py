@@ -1,6 +1,6 @@
 """Access of the app's own principals and rules to segments and queries."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import aws_cdk as cdk
@@ -12,6 +12,7 @@ from constructs import Construct, IConstruct
 
 from . import permissions
 from .buckets import BucketInfo, object_pattern
+from .validation import quote
 
 
 class RuleTarget(Protocol):
@@ -42,12 +43,29 @@ class SegmentAccess:
         self._bucket = bucket
         self._info = info
         self._is_created = is_created
-        # Ordered sets, and the grants and rules that cover them.
-        self._folders: dict[str, None] = {folders: None}
-        self._readers: list[tuple[list[iam.PolicyStatement], list[iam.PolicyStatement]]] = []
+        self._folders_of_stack = folders
+        # Ordered sets: the folders of all jobs, and those of each job.
+        self._folders: dict[str, None] = {}
         self._rules: list[events.Rule] = []
         self._granted: list[tuple[iam.IGrantable, s3.IBucket, Iterable[str]]] = []
         self._sends_events = False
+
+    def check_apart(self, folders: str) -> None:
+        """Checks that no job writes where the permissions and rules of another job reach.
+
+        Args:
+            folders: A pattern of folders in the output bucket, ending in "/".
+
+        Raises:
+            ValueError: The folders overlap those of another job.
+        """
+        for other in self._folders:
+            start, start_of_other = folders.partition("*")[0], other.partition("*")[0]
+            if folders != other and (start.startswith(start_of_other) or start_of_other.startswith(start)):
+                raise ValueError(
+                    f"output_prefix: got segments in {quote(folders)}, expected a folder apart from {quote(other)}, "
+                    "where another job of this storage writes: choose another output_prefix or job_name"
+                )
 
     def add_folders(self, folders: str) -> None:
         """Adds the folders of a job to those that grants and rules of the whole storage cover.
@@ -58,25 +76,19 @@ class SegmentAccess:
         if folders in self._folders:
             return
         self._folders[folders] = None
-        for listings, readings in self._readers:
-            for statement in listings:
-                statement.add_condition("StringLike", permissions.list_condition(self._folders))
-            for statement in readings:
-                statement.add_resources(f"{self._info(self._bucket).arn}/{folders}*")
         for rule in self._rules:
             rule.add_event_pattern(detail={"object": {"key": _segment_files([folders])}})
 
     def grant_read_all(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all jobs, those of later jobs included."""
-        listing, reading = self._grant_read(grantee, self._folders)
-        self._readers.append(([*listing.principal_statements], [*reading.principal_statements]))
-        self._readers.append(([*listing.resource_statements], [*reading.resource_statements]))
-        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+        arn = self._info(self._bucket).arn
+        patterns = cdk.Lazy.uncached_list(_Patterns("", self._folders))
+        objects = cdk.Lazy.uncached_list(_Patterns(f"{arn}/", self._folders))
+        return self._grant_read(grantee, self._folders, patterns, objects)
 
     def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
         """Grants permission to list and read the segments in a folder, or in a pattern of folders, ending in "/"."""
-        listing, reading = self._grant_read(grantee, [folders])
-        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+        return self._grant_read(grantee, [folders], [f"{folders}*"], [f"{self._info(self._bucket).arn}/{folders}*"])
 
     def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
         """Grants permission to upload queries to a key, or under a prefix that ends in "/"."""
@@ -96,7 +108,8 @@ class SegmentAccess:
         self, scope: Construct, id: str, target: RuleTarget | None, description: str | None
     ) -> events.Rule:
         """Creates a rule for the segments of all jobs, those of later jobs included."""
-        rule = self.new_rule(scope, id, [*self._folders], target, description)
+        # A pattern of events must not be empty.
+        rule = self.new_rule(scope, id, [*self._folders] or [self._folders_of_stack], target, description)
         self._rules.append(rule)
         return rule
 
@@ -120,14 +133,16 @@ class SegmentAccess:
             ),
         )
 
-    def _grant_read(self, grantee: iam.IGrantable, folders: Iterable[str]) -> tuple[iam.Grant, iam.Grant]:
+    def _grant_read(
+        self, grantee: iam.IGrantable, folders: Iterable[str], patterns: list[str], object_arns: list[str]
+    ) -> iam.Grant:
         info = self._info(self._bucket)
         self._granted.append((grantee, self._bucket, folders))
         listing, reading = (
             iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=self._bucket, **options)
-            for options in (permissions.list_segments(info, folders), permissions.read_segments(info, folders))
+            for options in (permissions.list_segments(info, patterns), permissions.read_segments(object_arns))
         )
-        return listing, reading
+        return permissions.grant_key(info, listing.combine(reading), grantee)
 
     def _send_events(self) -> None:
         if self._sends_events:
@@ -142,6 +157,18 @@ class SegmentAccess:
             cdk.Aspects.of(self._bucket).add(_KeepEventBridgeEnabled(self._bucket))
         else:
             self._bucket.enable_event_bridge_notification()
+
+
+@jsii.implements(cdk.IListProducer)
+class _Patterns:
+    """The patterns of the objects in folders, as they are when the template is written."""
+
+    def __init__(self, start: str, folders: Mapping[str, None]) -> None:
+        self._start = start
+        self._folders = folders
+
+    def produce(self, _context: cdk.IResolveContext) -> list[str]:
+        return [f"{self._start}{folder}*" for folder in self._folders]
 
 
 @jsii.implements(cdk.IAspect)

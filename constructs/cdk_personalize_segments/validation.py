@@ -23,11 +23,14 @@ _FORM_OF_RESOURCE = {
     "filter_arn": ("a filter ARN", "filter/<name>"),
 }
 _KIND_OF_RESOURCE = [
-    (re.compile(r"solution/[^/]+"), "solution_arn"),
-    (re.compile(r"solution/[^/]+/[^/]+"), "solution_version_arn"),
-    (re.compile(r"filter/[^/]+"), "filter_arn"),
+    (re.compile(r"solution/[\w-]+", re.ASCII), "solution_arn"),
+    (re.compile(r"solution/[\w-]+/[\w-]+", re.ASCII), "solution_version_arn"),
+    (re.compile(r"filter/[\w-]+", re.ASCII), "filter_arn"),
 ]
-_KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/.+")
+_KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/[\w-]+", re.ASCII)
+_TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html and …_variables.html
+_WILDCARDS = ("*", "?", "${")
 
 
 def is_token(value: object) -> bool:
@@ -44,6 +47,20 @@ def is_token(value: object) -> bool:
     return True
 
 
+def check_no_wildcards(prop: str, value: str) -> None:
+    """Checks a text that policies name, also around the tokens in it.
+
+    Raises:
+        ValueError: The text has a wildcard or a policy variable.
+    """
+    literal = _TOKEN.sub("", value)
+    if any(wildcard in literal for wildcard in _WILDCARDS):
+        raise ValueError(
+            f"{prop}: got {quote(value)}, expected a value without '*', '?' and '${{', which are wildcards and "
+            "variables in the policies that name it"
+        )
+
+
 def check_type(prop: str, value: object, type_: type[Any] | UnionType, expected: str) -> None:
     """Checks a value's type, so that a wrong type raises an error that names the property.
 
@@ -57,6 +74,7 @@ def check_type(prop: str, value: object, type_: type[Any] | UnionType, expected:
 def check_job_name(name: str) -> None:
     """Checks an explicit job name against the service's rule."""
     if is_token(name):
+        check_no_wildcards("job_name", name)
         return
     if not limits.JOB_NAME.fullmatch(name) or len(name) > limits.MAX_JOB_NAME_LENGTH:
         raise ValueError(
@@ -123,7 +141,10 @@ def check_personalize_arn(prop: str, arn: str | None, *, region: str, account: s
         region: The stack's region.
         account: The stack's account.
     """
-    if arn is None or is_token(arn):
+    if arn is None:
+        return
+    if is_token(arn):
+        check_no_wildcards(prop, arn)
         return
     name, form = _FORM_OF_RESOURCE[prop]
     expected = f"expected {name}, arn:<partition>:personalize:<region>:<account>:{form}"

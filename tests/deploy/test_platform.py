@@ -128,7 +128,7 @@ def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(
     assert "Number of stacks with differences: 1" in said
     assert "IAM" not in said
     assert said.count("Custom::PersonalizeBatchSegmentJob") == 1
-    assert re.search(r"NewJobIfChanged.*\n.*\.AssetHash:", said)
+    assert re.search(r"NewJobIfChanged.*\n.*\.InputHash:", said)
     before, after = re.findall(r"[-+].*ITEMS\.YEAR = .*(1999|2001)", said)
     assert (before, after) == ("1999", "2001")
 

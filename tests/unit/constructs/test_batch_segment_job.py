@@ -1,3 +1,4 @@
+import hashlib
 import json
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_what_is_not_given_is_not_sent(stack: cdk.Stack) -> None:
     }
     assert set(properties["NewJobIfChanged"]) == {
         "SolutionVersionArn",
-        "AssetHash",
+        "InputHash",
         "InputBucket",
         "InputPrefix",
         "OutputPath",
@@ -126,7 +127,9 @@ def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack: cdk.Stac
     made = job(stack)
     properties = job_properties(stack)
     assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
-    assert properties["AssetKey"] == f"{properties['AssetHash']}.queries-f959b00b"
+    assert properties["AssetKey"].endswith(".queries-f959b00b")
+    # The SHA-256 of the line, which no setting of CDK changes.
+    assert properties["InputHash"] == hashlib.sha256(b'{"itemId": "105"}\n').hexdigest()
     assert properties["InputBucket"] == f"<{BUCKET}>"
     assert properties["InputPrefix"] == "queries/"
     assert stack.resolve(made.input_bucket.bucket_name) == {"Ref": BUCKET}
@@ -137,7 +140,7 @@ def test_the_same_queries_make_the_same_asset_and_other_queries_another(app: cdk
     same, other = cdk.Stack(app, "Same", env=ENVIRONMENT), cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(same, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]))
     job(other, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("106")]))
-    hashes = [job_properties(one_stack)["AssetHash"] for one_stack in (stack, same, other)]
+    hashes = [job_properties(one_stack)["InputHash"] for one_stack in (stack, same, other)]
     assert hashes[0] == hashes[1] != hashes[2]
 
 
@@ -186,7 +189,9 @@ def test_input_in_s3_may_be_looked_at_where_it_is(stack: cdk.Stack, location: st
         allowed(["s3:ListBucket"], [arn], Condition={"StringLike": {"s3:prefix": [location]}, **OURS}),
         allowed(["s3:GetObject"], [f"{arn}/{objects}"], Condition=OURS),
     ]
-    assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in handler_statements(stack)
+    via_s3 = {"StringLike": {"kms:ViaService": f"s3.{REGION}.amazonaws.com*"}}
+    key_arn = readable(stack.resolve(key.key_arn))
+    assert allowed(["kms:Decrypt"], [key_arn], Condition=via_s3) in handler_statements(stack)
 
 
 def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission_on_any_bucket(

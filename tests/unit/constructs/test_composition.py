@@ -53,6 +53,58 @@ def test_segments_of_this_job_may_be_read_and_nothing_else(stack: cdk.Stack, rea
     ]
 
 
+def test_the_segments_of_a_storage_are_those_of_its_jobs_and_no_others(stack: cdk.Stack, reader: iam.Role) -> None:
+    storage = BatchSegmentStorage(stack, "Storage")
+    storage.grant_read_segments(reader)
+    job(stack, storage=storage, job_name="fans")
+    job(stack, "Second", storage=storage, output_prefix="second/")
+    bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
+    folders = ["segments/fans/*", "second/Demo-f959b00b-*/*"]
+    listing, reading = granted(stack)
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": folders}}
+    assert reading["Resource"] == [f"{bucket}/{folder}" for folder in folders]
+
+
+def test_rejects_a_folder_inside_that_of_another_job(stack: cdk.Stack) -> None:
+    storage = BatchSegmentStorage(stack, "Storage")
+    job(stack, storage=storage, job_name="fans")
+    with pytest.raises(
+        ValueError,
+        match=r"^output_prefix: got segments in 'segments/fans/Demo-f959b00b-\*/', expected a folder apart from "
+        r"'segments/fans/', where another job of this storage writes: choose another output_prefix or job_name$",
+    ):
+        job(stack, "Second", storage=storage, output_prefix="segments/fans/")
+
+
+@pytest.mark.parametrize(
+    ("prop", "value"),
+    [
+        ("solution_arn", f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/*"),
+        ("solution_version_arn", f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/*/*"),
+        ("solution_version_arn", "{token}/*"),
+        ("filter_arn", f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/${{aws:username}}"),
+        ("filter_arn", "{token}?"),
+        ("job_name", "*{token}"),
+        ("output_prefix", "*{token}/"),
+    ],
+)
+def test_rejects_wildcards_in_every_text_that_policies_name(stack: cdk.Stack, prop: str, value: str) -> None:
+    value = value.replace("{token}", cdk.CfnParameter(stack, "Text").value_as_string)
+    solution = {} if prop == "solution_arn" else {"solution_version_arn": VERSION}
+    job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    with pytest.raises(ValueError, match=rf"^{prop}: got "):
+        BatchSegmentJob(stack, "Job", job_input=job_input, **{**solution, prop: value})
+
+
+def test_rejects_a_wildcard_in_the_arns_of_roles_and_keys(stack: cdk.Stack) -> None:
+    role = iam.Role.from_role_arn(stack, "Role", f"arn:aws:iam::{ACCOUNT}:role/*")
+    with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::\d+:role/\*', expected a value without '\*'"):
+        BatchSegmentStorage(stack, "Storage", role=role)
+    key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*")
+    with pytest.raises(ValueError, match=r"^encryption_key: got 'arn:aws:kms:[^']*:key/\*', expected a key"):
+        BatchSegmentStorage(stack, "Other", encryption_key=key)
+
+
 def test_with_a_key_segments_may_be_decrypted_too(stack: cdk.Stack, reader: iam.Role) -> None:
     key = kms.Key(stack, "Key")
     job(stack, storage=BatchSegmentStorage(stack, "Storage", encryption_key=key)).grant_read_segments(reader)

@@ -160,5 +160,5 @@ def test_an_edit_of_queries_is_no_change_of_a_policy() -> None:
         templates.append({type: resources(stack, type) for type in ("AWS::IAM::Policy", "AWS::IAM::Role")})
         properties = one(stack, "Custom::PersonalizeBatchSegmentJob")
         assert f'ITEMS.YEAR = "{year}"' in properties["Queries"]
-        assert "AssetHash" in properties["NewJobIfChanged"]
+        assert "InputHash" in properties["NewJobIfChanged"]
     assert templates[0] == templates[1]

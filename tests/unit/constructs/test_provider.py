@@ -152,6 +152,18 @@ def test_a_stack_has_one_provider(stack: cdk.Stack) -> None:
         BatchSegmentProvider(stack, "Provider")
 
 
+def test_a_provider_without_jobs_may_look_at_its_stack_only(stack: cdk.Stack) -> None:
+    BatchSegmentProvider(stack, "Provider")
+    assert statements(stack, "HandlerPolicy") == [
+        {"Effect": "Allow", "Action": ["cloudformation:DescribeStacks"], "Resource": ["<AWS::StackId>"]}
+    ]
+
+
+def test_the_provider_that_a_job_creates_has_the_default_id(stack: cdk.Stack) -> None:
+    job(stack)
+    assert stack.node.find_child(BatchSegmentProvider.DEFAULT_ID) is BatchSegmentProvider.of(stack)
+
+
 # -- keys and logs
 
 
@@ -160,7 +172,8 @@ def test_the_key_of_the_assets_is_granted_and_named(stack: cdk.Stack) -> None:
     BatchSegmentProvider(stack, "Provider", asset_encryption_key=key)
     job(stack)
     granted = [one for one in statements(stack, "HandlerPolicy") if "kms:Decrypt" in one["Action"]]
-    assert granted == [{"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": [key.key_arn]}]
+    via_s3 = {"StringLike": {"kms:ViaService": f"s3.{REGION}.amazonaws.com*"}}
+    assert granted == [{"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": [key.key_arn], "Condition": via_s3}]
     assert job_properties(stack)["AssetKmsKeyArn"] == key.key_arn
 
 
@@ -184,7 +197,10 @@ def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack:
         "Action": ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
         "Condition": {
             "ArnLike": {
-                "kms:EncryptionContext:aws:logs:arn": f"arn:<AWS::Partition>:logs:{REGION}:{ACCOUNT}:log-group:Demo-*"
+                "kms:EncryptionContext:aws:logs:arn": [
+                    f"arn:<AWS::Partition>:logs:{REGION}:{ACCOUNT}:log-group:Demo-{logical_id}-*"
+                    for logical_id in groups
+                ]
             }
         },
         "Effect": "Allow",

@@ -9,6 +9,7 @@ import re
 import sys
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 _IMPORTS_CDK = re.compile(r"^(?:from|import) (?:aws_cdk|cdk_personalize_segments|stacks)\b", re.MULTILINE)
@@ -21,6 +22,12 @@ _passed: list[str] = []
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds the option ``--at-least``."""
     parser.addoption("--at-least", type=int, default=1, metavar="N", help="fail if fewer than N tests pass")
+
+
+def pytest_configure() -> None:
+    """Asks Hypothesis for a quarter of the examples. `make test` runs all of them on one version."""
+    hypothesis.settings.register_profile("other_pythons", max_examples=25)
+    hypothesis.settings.load_profile("other_pythons")
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:

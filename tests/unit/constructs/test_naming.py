@@ -26,6 +26,7 @@ def names(stack: tuple[str, str, tuple[str, str]]) -> StackNames:
     return StackNames.derive(stack_name, path, *filter(None, place))
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(STACKS, STACKS, IDENTITIES, st.sampled_from(["", "-2", "-99"]))
 @example(("a", "", ("", "")), ("a-b", "", ("", "")), "b", "")
@@ -43,6 +44,7 @@ def test_no_pattern_of_a_stack_matches_a_name_of_another(
     assert names(one_stack).extension != names(other_stack).extension
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(STACKS, IDENTITIES, IDENTITIES)
 def test_no_pattern_of_a_job_matches_a_name_of_another_job(

@@ -600,6 +600,7 @@ def test_fast_path_parser_and_plain_rules_agree_on_mutants() -> None:
     assert 2000 < accepted < 6000
 
 
+@pytest.mark.exhaustive
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(GOOD_LINES)), max_size=12).map(b"".join))
 def test_fast_path_parser_and_plain_rules_agree_on_pieces_in_any_order(content: bytes) -> None:
@@ -623,6 +624,7 @@ values = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=
 names = st.from_regex(r"\A[A-Za-z_][A-Za-z0-9_]{0,9}\Z")
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(values.map(lambda value: {"itemId": value})), min_size=1, max_size=9), st.booleans())
 def test_accepts_written_queries_unchanged(written: list[dict[str, str]], ascii_only: bool) -> None:
     lines = [query_line(query) for query in written]
@@ -680,6 +682,7 @@ def spelled(draw: st.DrawFn, value: Any) -> bytes:
     return b"{" + (b",".join(members) or draw(space)) + b"}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
@@ -690,6 +693,7 @@ def test_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query: Any
     assert_fast_path_agrees_with_parser(line + b"\n" + line)
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
@@ -786,6 +790,7 @@ LONG_LINES = [
 ]
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("placeholders", [None, {"A": True, "B": False, "C": True}])
 @pytest.mark.parametrize(("start", "part", "end"), LONG_LINES)
 def test_time_grows_linearly_with_the_length_of_a_line(
@@ -824,6 +829,7 @@ def test_memory_does_not_grow_with_a_file(line: bytes, mebibytes: int) -> None:
     assert peak_of(iter([check_queries([("0.jsonl", file)])])) < 2 * 2**20
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("queries_per_file", [1000, 50_000_000])
 def test_memory_does_not_grow_with_a_part(queries_per_file: int) -> None:
     file: Any = Generated(b'{"itemId": "1"}\n', 8 * 2**20)
@@ -966,6 +972,7 @@ def test_rejects_invalid_columns_of_an_expression(columns: Any, message: str) ->
         attribute_expression(columns)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(names, st.lists(values, min_size=1, max_size=3), min_size=1, max_size=4))
 def test_parses_a_written_expression_to_the_same_conditions(columns: dict[str, list[str]]) -> None:
     expression = attribute_expression(columns)
@@ -991,6 +998,7 @@ def test_error_of_an_expression_names_the_column() -> None:
     assert raised.value.at == 8
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ITEMSabAND.=<>\"\\' ()|&!0-", max_size=40))
 def test_any_text_is_an_expression_or_has_an_error_offset(text: str) -> None:
     try:

@@ -164,3 +164,14 @@ def test_names_the_property_that_an_event_lacks(deployed: Any) -> None:
     del deployed.properties["JobNamePrefix"]
     with pytest.raises(AssertionError, match="JobNamePrefix or JobName is missing from the properties of the resource"):
         deployed.send("Create")
+
+
+def test_a_function_keeps_its_process_after_an_error_as_on_lambda(deployed: Deployed) -> None:
+    from ministack.core import lambda_runtime
+
+    (workers,) = [pool for key, pool in lambda_runtime._workers.items() if deployed.function in key]
+    (process,) = [worker._proc.pid for worker in workers]
+    with pytest.raises(AssertionError, match="is missing from the properties of the resource"):
+        deployed.send("Create", JobNamePrefix="", NewJobIfChanged={})
+    deployed.send("Create")
+    assert [worker._proc.pid for worker in workers] == [process]

@@ -6,7 +6,7 @@ in the error message.
 
 import gzip
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,13 @@ import aws_cdk.aws_s3 as s3
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local import personalize
-from personalize_local.faults import JOB, Fault
+from personalize_local.faults import JOB, Fault, Faults
 from personalize_local.gateway import LocalAws
-from stacks import RealStack
+from support.cdk_cli import Cdk
+from support.constants import CREATED, NOT_CREATED, ROLLED_BACK
+from support.local import Clients, seeded_arn
+from support.stacks import RealStack
+from support.templates import add_job
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
@@ -35,25 +39,25 @@ CREATE = "CreateBatchSegmentJob"
 
 @dataclass
 class World:
-    """What provoking an error may use."""
+    """Everything that provoking an error uses."""
 
     aws: LocalAws
-    client: Callable[[str], Any]
+    client: Clients
     stack: RealStack
-    cdk: Callable[..., Any]
+    make_cdk: Callable[..., Cdk]
+    faults: Faults
     monkeypatch: pytest.MonkeyPatch
     folder: Path
 
     def seed(self, name: str) -> str:
         """The ARN of a seeded resource."""
-        return self.aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
+        return seeded_arn(self.aws, name)
 
     def job(self, stack: cdk.Stack, **props: Any) -> BatchSegmentJob:
         """A job of the stack that would work, but for the given properties."""
-        defaults: dict[str, Any] = {"job_input": BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])}
         if "solution_arn" not in props:
-            defaults["solution_version_arn"] = self.seed("ITEM_AFFINITY_VERSION")
-        return BatchSegmentJob(stack, "Job", **defaults | props)
+            props.setdefault("solution_version_arn", self.seed("ITEM_AFFINITY_VERSION"))
+        return add_job(stack, **props)
 
     def synth_fails(self, build: Callable[[cdk.Stack], Any]) -> str:
         """The error of the app."""
@@ -64,12 +68,12 @@ class World:
     def deploy_fails(self, build: Callable[[cdk.Stack], Any]) -> str:
         """The reasons of a deployment that fails."""
         done = self.stack.deploy(build)
-        assert done.status == "ROLLBACK_COMPLETE", done.said
+        assert done.status == NOT_CREATED, done.said
         return done.said
 
     def bucket(self, **objects: bytes) -> str:
         """A bucket that is there before the stack, with objects under ``in/``."""
-        name = f"{self.stack.name.lower()}-theirs"
+        name = f"{self.stack.name.lower()}-imported"
         self.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self.aws.region})
         for key, body in objects.items():
             self.client("s3").put_object(Bucket=name, Key=f"in/{key}.jsonl", Body=body)
@@ -79,8 +83,8 @@ class World:
         """A job whose queries are in that bucket."""
 
         def build(stack: cdk.Stack) -> BatchSegmentJob:
-            theirs = s3.Bucket.from_bucket_name(stack, "Theirs", name)
-            return self.job(stack, job_input=BatchSegmentInput.from_bucket(theirs, "in/"))
+            imported = s3.Bucket.from_bucket_name(stack, "Imported", name)
+            return self.job(stack, job_input=BatchSegmentInput.from_bucket(imported, "in/"))
 
         return build
 
@@ -95,7 +99,7 @@ def _deploy(**props: Any) -> Callable[[World], str]:
 
 def _fault(*faults: Fault, **props: Any) -> Callable[[World], str]:
     def provoke(world: World) -> str:
-        world.aws.faults.inject(*faults)
+        world.faults.inject(*faults)
         return _deploy(**props)(world)
 
     return provoke
@@ -147,7 +151,7 @@ def alias(world: World) -> str:
 
 
 def no_bootstrap(world: World) -> str:
-    app = world.cdk(f"python {ROOT / 'app.py'}", "PersonalizeSegments")
+    app = world.make_cdk(f"python {ROOT / 'app.py'}", "PersonalizeSegments")
     (world.folder / "queries.jsonl").write_text('{"itemId": "1"}\n')
     return app.fails(
         solution_version_arn=world.seed("ITEM_AFFINITY_VERSION"),
@@ -218,9 +222,9 @@ def no_object(world: World) -> str:
 
 def taken_name(world: World) -> str:
     name = f"{world.stack.name}-taken"
-    assert world.stack.deploy(lambda stack: world.job(stack, job_name=name)).status == "CREATE_COMPLETE"
+    assert world.stack.deploy(lambda stack: world.job(stack, job_name=name)).status == CREATED
     done = world.stack.deploy(lambda stack: world.job(stack, job_name=name, num_results=7))
-    assert done.status == "UPDATE_ROLLBACK_COMPLETE"
+    assert done.status == ROLLED_BACK
     return done.said
 
 
@@ -288,14 +292,14 @@ PROVOKE: dict[str, Callable[[World], str]] = {
 @pytest.fixture
 def world(
     aws: LocalAws,
-    client: Callable[[str], Any],
+    client: Clients,
     stack: RealStack,
-    cdk: Callable[..., Any],
+    cdk: Callable[..., Cdk],
+    faults: Faults,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Iterator[Any]:
-    yield World(aws, client, stack, cdk, monkeypatch, tmp_path)
-    aws.faults.clear()
+) -> World:
+    return World(aws, client, stack, cdk, faults, monkeypatch, tmp_path)
 
 
 def test_every_failure_of_the_page_is_provoked() -> None:
@@ -309,7 +313,7 @@ def test_every_failure_has_a_fix() -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_user_sees_the_words_of_the_page(title: Any, world: Any) -> None:
+def test_the_user_sees_the_words_of_the_page(title: str, world: World) -> None:
     said = " ".join(PROVOKE[title](world).split())
     for words in SECTIONS[title]:
         assert words in said

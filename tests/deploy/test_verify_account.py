@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from personalize_local.gateway import LocalAws
-from support import wait_until
+from support.local import Clients, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -94,7 +94,7 @@ def command(aws: LocalAws, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def left(client: Callable[[str], Any]) -> Callable[[], list[str]]:
+def left(client: Clients) -> Callable[[], list[str]]:
     """Finds the stacks and buckets of this command that are there."""
 
     def find() -> list[str]:
@@ -115,7 +115,7 @@ def jobs(aws: LocalAws) -> Callable[[], list[str]]:
 
 @pytest.mark.timeout(600)
 def test_answers_every_question_and_leaves_no_stack_and_no_bucket(
-    command: Any, left: Callable[[], list[str]], jobs: Any
+    command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]]
 ) -> None:
     code, said = command.run(command.version, "--yes")
     answers = command.answers()
@@ -154,7 +154,7 @@ def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
 
 def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
-    command: Any, left: Callable[[], list[str]], behaves: Any
+    command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(sends_source=False)
     code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
@@ -174,7 +174,9 @@ def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
     assert left() == []
 
 
-def test_tells_each_answer_turned_round(command: Any, left: Callable[[], list[str]], behaves: Any) -> None:
+def test_tells_each_answer_turned_round(
+    command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
+) -> None:
     behaves(
         echoes_trailing_slash=False,
         echoes_absent_arns=True,
@@ -204,7 +206,7 @@ def test_tells_each_answer_turned_round(command: Any, left: Callable[[], list[st
 
 
 def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
-    command: Any, left: Callable[[], list[str]], behaves: Any
+    command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(authorizes_tagging="always", checks_access="running", check_object="running")
     code, said = command.run(command.version, "--yes", "--only=tag-resource,bucket-policy")
@@ -216,7 +218,7 @@ def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
     assert left() == []
 
 
-def test_knows_the_other_error_for_an_unknown_job(command: Any, behaves: Any) -> None:
+def test_knows_the_other_error_for_an_unknown_job(command: Command, behaves: Callable[..., None]) -> None:
     behaves(unknown_job_error="InvalidInputException")
     code, said = command.run(command.version, "--yes", "--only=unknown-job")
     assert code == 0, said
@@ -224,7 +226,9 @@ def test_knows_the_other_error_for_an_unknown_job(command: Any, behaves: Any) ->
 
 
 @pytest.mark.parametrize("reply", ["n", "yess"])
-def test_declining_creates_nothing(command: Any, left: Callable[[], list[str]], jobs: Any, reply: str) -> None:
+def test_declining_creates_nothing(
+    command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]], reply: str
+) -> None:
     ours, theirs = pty.openpty()
     try:
         os.write(ours, f"{reply}\n".encode())
@@ -242,7 +246,9 @@ def test_declining_creates_nothing(command: Any, left: Callable[[], list[str]], 
     assert not command.report.exists()
 
 
-def test_asks_for_yes_where_there_is_no_terminal(command: Any, left: Callable[[], list[str]], jobs: Any) -> None:
+def test_asks_for_yes_where_there_is_no_terminal(
+    command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]]
+) -> None:
     code, said = command.run(command.version)
     assert code == 1
     assert said.endswith("pass --yes to go on.\nAborted. Nothing was created.\n")
@@ -251,7 +257,7 @@ def test_asks_for_yes_where_there_is_no_terminal(command: Any, left: Callable[[]
 
 
 def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
-    command: Any, left: Callable[[], list[str]], aws: LocalAws
+    command: Command, left: Callable[[], list[str]], aws: LocalAws
 ) -> None:
     process = command.start(command.version, "--yes", "--only=role-split,output-slash")
     try:
@@ -284,9 +290,9 @@ def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
     ],
 )
 def test_refuses_before_anything_is_created(
-    command: Any,
+    command: Command,
     left: Callable[[], list[str]],
-    jobs: Any,
+    jobs: Callable[[], list[str]],
     arguments: list[str],
     environment: dict[str, Any],
     words: str,
@@ -321,7 +327,7 @@ def test_the_page_lists_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {question.id for question in QUESTIONS} == ANSWERS.keys() | OTHERS
 
 
-def test_make_hands_the_query_over_as_it_is(command: Any, left: Callable[[], list[str]]) -> None:
+def test_make_hands_the_query_over_as_it_is(command: Command, left: Callable[[], list[str]]) -> None:
     make = ["make", "-C", str(ROOT), "-o", "install", "verify-account"]
     attributes = command.environment["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
     done = subprocess.run(

@@ -10,12 +10,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from packaging.requirements import Requirement
 from personalize_local.gateway import LocalAws
+from support.cdk_cli import Cdk
+from support.local import seeded_arn
+from support.templates import resource_names
 
 ROOT = Path(__file__).parents[2]
 APP = """\
@@ -49,7 +51,8 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages with the wheel, what it requires and nothing else."""
     folder = tmp_path_factory.mktemp("clean")
     pip(*["install", "--no-deps", "--target"], str(folder), str(wheel))
-    expected, seen = requirements_of("cdk-personalize-segments"), set()
+    expected = requirements_of("cdk-personalize-segments")
+    seen: set[str] = set()
     while expected - seen:
         name = (expected - seen).pop()
         seen.add(name)
@@ -154,12 +157,8 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     )
     assert all(Path(line).is_relative_to(clean) for line in done.stdout.splitlines()[:2]), done.stdout
     template = json.loads((folder / "out" / "Mine.template.json").read_text())
-    (handler,) = [
-        resource["Properties"]
-        for logical_id, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Lambda::Function" and "ProviderHandler" in logical_id
-    ]
-    key = str(handler["Code"]["S3Key"]).removesuffix(".zip")
+    (handler,) = resource_names(template, "AWS::Lambda::Function", "ProviderHandler")
+    key = str(template["Resources"][handler]["Properties"]["Code"]["S3Key"]).removesuffix(".zip")
     asset = folder / "out" / f"asset.{key}"
     assert sorted(file.name for file in asset.iterdir()) == ["batch_segment_handler"]
     handlers_own = {file.name for file in (ROOT / "lambda" / "batch_segment_handler").glob("*.py")}
@@ -179,9 +178,9 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
 
 
 def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(
-    clean: Path, cdk: Callable[..., Any], aws: LocalAws
+    clean: Path, cdk: Callable[..., Cdk], aws: LocalAws
 ) -> None:
-    version = aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
+    version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
     made = cdk(f"env PYTHONPATH={clean} {sys.executable} -S app.py", "Mine")
     deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(
         "app.synth()", 'cdk.CfnOutput(stack, "Site", value=cdk_personalize_segments.__file__)\napp.synth()'
@@ -190,4 +189,3 @@ def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(
     outputs = made.deploy()
     assert Path(outputs["Site"]).is_relative_to(clean)
     assert len([arn for arn in aws.personalize.jobs if "/Mine-" in arn]) == 1
-    made.destroy()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from personalize_local import cli
 from personalize_local.personalize import SEEDS
-from support import ACCOUNT, REGION
+from support.constants import ACCOUNT, REGION
 
 from docs import pages
 

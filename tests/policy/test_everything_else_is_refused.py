@@ -16,13 +16,17 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from personalize_local.gateway import DEFAULT_ACCOUNT, DEFAULT_REGION
 from personalize_local.iam import SERVICE, session_of
-from policy.examples import Example, given_in_the_app, in_s3_already, seed, with_a_key_and_strict_conditions
+from policy.examples import Deployments, Example, given_in_the_app, in_s3_already, with_a_key_and_strict_conditions
+from support.local import Clients, seeded_arn, split_s3_uri
 
 JOB = "batch-segment-job"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
 OTHER_BUCKET = "somebody-elses"
 OTHER_NAME = "Other-00000000-Job-00000000-000000000000"
 OTHER_ACCOUNT = "999999999999"
+
+
+RecordProperty = Callable[[str, object], None]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,7 @@ class Attempt:
 class World:
     """A stack, and what is not the stack's but beside it."""
 
-    def __init__(self, example: Example, client: Callable[[str], Any]) -> None:
+    def __init__(self, example: Example, client: Clients) -> None:
         self.example = example
         self.aws = example.aws
         self._iam, self._s3 = client("iam"), client("s3")
@@ -60,7 +64,10 @@ class World:
         self.job = example.job
         #: A client in a role's session, by what the role's logical id contains and the service.
         self.session = functools.cache(self._session)
-        self.request = dict(self.aws.personalize.jobs[example.job].request)
+        self.request: dict[str, Any] = dict(self.aws.personalize.jobs[example.job].request)
+        self.input, self._input_prefix = split_s3_uri(self.request["jobInput"]["s3DataSource"]["path"])
+        #: The output bucket, and the job's folder in it.
+        self.output, self.folder = split_s3_uri(self.request["jobOutput"]["s3DataDestination"]["path"])
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:
         region = self.aws.region if region is None else region
@@ -73,27 +80,14 @@ class World:
         return found[logical_id]
 
     @property
-    def input(self) -> str:
-        return self.request["jobInput"]["s3DataSource"]["path"].split("/")[2]
-
-    @property
     def staged(self) -> str:
         """The key of the job's queries."""
-        prefix = self.request["jobInput"]["s3DataSource"]["path"].split("/", 3)[3]
-        return self._s3.list_objects_v2(Bucket=self.input, Prefix=prefix)["Contents"][0]["Key"]
-
-    @property
-    def output(self) -> str:
-        return self.request["jobOutput"]["s3DataDestination"]["path"].split("/")[2]
-
-    @property
-    def folder(self) -> str:
-        """The job's folder in the output bucket."""
-        return self.request["jobOutput"]["s3DataDestination"]["path"].split("/", 3)[3]
+        listed = self._s3.list_objects_v2(Bucket=self.input, Prefix=self._input_prefix)["Contents"]
+        return str(listed[0]["Key"])
 
     @property
     def asset(self) -> str:
-        return self.example.properties["AssetKey"]
+        return str(self.example.properties["AssetKey"])
 
     def other_request(self, name: str = "", **changed: Any) -> dict[str, Any]:
         """The job's request with another name, as the job's names go, and what else is to be different."""
@@ -101,7 +95,7 @@ class World:
 
     def _session(self, role: str, service: str) -> Any:
         arn = self.arn("iam", f"role/{self.id(role)}", region="")
-        return boto3.Session(region_name=self.aws.region, **session_of(arn)).client(
+        return boto3.Session(region_name=self.aws.region, **session_of(arn)).client(  # type: ignore[call-overload]
             service, endpoint_url=self.aws.endpoint_url, config=Config(retries={"total_max_attempts": 1})
         )
 
@@ -134,7 +128,11 @@ class World:
                 "s3:prefix": known["prefix"],
             },
         )
-        return iam_evaluator.evaluate_resource_policy(document, asked, service=service).decision == "Allow"
+        return bool(iam_evaluator.evaluate_resource_policy(document, asked, service=service).decision == "Allow")
+
+
+#: The stack of an example with what is beside it.
+Worlds = Callable[[Any], World]
 
 
 def by(example: Callable[..., Any], role: str, service: str, **calls: Callable[[Any, World], Any]) -> list[Attempt]:
@@ -227,12 +225,12 @@ REFUSED = [
         untags_another_job=lambda api, w: api.untag_resource(resourceArn=w.other_job, tagKeys=["team"]),
         lists_tags=lambda api, w: api.list_tags_for_resource(resourceArn=w.job),
         describes_another_solution_version=lambda api, w: api.describe_solution_version(
-            solutionVersionArn=seed(w.aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
+            solutionVersionArn=seeded_arn(w.aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
         ),
         lists_versions_of_a_solution=lambda api, w: api.list_solution_versions(
-            solutionArn=seed(w.aws, "ITEM_AFFINITY_SOLUTION")
+            solutionArn=seeded_arn(w.aws, "ITEM_AFFINITY_SOLUTION")
         ),
-        describes_another_filter=lambda api, w: api.describe_filter(filterArn=seed(w.aws, "FILTER")),
+        describes_another_filter=lambda api, w: api.describe_filter(filterArn=seeded_arn(w.aws, "FILTER")),
     ),
     *by(APP, HANDLER, "lambda", calls_itself=lambda api, w: api.invoke(FunctionName=w.id("ProviderHandler4"))),
     *by(
@@ -370,14 +368,14 @@ ALLOWED = [
 
 
 @pytest.fixture(scope="session")
-def world(deployed: Callable[[Any], Example], client: Callable[[str], Any]) -> Any:
+def world(deployed: Deployments, client: Clients) -> Worlds:
     region = {"LocationConstraint": client("s3").meta.region_name}
     client("s3").create_bucket(Bucket=OTHER_BUCKET, CreateBucketConfiguration=region)
     return functools.cache(lambda example: World(deployed(example), client))
 
 
 @pytest.mark.parametrize("attempt", REFUSED, ids=lambda attempt: attempt.name)
-def test_refused(world: Any, record_property: Callable[[str, object], None], attempt: Any) -> None:
+def test_refused(world: Worlds, record_property: RecordProperty, attempt: Attempt) -> None:
     around = world(attempt.example)
     with pytest.raises(ClientError) as refused:
         attempt.call(around.session(attempt.role, attempt.service), around)
@@ -386,13 +384,13 @@ def test_refused(world: Any, record_property: Callable[[str, object], None], att
 
 
 @pytest.mark.parametrize("attempt", ALLOWED, ids=lambda attempt: attempt.name)
-def test_allowed(world: Any, record_property: Callable[[str, object], None], attempt: Any) -> None:
+def test_allowed(world: Worlds, record_property: RecordProperty, attempt: Attempt) -> None:
     around = world(attempt.example)
     attempt.call(around.session(attempt.role, attempt.service), around)
     record_property("allowed", 1)
 
 
-OTHER_SOURCES = {
+OTHER_SOURCES: dict[str, dict[str, Any]] = {
     "another_account": {"account": OTHER_ACCOUNT},
     "a_job_of_another_account": {"source": f"arn:aws:personalize:{DEFAULT_REGION}:{OTHER_ACCOUNT}:{JOB}/a"},
     "a_job_of_another_region": {"source": f"arn:aws:personalize:us-east-1:{DEFAULT_ACCOUNT}:{JOB}/a"},
@@ -404,7 +402,7 @@ OTHER_SOURCES = {
 
 @pytest.mark.parametrize("source", OTHER_SOURCES.values(), ids=OTHER_SOURCES)
 def test_the_service_role_is_not_assumed_for(
-    world: Any, record_property: Callable[[str, object], None], source: Any
+    world: Worlds, record_property: RecordProperty, source: dict[str, Any]
 ) -> None:
     around = world(APP)
     question = (around.trust(), "sts:AssumeRole", around.request["roleArn"])
@@ -416,7 +414,7 @@ def test_the_service_role_is_not_assumed_for(
 @pytest.mark.parametrize("source", OTHER_SOURCES.values(), ids=OTHER_SOURCES)
 @pytest.mark.parametrize("what", ["lists_input", "reads_input", "lists_output", "writes_output"])
 def test_buckets_with_strict_conditions_refuse(
-    world: Any, record_property: Callable[[str, object], None], source: Any, what: str
+    world: Worlds, record_property: RecordProperty, source: dict[str, Any], what: str
 ) -> None:
     around = world(STRICT)
     question, context = in_bucket(around, what)
@@ -430,7 +428,7 @@ OTHERWISE = {"another_service": {"service": "lambda.amazonaws.com"}, "plain_http
 
 @pytest.mark.parametrize("how", OTHERWISE.values(), ids=OTHERWISE)
 @pytest.mark.parametrize("what", ["lists_input", "reads_input", "lists_output", "writes_output"])
-def test_buckets_refuse(world: Any, record_property: Callable[[str, object], None], how: Any, what: str) -> None:
+def test_buckets_refuse(world: Worlds, record_property: RecordProperty, how: dict[str, Any], what: str) -> None:
     around = world(APP)
     question, context = in_bucket(around, what)
     assert around.service_may(*question, **context)
@@ -450,7 +448,7 @@ def test_buckets_refuse(world: Any, record_property: Callable[[str, object], Non
     ],
 )
 def test_buckets_refuse_the_service_what_it_does_not_need(
-    world: Any, record_property: Callable[[str, object], None], bucket: str, action: str, key: str
+    world: Worlds, record_property: RecordProperty, bucket: str, action: str, key: str
 ) -> None:
     around = world(APP)
     name = getattr(around, bucket)

@@ -4,10 +4,11 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import pytest
-from aws_cdk.assertions import Annotations, Match
+from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from cdk_personalize_segments.batch_segment_input import StagedInput
-from support import FILTER, VERSION, job_properties, one
+from support.constants import FILTER, VERSION
+from support.templates import job_properties, only_resource, warnings
 
 
 def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | None = None) -> bytes:
@@ -15,7 +16,7 @@ def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | N
     BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input, filter_arn=filter_arn)
     app = stack.node.root
     assert isinstance(app, cdk.App)
-    key = one(stack, "Custom::PersonalizeBatchSegmentJob")["AssetKey"]
+    key = only_resource(stack, RESOURCE_TYPE)["AssetKey"]
     return (Path(app.synth().directory) / f"asset.{key}").read_bytes()
 
 
@@ -174,10 +175,6 @@ def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack: cdk.S
     assert str(file) in str(refused.value)
 
 
-def warnings(stack: cdk.Stack) -> list[str]:
-    return [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
-
-
 def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
     with pytest.raises(ValueError, match=r"^segment_queries\[0\]: got a value that is known only at deploy, '"):
         BatchSegmentInput.from_queries([SegmentQuery.where(GENRES=cdk.Aws.REGION)])
@@ -185,7 +182,7 @@ def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
 
 def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
     with pytest.raises(ValueError, match=r", expected text, known at synth: queries are written then$"):
-        SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))
+        SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))  # type: ignore[arg-type]
 
 
 def test_an_empty_filter_value_is_a_warning_at_synth(stack: cdk.Stack) -> None:
@@ -254,15 +251,15 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(
             'filter values: got none, expected at least one, for example COUNTRY="Japan"',
         ),
         (
-            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=18),
+            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=18),  # type: ignore[arg-type]
             'filter value AGE: got 18, expected a string or a list of strings: write AGE="18"',
         ),
         (
-            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=["17", 18.5]),
+            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=["17", 18.5]),  # type: ignore[list-item]
             "filter value AGE: got ['17', 18.5], expected a string or a list of strings: write AGE=\"18.5\"",
         ),
         (
-            lambda: SegmentQuery.items_like("1").with_filter_values(NEW=True),
+            lambda: SegmentQuery.items_like("1").with_filter_values(NEW=True),  # type: ignore[arg-type]
             "filter value NEW: got True, expected a string or a list of strings: write it as the data has it, for "
             'example NEW="true"',
         ),
@@ -274,14 +271,20 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(
             lambda: SegmentQuery.items_like("1").with_filter_values(**{"$C": "a"}),
             "filter values: got the name '$C', expected 'C': write it without the $",
         ),
-        (lambda: SegmentQuery.items_like(105), 'item_id: got 105, expected a non-empty string: write "105"'),
-        (lambda: SegmentQuery.where(YEAR=1999), 'column YEAR: got 1999, expected text: write YEAR="1999"'),
         (
-            lambda: SegmentQuery.where(YEAR=["1998", 1999]),
+            lambda: SegmentQuery.items_like(105),  # type: ignore[arg-type]
+            'item_id: got 105, expected a non-empty string: write "105"',
+        ),
+        (
+            lambda: SegmentQuery.where(YEAR=1999),  # type: ignore[arg-type]
             'column YEAR: got 1999, expected text: write YEAR="1999"',
         ),
         (
-            lambda: SegmentQuery.where(NEW=False),
+            lambda: SegmentQuery.where(YEAR=["1998", 1999]),  # type: ignore[list-item]
+            'column YEAR: got 1999, expected text: write YEAR="1999"',
+        ),
+        (
+            lambda: SegmentQuery.where(NEW=False),  # type: ignore[arg-type]
             'column NEW: got False, expected text: write it as the data has it, for example NEW="false"',
         ),
     ],
@@ -294,7 +297,7 @@ def test_a_bad_input_is_refused(make: Any, message: str) -> None:
 
 def test_a_query_that_is_none_is_refused() -> None:
     with pytest.raises(TypeError) as refused:
-        BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])
+        BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])  # type: ignore[list-item]
     assert str(refused.value) == "segment_queries[1]: got str '105', expected a SegmentQuery"
 
 

@@ -6,22 +6,20 @@ import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Template
+from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import (
-    ACCOUNT,
+from support.constants import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
+from support.templates import (
     ENVIRONMENT,
-    FILTER,
-    REGION,
-    SOLUTION,
-    VERSION,
+    add_job,
     count_resources,
     job_properties,
-    one,
+    only_resource,
+    policy_statements,
     readable,
     resources,
 )
 
-JOB = "Custom::PersonalizeBatchSegmentJob"
 ITEMS_LIKE_105 = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
 JOBS = "arn:<AWS::Partition>:personalize:eu-west-1:123456789012:batch-segment-job"
 BUCKET = "ComedyFansStorageInputBucket1B8156CD"
@@ -30,13 +28,7 @@ OUTPUT = "ComedyFansStorageOutputBucket44E8F37D"
 
 
 def job(stack: cdk.Stack, id: str = "ComedyFans", **props: Any) -> BatchSegmentJob:
-    if "solution_arn" not in props:
-        props.setdefault("solution_version_arn", VERSION)
-    return BatchSegmentJob(stack, id, **{"job_input": ITEMS_LIKE_105, **props})
-
-
-def handler_statements(stack: cdk.Stack) -> list[dict]:
-    return one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]["Statement"]
+    return add_job(stack, id, **props)
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [(1, 14), (2, 15), (5, 18)])
@@ -79,7 +71,7 @@ def test_every_parameter_reaches_the_resource(stack: cdk.Stack) -> None:
         job_name="spring-sale",
         wait_for_completion=cdk.Duration.minutes(45),
     )
-    properties = one(stack, JOB)
+    properties = only_resource(stack, RESOURCE_TYPE)
     token = properties.pop("ServiceToken")
     assert "WaitingFramework" in token
     assert properties == {
@@ -102,7 +94,7 @@ def test_every_parameter_reaches_the_resource(stack: cdk.Stack) -> None:
 
 def test_what_is_not_given_is_not_sent(stack: cdk.Stack) -> None:
     job(stack)
-    properties = one(stack, JOB)
+    properties = only_resource(stack, RESOURCE_TYPE)
     assert set(properties) == {
         "ServiceToken",
         "JobNamePrefix",
@@ -144,10 +136,10 @@ def test_the_same_queries_make_the_same_asset_and_other_queries_another(app: cdk
 def test_a_derived_name_has_a_prefix_of_its_own_that_leaves_room_for_hash_and_attempt(app: cdk.App) -> None:
     stack = cdk.Stack(app, "A" * 100, env=ENVIRONMENT)
     job(stack, "B" * 100)
-    assert len(one(stack, JOB)["JobNamePrefix"]) <= 63 - len("-0123456789ab-99")
+    assert len(only_resource(stack, RESOURCE_TYPE)["JobNamePrefix"]) <= 63 - len("-0123456789ab-99")
 
 
-def allowed(actions: list[str], resources: list[str], **more: Any) -> dict:
+def allowed(actions: list[str], resources: list[str], **more: Any) -> dict[str, Any]:
     return {"Effect": "Allow", "Action": actions, "Resource": resources, **more}
 
 
@@ -155,7 +147,7 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack: cdk.Stack
     made = job(stack)
     jobs = f"{JOBS}/Demo-f959b00b-*"
     role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
-    assert handler_statements(stack) == [
+    assert policy_statements(stack, "HandlerPolicy") == [
         allowed(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], [jobs]),
         allowed(["personalize:CreateBatchSegmentJob"], [jobs, VERSION]),
         allowed(["personalize:TagResource"], [jobs], Condition={"Null": {"aws:TagKeys": "true"}}),
@@ -182,19 +174,21 @@ def test_input_in_s3_may_be_looked_at_where_it_is(stack: cdk.Stack, location: st
     bucket = s3.Bucket(stack, "Bucket", encryption_key=key)
     job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
     arn = readable(stack.resolve(bucket.bucket_arn))
-    assert [statement for statement in handler_statements(stack) if "s3:" in str(statement["Action"])] == [
+    assert [
+        statement for statement in policy_statements(stack, "HandlerPolicy") if "s3:" in str(statement["Action"])
+    ] == [
         allowed(["s3:ListBucket"], [arn], Condition={"StringLike": {"s3:prefix": [location]}, **OURS}),
         allowed(["s3:GetObject"], [f"{arn}/{objects}"], Condition=OURS),
     ]
-    assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in handler_statements(stack)
+    assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in policy_statements(stack, "HandlerPolicy")
 
 
 def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission_on_any_bucket(
     stack: cdk.Stack,
 ) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "in/", validate_input=False))
-    assert "s3:" not in str([statement["Action"] for statement in handler_statements(stack)])
-    assert "ValidateInput" not in one(stack, JOB)
+    assert "s3:" not in str([statement["Action"] for statement in policy_statements(stack, "HandlerPolicy")])
+    assert "ValidateInput" not in only_resource(stack, RESOURCE_TYPE)
 
 
 @pytest.mark.parametrize(
@@ -209,16 +203,16 @@ def test_a_permission_comes_with_the_property_that_needs_it(
 ) -> None:
     bare = cdk.Stack(cdk.App(), "Bare", env=ENVIRONMENT)
     job(bare)
-    assert action not in str(handler_statements(bare))
+    assert action not in str(policy_statements(bare, "HandlerPolicy"))
     job(stack, **props)
-    assert allowed([action], [resource]) in handler_statements(stack)
+    assert allowed([action], [resource]) in policy_statements(stack, "HandlerPolicy")
 
 
 def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack: cdk.Stack) -> None:
     job(stack, solution_arn=SOLUTION)
     assert job_properties(stack)["SolutionArn"] == SOLUTION
     jobs = f"{JOBS}/Demo-f959b00b-*"
-    statements = handler_statements(stack)
+    statements = policy_statements(stack, "HandlerPolicy")
     assert allowed(["personalize:DescribeSolutionVersion"], [f"{SOLUTION}/*"]) in statements
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, f"{SOLUTION}/*"]) in statements
 
@@ -226,23 +220,30 @@ def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack: cdk.Stack
 def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app: cdk.App, stack: cdk.Stack) -> None:
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
-    assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
+    assert only_resource(stack, RESOURCE_TYPE)["Tags"] == [
+        {"key": "stage", "value": "prod"},
+        {"key": "team", "value": "growth"},
+    ]
     jobs = f"{JOBS}/Demo-f959b00b-*"
     condition = {"ForAllValues:StringEquals": {"aws:TagKeys": ["stage", "team"]}}
-    statements = handler_statements(stack)
+    statements = policy_statements(stack, "HandlerPolicy")
     assert allowed(["personalize:TagResource"], [jobs], Condition=condition) in statements
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, VERSION], Condition=condition) in statements
 
 
 def test_without_tags_there_is_no_permission_to_set_them(stack: cdk.Stack) -> None:
     job(stack)
-    (tagging,) = [one for one in handler_statements(stack) if one["Action"] == ["personalize:TagResource"]]
+    (tagging,) = [
+        one for one in policy_statements(stack, "HandlerPolicy") if one["Action"] == ["personalize:TagResource"]
+    ]
     assert tagging["Condition"] == {"Null": {"aws:TagKeys": "true"}}
 
 
 def test_an_explicit_name_is_all_that_the_handler_may_create(stack: cdk.Stack) -> None:
     job(stack, job_name="spring-sale")
-    creating = next(s for s in handler_statements(stack) if s["Action"] == ["personalize:CreateBatchSegmentJob"])
+    creating = next(
+        s for s in policy_statements(stack, "HandlerPolicy") if s["Action"] == ["personalize:CreateBatchSegmentJob"]
+    )
     assert creating["Resource"] == [f"{JOBS}/spring-sale", VERSION]
 
 
@@ -250,7 +251,7 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack: cdk.Stack) 
     job(stack)
     (handler,) = [name for name in resources(stack, "AWS::Lambda::Function") if "ProviderHandler" in name]
     (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "FrameworkLogs" in name]
-    role = one(stack, "AWS::IAM::Role", "FrameworkRole")
+    role = only_resource(stack, "AWS::IAM::Role", "FrameworkRole")
     assert "ManagedPolicyArns" not in role
     assert [policy["PolicyDocument"]["Statement"] for policy in role["Policies"]] == [
         [
@@ -270,7 +271,7 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack: cdk.Stack) 
 
 def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
-    assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
+    assert policy_statements(stack, "IsCompletePolicy") == [
         allowed(["cloudformation:DescribeStacks"], ["<AWS::StackId>"]),
         allowed(["personalize:DescribeBatchSegmentJob"], [f"{JOBS}/Demo-f959b00b-*"]),
         allowed(
@@ -284,7 +285,7 @@ def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack: 
 
 def test_the_job_is_created_after_the_policies_that_it_needs(stack: cdk.Stack) -> None:
     job(stack)
-    (made,) = resources(stack, JOB).values()
+    (made,) = resources(stack, RESOURCE_TYPE).values()
     assert {name.rstrip("0123456789ABCDEF") for name in made["DependsOn"]} == {
         "ComedyFansStorageInputBucketPolicy",
         "ComedyFansStorageOutputBucketPolicy",
@@ -298,7 +299,7 @@ def test_the_job_is_created_after_the_policies_that_it_needs(stack: cdk.Stack) -
 
 def test_the_handler_has_a_log_group_with_retention(stack: cdk.Stack) -> None:
     job(stack)
-    handler = one(stack, "AWS::Lambda::Function", "ProviderHandler")
+    handler = only_resource(stack, "AWS::Lambda::Function", "ProviderHandler")
     (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "ProviderLogs" in name]
     assert handler["LoggingConfig"] == {"LogGroup": f"<{logs}>"}
     assert resources(stack, "AWS::Logs::LogGroup")[logs]["Properties"] == {"RetentionInDays": 90}
@@ -306,7 +307,7 @@ def test_the_handler_has_a_log_group_with_retention(stack: cdk.Stack) -> None:
 
 def test_attributes_are_what_the_handler_returns(stack: cdk.Stack) -> None:
     made = job(stack)
-    (logical_id,) = resources(stack, JOB)
+    (logical_id,) = resources(stack, RESOURCE_TYPE)
     assert stack.resolve(made.batch_segment_job_arn) == {"Ref": logical_id}
     for attribute, name in {
         made.job_name: "JobName",
@@ -320,7 +321,9 @@ def test_attributes_are_what_the_handler_returns(stack: cdk.Stack) -> None:
 def test_a_stack_without_environment_takes_any_region_and_account(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Agnostic")
     job(stack)
-    creating = next(s for s in handler_statements(stack) if s["Action"] == ["personalize:CreateBatchSegmentJob"])
+    creating = next(
+        s for s in policy_statements(stack, "HandlerPolicy") if s["Action"] == ["personalize:CreateBatchSegmentJob"]
+    )
     assert creating["Resource"][0].startswith(
         "arn:<AWS::Partition>:personalize:<AWS::Region>:<AWS::AccountId>:batch-segment-job/Agnostic-"
     )
@@ -478,7 +481,7 @@ def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(
     for name, wait in (("Plain", None), ("Waiting", cdk.Duration.minutes(30))):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
         job(stack, wait_for_completion=wait)
-        ((logical_id, resource),) = resources(stack, JOB).items()
+        ((logical_id, resource),) = resources(stack, RESOURCE_TYPE).items()
         made[name] = (logical_id, resource["Properties"]["JobNamePrefix"])
     assert made["Plain"][0] != made["Waiting"][0]
     assert made["Plain"][1] == made["Waiting"][1]
@@ -490,14 +493,14 @@ def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(
 @pytest.mark.parametrize("value", [cdk.Aws.STACK_NAME, f"x-{cdk.Aws.STACK_NAME}"], ids=["alone", "in a text"])
 def test_a_tag_may_have_a_value_that_is_known_at_deploy(stack: cdk.Stack, value: Any) -> None:
     job(stack, tags={"stack": value})
-    ((tag),) = one(stack, JOB)["Tags"]
+    ((tag),) = only_resource(stack, RESOURCE_TYPE)["Tags"]
     assert tag == {"key": "stack", "value": value.replace(cdk.Aws.STACK_NAME, "<AWS::StackName>")}
 
 
 def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack: cdk.Stack) -> None:
     job(stack)
     cdk.Tags.of(stack).add("stack", cdk.Aws.STACK_NAME)
-    assert one(stack, JOB)["Tags"] == [{"key": "stack", "value": "<AWS::StackName>"}]
+    assert only_resource(stack, RESOURCE_TYPE)["Tags"] == [{"key": "stack", "value": "<AWS::StackName>"}]
 
 
 # -- one stack's limits
@@ -519,7 +522,9 @@ def test_the_handlers_policy_does_not_grow_with_jobs_on_one_storage() -> None:
             for index in range(number)
         ]
         assert len(jobs) == number
-        lengths.append([len(json.dumps(one(stack, "AWS::IAM::Policy", name))) for name in ("HandlerP", "IsCompleteP")])
+        lengths.append(
+            [len(json.dumps(only_resource(stack, "AWS::IAM::Policy", name))) for name in ("HandlerP", "IsCompleteP")]
+        )
     assert lengths[0] == lengths[1]
 
 

@@ -6,9 +6,10 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
-from aws_cdk.assertions import Annotations, Match
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ACCOUNT, REGION, VERSION, job_properties, one, resources
+from batch_segment_handler.contract import RESOURCE_TYPE
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage
+from support.constants import ACCOUNT, REGION, VERSION
+from support.templates import add_job, job_properties, only_resource, policy_statements, resources, warnings
 
 OURS_ONLY = "Demo-f959b00b-*/*"
 INPUT = "<StorageInputBucket0767FBBB.Arn>"
@@ -17,26 +18,20 @@ OURS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 SERVICE = {"Service": "personalize.amazonaws.com"}
 
 
-def use(storage: BatchSegmentStorage, id: str = "Job", **props: Any) -> BatchSegmentJob:
-    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
-    return BatchSegmentJob(
-        cdk.Stack.of(storage), id, storage=storage, solution_version_arn=VERSION, **{"job_input": queries, **props}
-    )
+def add_job_on(storage: BatchSegmentStorage, id: str = "Job", **props: Any) -> BatchSegmentJob:
+    return add_job(cdk.Stack.of(storage), id, storage=storage, **props)
 
 
-def policy_of(stack: cdk.Stack, bucket: str) -> list[dict]:
-    return one(stack, "AWS::S3::BucketPolicy", bucket)["PolicyDocument"]["Statement"]
+def policy_of(stack: cdk.Stack, bucket: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = only_resource(stack, "AWS::S3::BucketPolicy", bucket)["PolicyDocument"]["Statement"]
+    return found
 
 
-def warnings(stack: cdk.Stack) -> list[str]:
-    return [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
-
-
-def allowed(action: str, resource: str, **more: dict) -> dict:
+def allowed(action: str | list[str], resource: str | list[str], **more: dict[str, Any]) -> dict[str, Any]:
     return {"Action": action, "Effect": "Allow", "Resource": resource, **more}
 
 
-def allowed_to_service(action: str, resource: str, **more: dict) -> dict:
+def allowed_to_service(action: str | list[str], resource: str | list[str], **more: dict[str, Any]) -> dict[str, Any]:
     condition = {"StringEqualsIfExists": {"aws:SourceAccount": ACCOUNT}}
     return {
         "Action": action,
@@ -48,7 +43,7 @@ def allowed_to_service(action: str, resource: str, **more: dict) -> dict:
     }
 
 
-def only_over_tls(bucket: str) -> dict:
+def only_over_tls(bucket: str) -> dict[str, Any]:
     return {
         "Action": "s3:*",
         "Condition": {"Bool": {"aws:SecureTransport": "false"}},
@@ -88,7 +83,7 @@ def test_new_buckets_go_with_the_stack_if_that_is_asked_for(stack: cdk.Stack) ->
 
 def test_the_role_trusts_personalize_for_this_account_and_region_only(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage")
-    assert one(stack, "AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"] == [
+    assert only_resource(stack, "AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"] == [
         {
             "Action": "sts:AssumeRole",
             "Condition": {
@@ -103,11 +98,11 @@ def test_the_role_trusts_personalize_for_this_account_and_region_only(stack: cdk
 
 def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
-    use(storage)
-    use(storage, "Again")
-    role = one(stack, "AWS::IAM::Role", "StorageRole")
+    add_job_on(storage)
+    add_job_on(storage, "Again")
+    role = only_resource(stack, "AWS::IAM::Role", "StorageRole")
     assert set(role) == {"AssumeRolePolicyDocument", "Description"}
-    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
+    assert policy_statements(stack, "StorageRole") == [
         allowed("s3:ListBucket", INPUT, Condition=OURS),
         allowed("s3:GetObject", f"{INPUT}/queries/{OURS_ONLY}", Condition=OURS),
         allowed("s3:ListBucket", OUTPUT, Condition=OURS),
@@ -137,7 +132,7 @@ def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(
 ) -> None:
     bucket = s3.Bucket(stack, "Mine")
     storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
-    use(storage, job_input=BatchSegmentInput.from_bucket(bucket, key_or_prefix))
+    add_job_on(storage, job_input=BatchSegmentInput.from_bucket(bucket, key_or_prefix))
     (mine,) = [name for name in resources(stack, "AWS::S3::Bucket") if name.startswith("Mine")]
     assert policy_of(stack, "MinePolicy") == [
         allowed_to_service("s3:ListBucket", f"<{mine}.Arn>"),
@@ -147,7 +142,7 @@ def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(
 
 def test_one_bucket_for_both_is_listed_once(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Both")
-    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
+    add_job_on(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
     assert [statement["Action"] for statement in policy_of(stack, "BothPolicy")] == [
         "s3:ListBucket",
         "s3:GetObject",
@@ -157,22 +152,22 @@ def test_one_bucket_for_both_is_listed_once(stack: cdk.Stack) -> None:
 
 def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(stack: cdk.Stack) -> None:
     role = iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
-    use(BatchSegmentStorage(stack, "Storage", role=role))
+    add_job_on(BatchSegmentStorage(stack, "Storage", role=role))
     (policy,) = [name for name in resources(stack, "AWS::IAM::Policy") if name.startswith("Mine")]
-    statements = one(stack, "AWS::IAM::Policy", "Mine")["PolicyDocument"]["Statement"]
+    statements = policy_statements(stack, "Mine")
     assert [statement["Action"] for statement in statements] == [
         "s3:ListBucket",
         "s3:GetObject",
         "s3:ListBucket",
         "s3:PutObject",
     ]
-    (job,) = resources(stack, "Custom::PersonalizeBatchSegmentJob").values()
+    (job,) = resources(stack, RESOURCE_TYPE).values()
     assert policy in job["DependsOn"]
 
 
 def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
+    add_job_on(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
     statement = json.dumps(allowed_to_service("s3:GetObject", f"arn:aws:s3:::theirs/queries/{OURS_ONLY}"))
     assert any(
         text.startswith("cannot modify the policy of the bucket theirs because it is imported. Add these statements")
@@ -184,7 +179,7 @@ def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack: cd
 
 def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
-    use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
+    add_job_on(BatchSegmentStorage(stack, "Storage", encryption_key=key))
     (logical_id,) = resources(stack, "AWS::KMS::Key")
     for bucket in resources(stack, "AWS::S3::Bucket").values():
         assert bucket["Properties"]["BucketEncryption"]["ServerSideEncryptionConfiguration"] == [
@@ -199,14 +194,17 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack: cdk.Stack) ->
     job = job_properties(stack)
     assert job["InputKmsKeyArn"] == job["OutputKmsKeyArn"] == f"<{logical_id}.Arn>"
     (role,) = [name for name in resources(stack, "AWS::IAM::Role") if "StorageRole" in name]
-    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"][1] == {
+    assert policy_statements(stack, "StorageRole")[1] == {
         "Action": ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"],
         "Effect": "Allow",
         "Resource": f"<{logical_id}.Arn>",
     }
     actions = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants", "kms:CreateGrant"]
     of_role = {"Action": actions, "Effect": "Allow", "Principal": {"AWS": f"<{role}.Arn>"}, "Resource": "*"}
-    assert one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][1:] == [allowed_to_service(actions, "*"), of_role]
+    assert only_resource(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][1:] == [
+        allowed_to_service(actions, "*"),
+        of_role,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -285,12 +283,12 @@ SOURCE = {
 
 def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage", strict_conditions=True)
-    use(storage)
-    use(storage, "Elsewhere", output_prefix="elsewhere/")
+    add_job_on(storage)
+    add_job_on(storage, "Elsewhere", output_prefix="elsewhere/")
     queries = {"StringLike": {"s3:prefix": ["queries/Demo-f959b00b-*/*"]}}
     segments = {"StringLike": {"s3:prefix": ["segments/Demo-f959b00b-*/*", "elsewhere/Demo-f959b00b-*/*"]}}
     written = [f"{OUTPUT}/segments/{OURS_ONLY}", f"{OUTPUT}/elsewhere/{OURS_ONLY}"]
-    assert one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"] == [
+    assert policy_statements(stack, "StorageRole") == [
         allowed("s3:ListBucket", INPUT, Condition={**OURS, **queries}),
         allowed("s3:GetObject", f"{INPUT}/queries/{OURS_ONLY}", Condition=OURS),
         allowed("s3:ListBucket", OUTPUT, Condition={**OURS, **segments}),
@@ -308,8 +306,8 @@ def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(st
 
 def test_a_bucket_that_is_imported_may_be_of_any_account(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
-    use(BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
-    statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
+    add_job_on(BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
+    statements = policy_statements(stack, "StorageRole")
     assert [statement for statement in statements if "theirs" in str(statement)] == [
         allowed("s3:ListBucket", "arn:<AWS::Partition>:s3:::theirs"),
         allowed("s3:PutObject", "arn:<AWS::Partition>:s3:::theirs/segments/Demo-f959b00b-*/*"),
@@ -323,7 +321,7 @@ def test_a_warning_has_all_the_statements_that_jobs_need(stack: cdk.Stack) -> No
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
     for id, key in (("A", "in/a.jsonl"), ("B", "in/b.jsonl")):
-        use(storage, id, job_input=BatchSegmentInput.from_bucket(bucket, key))
+        add_job_on(storage, id, job_input=BatchSegmentInput.from_bucket(bucket, key))
     (warning,) = warnings(stack)
     assert "in/a.jsonl" in warning
     assert "in/b.jsonl" in warning
@@ -331,7 +329,7 @@ def test_a_warning_has_all_the_statements_that_jobs_need(stack: cdk.Stack) -> No
 
 def test_a_role_that_must_not_be_changed_is_a_warning(stack: cdk.Stack) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/theirs"
-    use(BatchSegmentStorage(stack, "Storage", role=iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)))
+    add_job_on(BatchSegmentStorage(stack, "Storage", role=iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)))
     (warning,) = warnings(stack)
     assert warning.startswith(
         f"cannot modify the policy of the role {arn} because it is imported. Add these statements"
@@ -366,9 +364,9 @@ def test_a_bucket_of_another_region_is_refused(app: cdk.App, stack: cdk.Stack) -
 def test_a_key_of_another_stack_is_used_without_a_cycle(app: cdk.App, stack: cdk.Stack) -> None:
     keys = cdk.Stack(app, "Keys", env=cdk.Environment(account=ACCOUNT, region=REGION))
     key = kms.Key(keys, "Key")
-    use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
+    add_job_on(BatchSegmentStorage(stack, "Storage", encryption_key=key))
     app.synth()
-    of_service, of_account = one(keys, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-2:]
+    of_service, of_account = only_resource(keys, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-2:]
     assert of_service["Principal"] == SERVICE
     assert of_account["Principal"] == {"AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
 
@@ -376,9 +374,9 @@ def test_a_key_of_another_stack_is_used_without_a_cycle(app: cdk.App, stack: cdk
 def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app: cdk.App, stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
     nested = cdk.NestedStack(stack, "Nested")
-    use(BatchSegmentStorage(nested, "Storage", encryption_key=key))
+    add_job_on(BatchSegmentStorage(nested, "Storage", encryption_key=key))
     app.synth()
-    of_service, of_account = one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-2:]
+    of_service, of_account = only_resource(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-2:]
     assert of_service["Principal"] == SERVICE
     assert of_account["Principal"] == {"AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
 
@@ -386,7 +384,7 @@ def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app: cdk.App, stack: 
 def test_a_bucket_with_a_key_of_another_stack_is_read(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region=REGION))
     bucket = s3.Bucket(theirs, "Bucket", encryption=s3.BucketEncryption.KMS)
-    use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
+    add_job_on(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
     app.synth()
 
 

@@ -12,26 +12,31 @@ import aws_cdk.aws_s3_deployment as s3_deployment
 import aws_cdk.aws_s3_notifications as s3_notifications
 import aws_cdk.aws_sqs as sqs
 import pytest
-from aws_cdk.assertions import Annotations, Match, Template
+from aws_cdk.assertions import Template
+from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, job_properties, one, readable, resources
+from support.constants import ACCOUNT, REGION
+from support.templates import (
+    ENVIRONMENT,
+    add_job,
+    job_properties,
+    only_resource,
+    policy_statements,
+    readable,
+    resources,
+    warnings,
+)
 
-JOB = "Custom::PersonalizeBatchSegmentJob"
 FOLDERS = "segments/Demo-f959b00b-ComedyFans-ca3ea23b-*/"
 
 
 def job(scope: cdk.Stack, id: str = "ComedyFans", **props: Any) -> BatchSegmentJob:
-    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
-    return BatchSegmentJob(scope, id, solution_version_arn=VERSION, **{"job_input": queries, **props})
+    return add_job(scope, id, **props)
 
 
 @pytest.fixture
 def reader(stack: cdk.Stack) -> iam.Role:
     return iam.Role(stack, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-
-
-def granted(stack: cdk.Stack) -> list[dict]:
-    return one(stack, "AWS::IAM::Policy", "ReaderDefault")["PolicyDocument"]["Statement"]
 
 
 # -- grants
@@ -42,7 +47,7 @@ def test_segments_of_this_job_may_be_read_and_nothing_else(stack: cdk.Stack, rea
     grant = made.grant_read_segments(reader)
     bucket = readable(stack.resolve(made.output_bucket.bucket_arn))
     assert grant.success
-    assert granted(stack) == [
+    assert policy_statements(stack, "ReaderDefault") == [
         {
             "Action": "s3:ListBucket",
             "Condition": {"StringLike": {"s3:prefix": [f"{FOLDERS}*"]}},
@@ -56,7 +61,7 @@ def test_segments_of_this_job_may_be_read_and_nothing_else(stack: cdk.Stack, rea
 def test_with_a_key_segments_may_be_decrypted_too(stack: cdk.Stack, reader: iam.Role) -> None:
     key = kms.Key(stack, "Key")
     job(stack, storage=BatchSegmentStorage(stack, "Storage", encryption_key=key)).grant_read_segments(reader)
-    assert granted(stack)[2] == {
+    assert policy_statements(stack, "ReaderDefault")[2] == {
         "Action": "kms:Decrypt",
         "Effect": "Allow",
         "Resource": readable(stack.resolve(key.key_arn)),
@@ -70,7 +75,7 @@ def test_queries_may_be_put_where_the_job_reads_them(
     bucket = s3.Bucket(stack, "Queries", encryption_key=kms.Key(stack, "Key"))
     made = job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
     assert made.grant_put_queries(reader).success
-    put, key = granted(stack)
+    put, key = policy_statements(stack, "ReaderDefault")
     assert put["Action"] == "s3:PutObject"
     assert put["Resource"] == f"{readable(stack.resolve(bucket.bucket_arn))}/{objects}"
     assert key["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"]
@@ -90,7 +95,7 @@ def test_a_rule_follows_the_jobs_segments_without_a_function_of_cdks(stack: cdk.
     queue = sqs.Queue(stack, "Queue")
     made = job(stack)
     made.on_segments_written("Written", target=targets.SqsQueue(queue))
-    rule = one(stack, "AWS::Events::Rule")
+    rule = only_resource(stack, "AWS::Events::Rule")
     assert rule["EventPattern"] == {
         "source": ["aws.s3"],
         "detail-type": ["Object Created"],
@@ -100,7 +105,7 @@ def test_a_rule_follows_the_jobs_segments_without_a_function_of_cdks(stack: cdk.
         },
     }
     assert len(rule["Targets"]) == 1
-    assert one(stack, "AWS::S3::Bucket", "OutputBucket")["NotificationConfiguration"] == {
+    assert only_resource(stack, "AWS::S3::Bucket", "OutputBucket")["NotificationConfiguration"] == {
         "EventBridgeConfiguration": {"EventBridgeEnabled": True}
     }
     assert len(resources(stack, "AWS::Lambda::Function")) == 2
@@ -120,7 +125,10 @@ def test_other_notifications_of_the_bucket_leave_the_events_on(stack: cdk.Stack)
     made.on_segments_written("Written")
     queue = sqs.Queue(stack, "Queue")
     made.output_bucket.add_event_notification(s3.EventType.OBJECT_CREATED, s3_notifications.SqsDestination(queue))
-    assert one(stack, "Custom::S3BucketNotifications")["NotificationConfiguration"]["EventBridgeConfiguration"] == {}
+    assert (
+        only_resource(stack, "Custom::S3BucketNotifications")["NotificationConfiguration"]["EventBridgeConfiguration"]
+        == {}
+    )
 
 
 # -- metrics
@@ -140,8 +148,8 @@ def test_an_alarm_can_be_put_on_what_the_handler_decides(stack: cdk.Stack, metho
     getattr(made, method)(period=cdk.Duration.minutes(1)).create_alarm(
         stack, "Alarm", threshold=1, evaluation_periods=1
     )
-    alarm = one(stack, "AWS::CloudWatch::Alarm")
-    (logical_id,) = resources(stack, JOB)
+    alarm = only_resource(stack, "AWS::CloudWatch::Alarm")
+    (logical_id,) = resources(stack, RESOURCE_TYPE)
     assert (alarm["Namespace"], alarm["MetricName"], alarm["Statistic"], alarm["Period"]) == (
         "PersonalizeBatchSegments",
         name,
@@ -165,7 +173,7 @@ def test_a_job_waits_for_what_it_depends_on(stack: cdk.Stack) -> None:
     first = job(stack, "First", job_input=BatchSegmentInput.from_bucket(bucket, "in/"))
     first.node.add_dependency(upload)
     job(stack, "Second", storage=first.storage).node.add_dependency(first)
-    made = resources(stack, JOB)
+    made = resources(stack, RESOURCE_TYPE)
     (first_id,) = [name for name in made if name.startswith("First")]
     (second_id,) = [name for name in made if name.startswith("Second")]
     assert any(name.startswith("UploadCustomResource") for name in made[first_id]["DependsOn"])
@@ -215,7 +223,7 @@ def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack: cdk.Stack) ->
     nested = cdk.NestedStack(stack, "Nested")
     job(stack)
     job(nested)
-    assert len(resources(stack, JOB)) == len(resources(nested, JOB)) == 1
+    assert len(resources(stack, RESOURCE_TYPE)) == len(resources(nested, RESOURCE_TYPE)) == 1
     assert any("HandlerPolicy" in name for name in resources(nested, "AWS::IAM::Policy"))
 
 
@@ -225,7 +233,7 @@ def test_a_job_in_a_stage_has_a_name_of_its_own(app: cdk.App) -> None:
         stage = cdk.Stage(app, name, env=ENVIRONMENT)
         stacks.append(cdk.Stack(stage, "Demo"))
         job(stacks[-1])
-    prefixes = {one(stack, JOB)["JobNamePrefix"] for stack in stacks}
+    prefixes = {only_resource(stack, RESOURCE_TYPE)["JobNamePrefix"] for stack in stacks}
     assert len(prefixes) == 2
 
 
@@ -235,8 +243,8 @@ def test_an_output_bucket_is_used_in_another_stack(app: cdk.App, stack: cdk.Stac
     reader = iam.Role(other, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
     made.grant_read_segments(reader)
     cdk.CfnOutput(other, "Uri", value=made.output_uri)
-    assert len(granted(other)) == 2
-    assert "<import " in str(granted(other))
+    assert len(policy_statements(other, "ReaderDefault")) == 2
+    assert "<import " in str(policy_statements(other, "ReaderDefault"))
     assert "Fn::ImportValue" in Template.from_stack(other).to_json()["Outputs"]["Uri"]["Value"]
 
 
@@ -244,10 +252,10 @@ def test_a_storage_of_another_stack_is_shared(app: cdk.App, stack: cdk.Stack) ->
     storage = BatchSegmentStorage(stack, "Storage")
     other = cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(other, storage=storage)
-    assert len(resources(stack, JOB)) == 0
-    assert "<import " in one(other, JOB)["RoleArn"]
+    assert len(resources(stack, RESOURCE_TYPE)) == 0
+    assert "<import " in only_resource(other, RESOURCE_TYPE)["RoleArn"]
     assert "<import " in job_properties(other)["OutputPath"]
-    statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
+    statements = policy_statements(stack, "StorageRole")
     assert [statement["Action"] for statement in statements] == [
         "s3:ListBucket",
         "s3:GetObject",
@@ -260,7 +268,7 @@ def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app: cd
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account="210987654321", region=REGION))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
     made = job(stack, storage=BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
-    statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
+    statements = policy_statements(stack, "StorageRole")
     reaching = [statement for statement in statements if "theirs" in str(statement)]
     assert [statement["Action"] for statement in reaching] == ["s3:ListBucket", "s3:PutObject"]
     assert all("Condition" not in statement for statement in reaching)
@@ -279,7 +287,7 @@ def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stac
     job(stack, "Third", storage=storage, job_name="spring-sale")
     bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
     folders = ["segments/Demo-f959b00b-*/", "other/Demo-f959b00b-*/", "segments/spring-sale/"]
-    assert granted(stack) == [
+    assert policy_statements(stack, "ReaderDefault") == [
         {
             "Action": "s3:ListBucket",
             "Condition": {"StringLike": {"s3:prefix": [f"{folder}*" for folder in folders]}},
@@ -295,7 +303,7 @@ def test_a_rule_of_a_storage_matches_the_segments_of_all_its_jobs(stack: cdk.Sta
     storage.on_segments_written("Written", target=targets.SqsQueue(sqs.Queue(stack, "Queue")))
     job(stack, "First", storage=storage)
     job(stack, "Second", storage=storage, job_name="spring-sale")
-    assert one(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"] == [
+    assert only_resource(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"] == [
         {"wildcard": "segments/Demo-f959b00b-*/*.out"},
         {"wildcard": "segments/spring-sale/*.out"},
     ]
@@ -309,7 +317,7 @@ def test_twelve_jobs_run_five_at_a_time(stack: cdk.Stack) -> None:
     wait = cdk.Duration.minutes(30)
     jobs = [job(stack, f"Job{number:02}", storage=storage, wait_for_completion=wait) for number in range(12)]
     BatchSegmentJob.limit_concurrency(jobs)
-    made = resources(stack, JOB)
+    made = resources(stack, RESOURCE_TYPE)
     before = {
         name[:5]: sorted(other[:5] for other in resource["DependsOn"] if other.startswith("Job"))
         for name, resource in made.items()
@@ -354,11 +362,6 @@ def test_rejects_a_bad_number_of_query_errors(stack: cdk.Stack, props: dict[str,
 # -- buckets of another account
 
 
-def warnings_of(stack: cdk.Stack) -> list[str]:
-    stack.node.root.synth()
-    return [str(found.entry.data) for found in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
-
-
 def foreign_bucket(stack: cdk.Stack) -> s3.IBucket:
     key = kms.Key.from_key_arn(stack, "TheirKey", f"arn:aws:kms:{REGION}:210987654321:key/1a2b")
     return s3.Bucket.from_bucket_attributes(
@@ -368,7 +371,7 @@ def foreign_bucket(stack: cdk.Stack) -> s3.IBucket:
 
 def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_account(stack: cdk.Stack) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/"))
-    of_key, of_bucket = sorted(text for text in warnings_of(stack) if "imported" in text)[::-1]
+    of_key, of_bucket = sorted(text for text in warnings(stack) if "imported" in text)[::-1]
     if "the bucket theirs" in of_key:
         of_key, of_bucket = of_bucket, of_key
     root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
@@ -389,7 +392,7 @@ def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_accoun
 
 def test_a_warning_lists_what_the_handler_needs_to_write_input_to_another_account(stack: cdk.Stack) -> None:
     job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=foreign_bucket(stack)))
-    (text,) = [one for one in warnings_of(stack) if "the bucket theirs" in one]
+    (text,) = [one for one in warnings(stack) if "the bucket theirs" in one]
     assert '"Action": "s3:PutObject"' in text
     assert f'"Principal": {{"AWS": "arn:aws:iam::{ACCOUNT}:root"}}' in text
 
@@ -397,7 +400,5 @@ def test_a_warning_lists_what_the_handler_needs_to_write_input_to_another_accoun
 def test_input_of_another_account_that_is_not_checked_needs_nothing_for_the_handler(stack: cdk.Stack) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/", validate_input=False))
     assert not [
-        text
-        for text in warnings_of(stack)
-        if f'"AWS": "arn:aws:iam::{ACCOUNT}:root"' in text and "bucket theirs" in text
+        text for text in warnings(stack) if f'"AWS": "arn:aws:iam::{ACCOUNT}:root"' in text and "bucket theirs" in text
     ]

@@ -9,7 +9,8 @@ import aws_cdk.aws_kms as kms
 import pytest
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ENVIRONMENT, FILTER, SOLUTION, VERSION
+from support.constants import FILTER, SOLUTION, VERSION
+from support.templates import ENVIRONMENT
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 

@@ -1,9 +1,14 @@
-"""CloudFormation's events, the service's answers, and what the handler makes of them."""
+"""Events of the handler, the responses it gives, and stubbed answers of Personalize."""
 
 from typing import Any
 
 import batch_segment_handler.job
-from support import ACCOUNT, REGION, VERSION
+from batch_segment_handler.contract import DEFINITION as DEFINITION_PROPERTY
+from batch_segment_handler.contract import RESOURCE_TYPE, JobDefinition
+from batch_segment_handler.failures import Patience
+from botocore.stub import Stubber
+
+from support.constants import ACCOUNT, REGION, VERSION
 
 STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service"
@@ -18,27 +23,16 @@ PROPERTIES = {
     "ServiceToken": "arn:aws:lambda:eu-west-1:123456789012:function:framework",
     "JobNamePrefix": "Demo-ComedyFans-1A2B3C4D",
     "RoleArn": ROLE,
-    "NewJobIfChanged": DEFINITION,
+    DEFINITION_PROPERTY: DEFINITION,
 }
-#: The properties that define the job. The construct puts them into ``NewJobIfChanged``.
-DEFINING = {
-    "SolutionVersionArn",
-    "SolutionArn",
-    "FilterArn",
-    "NumResults",
-    "InputPath",
-    "InputBucket",
-    "InputPrefix",
-    "AssetHash",
-    "InputKmsKeyArn",
-    "OutputPath",
-    "OutputKmsKeyArn",
-    "Trigger",
-}
+#: The properties that define a job.
+DEFINING = JobDefinition.__annotations__.keys()
 RESPONSE_URL = "https://cloudformation.example/signed?Signature=secret"
 
 
 class Context:
+    """The context of an invocation."""
+
     log_group_name = LOG_GROUP
 
     def __init__(self, seconds: float = 840) -> None:
@@ -49,29 +43,30 @@ class Context:
 
 
 def arn(name: str = NAME) -> str:
+    """Returns the ARN of a job."""
     return f"arn:aws:personalize:{REGION}:{ACCOUNT}:batch-segment-job/{name}"
 
 
 def properties_with(**changes: Any) -> dict[str, Any]:
-    """The properties with some changed, each where it belongs; None takes one away."""
+    """Returns the resource's properties with changes: a property of the definition or another, None to omit it."""
     defining = {**DEFINITION, **{key: value for key, value in changes.items() if key in DEFINING}}
     beside = {**PROPERTIES, **{key: value for key, value in changes.items() if key not in DEFINING}}
-    properties = {**beside, "NewJobIfChanged": {key: value for key, value in defining.items() if value is not None}}
+    properties = {**beside, DEFINITION_PROPERTY: {key: value for key, value in defining.items() if value is not None}}
     return {key: value for key, value in properties.items() if value is not None}
 
 
 def failure(message: str) -> str:
-    """The message of an error as the entry points raise it."""
+    """Returns the message of an error as the entry points raise it."""
     return f"{message}{'' if message.endswith('.') else '.'} Log group: {LOG_GROUP}."
 
 
 def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
-    """A request as the framework hands it on: every value a string."""
+    """Returns an event as the framework forwards it: every value is a string."""
     return {
         "RequestType": request,
         "RequestId": "b6f0",
         "ResponseURL": RESPONSE_URL,
-        "ResourceType": "Custom::PersonalizeBatchSegmentJob",
+        "ResourceType": RESOURCE_TYPE,
         "LogicalResourceId": "ComedyFansAF41374F",
         "StackId": STACK,
         "ResourceProperties": properties_with(**changes.pop("properties", {})),
@@ -81,6 +76,7 @@ def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
 
 
 def description(name: str = NAME, status: str = "ACTIVE", **changes: Any) -> dict[str, Any]:
+    """Returns the answer of DescribeBatchSegmentJob."""
     return {
         "batchSegmentJob": {
             "jobName": name,
@@ -97,6 +93,7 @@ def description(name: str = NAME, status: str = "ACTIVE", **changes: Any) -> dic
 
 
 def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERSION) -> dict[str, Any]:
+    """Returns the handler's response."""
     return {
         "PhysicalResourceId": arn(name),
         "Data": {
@@ -109,13 +106,15 @@ def answer(name: str = NAME, status: str = "CREATE PENDING", version: str = VERS
     }
 
 
-def there_is(personalize: Any, name: str = NAME, **details: Any) -> None:
+def stub_existing_job(personalize: Stubber, name: str = NAME, **details: Any) -> None:
+    """Lets Personalize find a job."""
     personalize.add_response(
         "describe_batch_segment_job", description(name, **details), {"batchSegmentJobArn": arn(name)}
     )
 
 
-def there_is_no(personalize: Any, name: str = NAME) -> None:
+def stub_missing_job(personalize: Stubber, name: str = NAME) -> None:
+    """Lets Personalize find no job of a name."""
     personalize.add_client_error(
         "describe_batch_segment_job",
         "ResourceNotFoundException",
@@ -124,7 +123,8 @@ def there_is_no(personalize: Any, name: str = NAME) -> None:
     )
 
 
-def version_is(personalize: Any, status: str = "ACTIVE", **details: Any) -> None:
+def stub_solution_version(personalize: Stubber, status: str = "ACTIVE", **details: Any) -> None:
+    """Lets Personalize find the solution version."""
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": status, **details}},
@@ -132,7 +132,8 @@ def version_is(personalize: Any, status: str = "ACTIVE", **details: Any) -> None
     )
 
 
-def names_of(stack: str = STACK, **changes: Any) -> list[str]:
+def derived_name(stack: str = STACK, **changes: Any) -> str:
+    """Returns the name of the first attempt at a job."""
     given = batch_segment_handler.job.flatten(properties_with(**changes))
-    job = batch_segment_handler.job.BatchSegmentJob(given, stack, patience=None)
-    return [next(job._names())]
+    job = batch_segment_handler.job.BatchSegmentJob(given, stack, patience=Patience(0))
+    return next(job._names())

@@ -99,7 +99,7 @@ def test_a_life_by_the_cdk_cli(app: Cdk, context: dict[str, Any], stack: RealSta
     assert stack.jobs == [job]
 
 
-def test_tags_keep_the_job_and_another_number_of_results_starts_one(
+def test_tags_keep_the_job_and_another_num_results_starts_one(
     deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws
 ) -> None:
     assert deploy(wait_minutes=5).status == CREATED

@@ -145,7 +145,7 @@ def test_a_tag_of_the_stage_reaches_every_job_and_starts_none(
     assert [aws.personalize.jobs[arn].tags for arn in stage.jobs] == [{"team": "growth"}] * 3
 
 
-def test_a_job_that_is_added_starts_and_one_that_is_removed_starts_nothing(
+def test_an_added_job_starts_and_a_removed_job_starts_nothing(
     deployed: Platform, billed: Callable[[Platform], list[str]]
 ) -> None:
     assert billed(with_jobs(deployed, Action=Job())) == ["Action"]
@@ -165,7 +165,7 @@ def test_a_rename_with_the_old_path_as_identity_starts_no_job(
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Catastrophe": renamed})) == []
 
 
-def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_further_one(
+def test_a_failed_sibling_rolls_back_every_job_and_the_next_deploy_adopts(
     deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage
 ) -> None:
     change = replace(with_jobs(deployed, Drama=Job("2001")), nested=Job(props={"num_results": 7}))
@@ -175,7 +175,7 @@ def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_furthe
     assert billed(change) == []
 
 
-def test_jobs_that_are_destroyed_and_deployed_again_start_again(
+def test_destroyed_jobs_start_again_when_redeployed(
     deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage
 ) -> None:
     for name in ("Readers", "Segments"):

@@ -84,7 +84,7 @@ def audiences() -> ModuleType:
     return app_of("audiences")
 
 
-def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(
+def test_seven_audiences_start_seven_jobs_and_a_changed_line_one(
     stack: RealStack, aws: LocalAws, client: Clients, audiences: ModuleType
 ) -> None:
     version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
@@ -115,7 +115,7 @@ def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(
     assert len(segment.user_ids) == 5
 
 
-def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws: LocalAws, audiences: ModuleType) -> None:
+def test_runs_at_most_four_audiences_at_once(aws: LocalAws, audiences: ModuleType) -> None:
     # MiniStack makes one resource after another, which CloudFormation does not: what counts is what waits for what.
     app = aws_cdk.App(analytics_reporting=False)
     listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
@@ -144,7 +144,7 @@ def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws: LocalAws, a
         ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, expected a name of its own"),
     ],
 )
-def test_a_bad_line_of_the_audiences_is_named(audiences: ModuleType, tmp_path: Path, line: str, said: str) -> None:
+def test_names_a_bad_line_of_the_audiences(audiences: ModuleType, tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "audiences.csv"
     path.write_text(f"audience,attribute,values,max_users\nDramaFans,GENRES,Drama,5\n{line}\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 3: ") as refused:
@@ -152,7 +152,7 @@ def test_a_bad_line_of_the_audiences_is_named(audiences: ModuleType, tmp_path: P
     assert said in str(refused.value)
 
 
-def test_other_columns_of_the_audiences_are_refused(audiences: ModuleType, tmp_path: Path) -> None:
+def test_rejects_other_columns_of_the_audiences(audiences: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "audiences.csv"
     path.write_text("name,genre\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, expected audience, "):

@@ -62,9 +62,7 @@ def test_scenario(scenario: Scenario, stack: RealStack, build: Builder, faults: 
 # -- deleting
 
 
-def test_destroying_calls_nothing_and_cannot_fail(
-    stack: RealStack, build: Builder, faults: Faults, aws: LocalAws
-) -> None:
+def test_destroy_calls_nothing_and_cannot_fail(stack: RealStack, build: Builder, faults: Faults, aws: LocalAws) -> None:
     assert stack.deploy(build(tags={"team": "growth"})).status == CREATED
     faults.inject(Fault(ANY, "ServiceUnavailable", status=503, times=None))
     before = len(aws.personalize.calls)
@@ -73,7 +71,7 @@ def test_destroying_calls_nothing_and_cannot_fail(
     assert len(stack.jobs) == 1
 
 
-def test_destroying_does_not_wait_for_a_job_that_runs(
+def test_destroy_does_not_wait_for_a_running_job(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 5)
@@ -86,7 +84,7 @@ def test_destroying_does_not_wait_for_a_job_that_runs(
 # -- waiting
 
 
-def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(
+def test_a_wait_that_times_out_says_that_the_job_is_still_running(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Far longer than a function takes to start on a busy machine.
@@ -102,7 +100,7 @@ def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(
     assert aws.personalize.jobs[arn].in_flight
 
 
-def test_a_word_for_a_status_that_nobody_knows_counts_as_in_progress(
+def test_unknown_status_counts_as_in_progress(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 1)
@@ -117,7 +115,7 @@ def test_a_word_for_a_status_that_nobody_knows_counts_as_in_progress(
 # -- what cannot be one job's fault
 
 
-def test_seven_jobs_of_one_stack_queue_for_the_five_that_may_run(
+def test_seven_jobs_of_one_stack_queue_for_five_slots(
     stack: RealStack, aws: LocalAws, client: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 0.5)
@@ -135,7 +133,7 @@ def test_seven_jobs_of_one_stack_queue_for_the_five_that_may_run(
     assert len(stack.jobs) == 7
 
 
-def test_jobs_that_depend_on_each_other_run_one_after_the_other(stack: RealStack, aws: LocalAws) -> None:
+def test_dependent_jobs_run_one_after_the_other(stack: RealStack, aws: LocalAws) -> None:
     version = seeded_arn(aws, "ITEM_AFFINITY_VERSION")
 
     def build(scope: cdk.Stack) -> None:
@@ -171,9 +169,7 @@ def with_a_sibling_that_fails(build: Build) -> Build:
     return both
 
 
-def test_a_job_that_was_replaced_beside_a_sibling_that_fails_is_adopted_the_next_time(
-    stack: RealStack, build: Builder
-) -> None:
+def test_adopts_the_job_of_an_update_that_a_sibling_rolled_back(stack: RealStack, build: Builder) -> None:
     assert stack.deploy(build()).status == CREATED
     first = stack.resource("JobB")
     done = stack.deploy(with_a_sibling_that_fails(build(trigger="2")))
@@ -185,14 +181,14 @@ def test_a_job_that_was_replaced_beside_a_sibling_that_fails_is_adopted_the_next
     assert stack.resource("JobB") == stack.jobs[1] != first
 
 
-def test_a_new_stack_whose_sibling_fails_is_rolled_back_and_can_be_deleted(stack: RealStack, build: Builder) -> None:
+def test_deletes_a_new_stack_that_a_sibling_rolled_back(stack: RealStack, build: Builder) -> None:
     done = stack.deploy(with_a_sibling_that_fails(build()))
     assert done.status == NOT_CREATED
     assert len(stack.jobs) == 1
     assert stack.destroy().status == DELETED
 
 
-def test_an_update_that_is_cancelled_in_the_middle_is_rolled_back_and_its_job_adopted_later(
+def test_adopts_the_job_of_a_cancelled_update(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stack.deploy(build(**WAIT)).status == CREATED
@@ -219,7 +215,7 @@ def test_an_update_that_is_cancelled_in_the_middle_is_rolled_back_and_its_job_ad
     assert len(stack.jobs) == 2
 
 
-def test_what_does_not_define_the_job_starts_nothing(stack: RealStack, build: Builder) -> None:
+def test_update_without_identity_change_keeps_the_job(stack: RealStack, build: Builder) -> None:
     assert stack.deploy(build()).status == CREATED
     (arn,) = stack.jobs
     for props in ({"tags": {"a": "b"}}, WAIT, {}):
@@ -227,9 +223,7 @@ def test_what_does_not_define_the_job_starts_nothing(stack: RealStack, build: Bu
         assert stack.jobs == [arn]
 
 
-def test_a_wait_that_is_added_or_taken_away_adopts_the_job_under_another_logical_id(
-    stack: RealStack, build: Builder
-) -> None:
+def test_adding_or_removing_a_wait_adopts_the_job(stack: RealStack, build: Builder) -> None:
     assert stack.deploy(build()).status == CREATED
     (arn,) = stack.jobs
     for props in (WAIT, {}, WAIT):
@@ -238,7 +232,7 @@ def test_a_wait_that_is_added_or_taken_away_adopts_the_job_under_another_logical
         assert stack.jobs == [arn]
 
 
-def test_the_local_aws_refuses_a_changed_service_token_as_cloudformation_does(stack: RealStack, build: Builder) -> None:
+def test_the_local_aws_rejects_a_changed_service_token(stack: RealStack, build: Builder) -> None:
     template = stack.template(build())
     assert stack.deploy_template(template).status == CREATED
     (job,) = resource_names(template, RESOURCE_TYPE)
@@ -249,7 +243,7 @@ def test_the_local_aws_refuses_a_changed_service_token_as_cloudformation_does(st
     assert "Modifying service token is not allowed." in done.said
 
 
-def test_a_rollback_to_a_job_that_failed_starts_nothing(
+def test_a_rollback_to_a_failed_job_starts_nothing(
     stack: RealStack, build: Builder, faults: Faults, aws: LocalAws
 ) -> None:
     faults.inject(Fault(JOB, message="no data"))
@@ -261,7 +255,7 @@ def test_a_rollback_to_a_job_that_failed_starts_nothing(
     assert len(stack.jobs) == 2
 
 
-def test_a_rollback_whose_old_job_is_gone_starts_nothing(stack: RealStack, build: Builder, aws: LocalAws) -> None:
+def test_a_rollback_to_a_missing_job_starts_nothing(stack: RealStack, build: Builder, aws: LocalAws) -> None:
     assert stack.deploy(build()).status == CREATED
     (first,) = stack.jobs
     job = aws.personalize.jobs.pop(first)
@@ -271,9 +265,7 @@ def test_a_rollback_whose_old_job_is_gone_starts_nothing(stack: RealStack, build
     assert stack.resource("JobB") == first == job.arn
 
 
-def test_an_explicit_denial_is_not_retried_and_names_the_policy(
-    stack: RealStack, build: Builder, faults: Faults
-) -> None:
+def test_does_not_retry_an_explicit_deny_and_names_the_policy(stack: RealStack, build: Builder, faults: Faults) -> None:
     # A second attempt would succeed.
     faults.inject(fails("AccessDeniedException", f"{DENIED} with an explicit deny in a session policy", times=1))
     done = stack.deploy(build())
@@ -282,7 +274,7 @@ def test_an_explicit_denial_is_not_retried_and_names_the_policy(
     assert " Log group: " in done.said
 
 
-def test_an_explicit_name_that_is_taken_fails_and_says_why(stack: RealStack, build: Builder) -> None:
+def test_names_the_difference_when_an_explicit_name_is_taken(stack: RealStack, build: Builder) -> None:
     name = f"{stack.name}-mine"
     assert stack.deploy(build(job_name=name)).status == CREATED
     done = stack.deploy(build(job_name=name, num_results=7))
@@ -293,7 +285,7 @@ def test_an_explicit_name_that_is_taken_fails_and_says_why(stack: RealStack, bui
     assert len(stack.jobs) == 2
 
 
-def test_an_unrelated_resource_changes_nothing(stack: RealStack, build: Builder) -> None:
+def test_another_resource_in_the_update_keeps_the_job(stack: RealStack, build: Builder) -> None:
     assert stack.deploy(build()).status == CREATED
 
     def more(scope: cdk.Stack) -> None:

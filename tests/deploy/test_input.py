@@ -40,7 +40,7 @@ def one_job(job_input: JobInput, version: str, **props: Any) -> Build:
     return build
 
 
-def test_1234_item_ids_are_three_files_and_1234_segments(stack: RealStack, aws: LocalAws, client: Clients) -> None:
+def test_1234_item_ids_make_three_files_and_1234_segments(stack: RealStack, aws: LocalAws, client: Clients) -> None:
     ids = [str(number) for number in range(1, 1235)]
     queries = BatchSegmentInput.from_queries(SegmentQuery.items_like(id) for id in ids)
     done = stack.deploy(one_job(queries, seeded_arn(aws, "ITEM_AFFINITY_VERSION")))
@@ -72,7 +72,7 @@ def test_the_documented_program_reads_the_segments(
     assert done.outputs["QueryErrors"] == f"1 of 3 queries; the first: {read[1].error}"
 
 
-def test_1234_attributes_are_124_files(stack: RealStack, aws: LocalAws, client: Clients) -> None:
+def test_1234_attribute_queries_make_124_files(stack: RealStack, aws: LocalAws, client: Clients) -> None:
     queries = BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")] * 1234)
     done = stack.deploy(one_job(queries, seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")))
     assert done.status == CREATED, done.said
@@ -81,7 +81,7 @@ def test_1234_attributes_are_124_files(stack: RealStack, aws: LocalAws, client: 
     assert sum(map(len, found.values())) == 1234
 
 
-def test_the_service_refuses_a_file_with_more_queries_than_its_quota(
+def test_reports_the_reason_of_a_job_that_fails_over_its_quota(
     stack: RealStack, aws: LocalAws, client: Clients
 ) -> None:
     queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")] * 501, queries_per_file=501)
@@ -104,7 +104,7 @@ def test_a_fault_in_line_777_fails_at_synth(stack: RealStack, aws: LocalAws, fau
     assert str(refused.value) == f"1 fault in the queries:\n  '{faulty}', {FAULT}"
 
 
-def test_the_same_fault_in_s3_fails_the_deployment_and_no_job_is_created(
+def test_the_same_fault_in_s3_fails_the_deployment_without_a_job(
     stack: RealStack, aws: LocalAws, client: Clients, faulty: Path
 ) -> None:
     bucket = f"{stack.name.lower()}-queries"
@@ -129,7 +129,7 @@ def test_the_same_fault_in_s3_fails_the_deployment_and_no_job_is_created(
     assert len(stack.jobs) == 1
 
 
-def test_without_validation_the_service_finds_the_fault_and_the_deployment_that_waited_says_so(
+def test_a_waiting_deployment_counts_faults_that_were_not_validated(
     stack: RealStack, aws: LocalAws, client: Clients, tmp_path: Path
 ) -> None:
     bucket = f"{stack.name.lower()}-queries"
@@ -146,7 +146,7 @@ def test_without_validation_the_service_finds_the_fault_and_the_deployment_that_
     assert done.outputs["QueryErrors"] == "1 of 2 queries; the first: the line has no itemId"
 
 
-def test_an_item_that_the_solution_does_not_know_is_reported(stack: RealStack, aws: LocalAws) -> None:
+def test_reports_an_item_that_is_unknown_to_the_solution(stack: RealStack, aws: LocalAws) -> None:
     queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.items_like("no such")])
     done = stack.deploy(one_job(queries, seeded_arn(aws, "ITEM_AFFINITY_VERSION")))
     assert done.outputs["QueryErrors"] == (
@@ -185,7 +185,7 @@ def test_an_item_that_the_solution_does_not_know_is_reported(stack: RealStack, a
         ),
     ],
 )
-def test_what_cannot_work_is_refused_before_a_job_is_created(
+def test_rejects_input_that_cannot_work_before_creating_a_job(
     stack: RealStack, aws: LocalAws, version: str, query: SegmentQuery, filter_name: str | None, words: str
 ) -> None:
     filter_arn = None if filter_name is None else seeded_arn(aws, filter_name)
@@ -197,7 +197,7 @@ def test_what_cannot_work_is_refused_before_a_job_is_created(
 
 
 @pytest.mark.parametrize("queries_per_file", [None, 200_000])
-def test_stages_into_a_bucket_that_denies_writes_without_an_encryption_header(
+def test_stages_into_a_bucket_that_requires_an_encryption_header(
     stack: RealStack, aws: LocalAws, client: Clients, tmp_path: Path, queries_per_file: int | None
 ) -> None:
     file = tmp_path / "queries.jsonl"
@@ -239,9 +239,7 @@ def test_stages_into_a_bucket_that_denies_writes_without_an_encryption_header(
     handler.put_object(**place, Body=b"", ServerSideEncryption="AES256")
 
 
-def test_a_filter_with_a_placeholder_gets_the_values_of_every_query(
-    stack: RealStack, aws: LocalAws, client: Clients
-) -> None:
+def test_a_filter_placeholder_gets_the_values_of_every_query(stack: RealStack, aws: LocalAws, client: Clients) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY=["Japan", "Kenya"])
     build = one_job(
         BatchSegmentInput.from_queries([query]),
@@ -255,7 +253,7 @@ def test_a_filter_with_a_placeholder_gets_the_values_of_every_query(
     assert segment.user_ids
 
 
-def test_the_latest_active_version_of_a_solution_is_taken_and_reported(stack: RealStack, aws: LocalAws) -> None:
+def test_uses_and_reports_the_latest_active_solution_version(stack: RealStack, aws: LocalAws) -> None:
     def build(scope: cdk.Stack) -> None:
         job = BatchSegmentJob(
             scope,

@@ -64,7 +64,7 @@ def job_of(resources: Resources) -> str:
     return arn
 
 
-def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(
+def test_passes_the_output_of_a_nested_job_to_the_parent(
     stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     done = stack.deploy(build())
@@ -75,7 +75,7 @@ def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(
     assert segments.endswith(f"/{arn.rpartition('/')[2]}/")
 
 
-def test_changes_nothing_in_a_nested_stack_that_has_not_changed(
+def test_keeps_an_unchanged_nested_stack(
     stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     assert stack.deploy(build()).status == CREATED
@@ -91,7 +91,7 @@ def test_changes_nothing_in_a_nested_stack_that_has_not_changed(
     assert len(stack.jobs) == 1
 
 
-def test_updates_only_the_job_when_only_its_number_of_results_changes(
+def test_updates_only_the_job_when_its_number_of_results_changes(
     stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     assert stack.deploy(build()).status == CREATED
@@ -108,9 +108,7 @@ def test_updates_only_the_job_when_only_its_number_of_results_changes(
     assert all(second.rpartition("/")[2] in output for output in done.outputs.values())
 
 
-def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(
-    stack: RealStack, build: Callable[..., Build], aws: LocalAws
-) -> None:
+def test_a_tag_in_a_nested_stack_starts_nothing(stack: RealStack, build: Callable[..., Build], aws: LocalAws) -> None:
     assert stack.deploy(build()).status == CREATED
     done = stack.deploy(build(tags={"team": "growth"}))
     assert done.status == UPDATED, done.said
@@ -118,7 +116,7 @@ def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(
     assert aws.personalize.jobs[arn].tags == {"team": "growth"}
 
 
-def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(
+def test_rolls_back_when_a_sibling_of_the_nested_stack_fails(
     stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     assert stack.deploy(build()).status == CREATED
@@ -138,7 +136,7 @@ def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(
     assert job_of(resources_of()) == stack.jobs[1]
 
 
-def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(
+def test_rolls_back_when_a_sibling_in_the_nested_stack_fails(
     stack: RealStack,
     build: Callable[..., Build],
     resources_of: ResourcesOf,
@@ -160,7 +158,7 @@ def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(
     assert len(stack.jobs) == 2
 
 
-def test_leaves_nothing_of_a_new_nested_stack_that_fails(
+def test_a_failed_new_nested_stack_leaves_no_function(
     stack: RealStack, build: Callable[..., Build], client: Clients
 ) -> None:
     done = stack.deploy(build(lambda platform: add_failing_resource(platform, platform.job)))
@@ -171,7 +169,7 @@ def test_leaves_nothing_of_a_new_nested_stack_that_fails(
     assert [f for page in functions for f in page["Functions"] if stack.name in f["FunctionName"]] == []
 
 
-def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updated(
+def test_deletes_removed_nested_resources_only_after_the_parents_update(
     stack: RealStack,
     build: Callable[..., Build],
     resources_of: ResourcesOf,
@@ -196,7 +194,7 @@ def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updat
     assert len(stack.jobs) == 1
 
 
-def test_deletes_the_nested_stack_and_leaves_the_job(
+def test_deletes_the_nested_stack_and_keeps_the_job(
     stack: RealStack, build: Callable[..., Build], client: Clients
 ) -> None:
     assert stack.deploy(build()).status == CREATED

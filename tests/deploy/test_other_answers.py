@@ -85,7 +85,7 @@ def build(aws: LocalAws) -> Callable[..., Build]:
     return build
 
 
-def test_every_answer_is_turned_round() -> None:
+def test_every_answer_is_inverted() -> None:
     turned = {name for answers in OTHER.values() for name in answers}
     assert turned == {field.name for field in dataclasses.fields(Behavior)}
     default = Behavior()
@@ -99,7 +99,7 @@ def ends(job: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", OTHER)
-def test_a_job_is_created_tagged_replaced_and_rolled_back(
+def test_creates_tags_replaces_and_rolls_back_a_job(
     answer: str,
     stack: RealStack,
     build: Callable[..., Any],
@@ -141,7 +141,7 @@ def test_a_job_is_created_tagged_replaced_and_rolled_back(
 
 
 @pytest.mark.parametrize("answer", DESCRIBED)
-def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(
+def test_keeps_a_job_of_an_explicit_name_without_identity_change(
     answer: str, stack: RealStack, build: Callable[..., Any], aws: LocalAws, behave: Callable[[str], None]
 ) -> None:
     behave(answer)
@@ -172,7 +172,7 @@ def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(
 # -- where the deployment cannot succeed, it says why
 
 
-def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(
+def test_a_policy_missing_at_run_time_fails_a_waiting_deployment(
     stack: RealStack, build: Callable[..., Any], behave: Callable[[str], None], client: Clients
 ) -> None:
     behave("access is checked as the job runs")
@@ -187,7 +187,7 @@ def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(
 
 
 @pytest.mark.parametrize("answer", ["a version that is not ready is invalid input", None])
-def test_a_solution_version_that_is_not_ready_is_named(
+def test_names_a_solution_version_that_is_not_ready(
     answer: str | None, stack: RealStack, aws: LocalAws, behave: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if answer is not None:

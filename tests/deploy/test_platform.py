@@ -78,7 +78,7 @@ def edit(platform: Cdk, old: str, new: str) -> None:
 
 # The CLI runs seven times, and each run synthesises two stages.
 @pytest.mark.timeout(600)
-def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(
+def test_deploys_a_stage_and_an_edited_query_starts_one_job(
     platform: Cdk,
     run: Callable[..., str],
     new_jobs: Callable[[], list[str]],
@@ -149,7 +149,7 @@ def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(
     assert "-WinterFans-" in name
 
 
-def test_no_name_of_a_stage_is_covered_by_the_pattern_of_another(platform: Cdk, run: Callable[..., str]) -> None:
+def test_no_pattern_of_a_stage_covers_a_name_of_another(platform: Cdk, run: Callable[..., str]) -> None:
     run("synth", "--quiet")
     patterns: dict[str, set[str]] = {}
     for stage in ("Dev", "Prod"):

@@ -33,12 +33,12 @@ class Framework:
         return send(self.stack.aws, request_type, request, physical_id=physical_id, **old)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def synchronous(aws: LocalAws, client: Clients) -> DeployedJob:
     return DeployedJob(RealStack(aws, client, "Synchronous"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def waiting(aws: LocalAws, client: Clients) -> DeployedJob:
     return DeployedJob(RealStack(aws, client, "Waiting"), waits=True)
 
@@ -54,7 +54,7 @@ def trigger() -> str:
     return uuid.uuid4().hex
 
 
-def test_create_responds_with_the_physical_id_of_the_job_and_its_attributes(framework: Framework) -> None:
+def test_create_responds_with_the_job_arn_and_its_attributes(framework: Framework) -> None:
     response = framework.response
     assert (response["Status"], response["PhysicalResourceId"]) == ("SUCCESS", framework.arn)
     assert set(response["Data"]) == {"JobName", "OutputUri", "Status", "SolutionVersionArn", "QueryErrors"}
@@ -83,9 +83,7 @@ def test_delete_after_a_failed_create_never_reaches_the_handler(framework: Frame
     assert len(aws.personalize.calls) == before
 
 
-def test_a_failed_create_has_the_frameworks_marker_as_its_physical_id(
-    framework: Framework, trigger: str, faults: Faults
-) -> None:
+def test_a_failed_create_has_the_marker_as_its_physical_id(framework: Framework, trigger: str, faults: Faults) -> None:
     faults.inject(replace(INVALID))
     response = framework.send("Create", trigger=trigger)
     assert (response["Status"], response["PhysicalResourceId"]) == ("FAILED", CREATE_FAILED_MARKER)
@@ -106,7 +104,7 @@ def test_a_failed_wait_reports_the_cause(waiting: DeployedJob, trigger: str, fau
     assert "ended CREATE FAILED: no data" in response["Reason"]
 
 
-def test_merges_the_attributes_of_the_wait_into_those_of_the_start(waiting: DeployedJob) -> None:
+def test_merges_the_attributes_of_start_and_wait(waiting: DeployedJob) -> None:
     assert waiting.response["Data"]["Status"] == "ACTIVE"
     assert waiting.response["Data"]["QueryErrors"] == "none"
     assert waiting.response["Data"]["OutputUri"].startswith("s3://")

@@ -62,7 +62,7 @@ class Handler:
         return str(self.send(request_type, *arguments)["PhysicalResourceId"])
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def deployed(aws: LocalAws, client: Clients) -> DeployedJob:
     return DeployedJob(RealStack(aws, client, "Redelivery"))
 
@@ -147,7 +147,7 @@ def test_adopts_a_job_whose_paths_are_described_without_a_slash(handler: Handler
     assert handler.new_jobs == [created]
 
 
-def test_creates_the_job_if_describe_answers_that_the_input_is_invalid(handler: Handler, faults: Faults) -> None:
+def test_creates_the_job_if_describe_reports_invalid_input(handler: Handler, faults: Faults) -> None:
     faults.inject(Fault("DescribeBatchSegmentJob", "InvalidInputException", "The given ARN does not exist."))
     assert [handler.job("Create", None, handler.trigger)] == handler.new_jobs
 
@@ -157,7 +157,7 @@ def test_names_the_property_that_an_event_lacks(handler: Handler) -> None:
         handler.send("Create", JobNamePrefix=None)
 
 
-def test_the_function_keeps_its_process_after_an_error_as_on_lambda(handler: Handler) -> None:
+def test_a_function_keeps_its_process_after_an_error(handler: Handler) -> None:
     from ministack.core import lambda_runtime
 
     def processes() -> list[int]:

@@ -302,7 +302,7 @@ def world(
     return World(aws, client, stack, cdk, faults, monkeypatch, tmp_path)
 
 
-def test_every_failure_of_the_page_is_provoked() -> None:
+def test_provokes_every_failure_of_the_page() -> None:
     assert list(SECTIONS) == re.findall(r"^### (.+)$", PAGE, re.M)
     assert list(SECTIONS) == list(PROVOKE)
 
@@ -313,7 +313,7 @@ def test_every_failure_has_a_fix() -> None:
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_user_sees_the_words_of_the_page(title: str, world: World) -> None:
+def test_the_error_has_the_lines_of_the_page(title: str, world: World) -> None:
     said = " ".join(PROVOKE[title](world).split())
     for words in SECTIONS[title]:
         assert words in said

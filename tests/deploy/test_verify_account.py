@@ -114,7 +114,7 @@ def jobs(aws: LocalAws) -> Callable[[], list[str]]:
 
 
 @pytest.mark.timeout(600)
-def test_answers_every_question_and_leaves_no_stack_and_no_bucket(
+def test_answers_every_question_and_leaves_nothing_behind(
     command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]]
 ) -> None:
     code, said = command.run(command.version, "--yes")
@@ -153,7 +153,7 @@ def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     return change
 
 
-def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
+def test_finds_the_conditions_that_work_without_a_source(
     command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(sends_source=False)
@@ -174,7 +174,7 @@ def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
     assert left() == []
 
 
-def test_tells_each_answer_turned_round(
+def test_reports_each_inverted_answer(
     command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(
@@ -205,7 +205,7 @@ def test_tells_each_answer_turned_round(
     assert left() == []
 
 
-def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
+def test_reports_authorized_tagging_and_late_access_checks(
     command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(authorizes_tagging="always", checks_access="running", check_object="running")
@@ -218,7 +218,7 @@ def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
     assert left() == []
 
 
-def test_knows_the_other_error_for_an_unknown_job(command: Command, behaves: Callable[..., None]) -> None:
+def test_recognizes_the_other_error_for_an_unknown_job(command: Command, behaves: Callable[..., None]) -> None:
     behaves(unknown_job_error="InvalidInputException")
     code, said = command.run(command.version, "--yes", "--only=unknown-job")
     assert code == 0, said
@@ -246,7 +246,7 @@ def test_declining_creates_nothing(
     assert not command.report.exists()
 
 
-def test_asks_for_yes_where_there_is_no_terminal(
+def test_requires_yes_without_a_terminal(
     command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]]
 ) -> None:
     code, said = command.run(command.version)
@@ -256,7 +256,7 @@ def test_asks_for_yes_where_there_is_no_terminal(
     assert jobs() == []
 
 
-def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
+def test_an_interrupt_deletes_the_stacks_and_writes_the_report(
     command: Command, left: Callable[[], list[str]], aws: LocalAws
 ) -> None:
     process = command.start(command.version, "--yes", "--only=role-split,output-slash")
@@ -289,7 +289,7 @@ def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
         (["VERSION", "--only=weather"], {}, "--only: got 'weather', expected role-split, "),
     ],
 )
-def test_refuses_before_anything_is_created(
+def test_rejects_bad_arguments_before_creating_anything(
     command: Command,
     left: Callable[[], list[str]],
     jobs: Callable[[], list[str]],
@@ -327,7 +327,7 @@ def test_the_page_lists_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {question.id for question in QUESTIONS} == ANSWERS.keys() | OTHERS
 
 
-def test_make_hands_the_query_over_as_it_is(command: Command, left: Callable[[], list[str]]) -> None:
+def test_make_passes_the_query_unchanged(command: Command, left: Callable[[], list[str]]) -> None:
     make = ["make", "-C", str(ROOT), "-o", "install", "verify-account"]
     attributes = command.environment["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
     done = subprocess.run(

@@ -75,7 +75,7 @@ def pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], check=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_has_exactly_the_three_packages(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).namelist()
     packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local"}
     info = f"{wheel.name.split('-')[0]}-{importlib.metadata.version('cdk-personalize-segments')}.dist-info"
@@ -90,7 +90,7 @@ def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_e
         assert {name for name in files if name.startswith(f"{package}/")} == sources
 
 
-def test_the_source_distribution_is_the_whole_project_and_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (source,) = tmp_path.glob("*.tar.gz")
@@ -120,7 +120,7 @@ def contents(wheel: Path) -> dict[str, int]:
     return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist()}
 
 
-def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(wheel: Path) -> None:
+def test_the_package_description_has_no_relative_links(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     fields, _, description = archive.read(metadata).decode().partition("\n\n")
@@ -136,13 +136,13 @@ def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(whe
     assert "[" not in description.partition("## Try it")[0]
 
 
-def test_a_clean_environment_has_nothing_that_the_wheel_does_not_require(clean: Path) -> None:
+def test_a_clean_environment_has_only_required_packages(clean: Path) -> None:
     packages = {path.name for path in clean.iterdir()}
     assert packages >= {"aws_cdk", "constructs", "jsii", "cdk_personalize_segments", "batch_segment_handler"}
     assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
 
 
-def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(clean: Path, tmp_path: Path) -> None:
+def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "app.py").write_text(APP)
@@ -177,7 +177,7 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
 
 
-def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(
+def test_deploys_a_users_stack_from_the_wheel_in_another_folder(
     clean: Path, cdk: Callable[..., Cdk], aws: LocalAws
 ) -> None:
     version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")

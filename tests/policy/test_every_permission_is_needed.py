@@ -163,7 +163,7 @@ class Deployed:
 
 @pytest.mark.parametrize("kind", ["actions", "resources", "principals", "conditions"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
-def test_what_is_taken_away_is_missed(
+def test_every_removed_permission_is_missed(
     deployed: Deployments,
     client: Clients,
     record_property: Callable[[str, object], None],
@@ -196,7 +196,7 @@ def fails(stack: Example) -> list[str]:
     return [f"{path.__name__}: {failure}" for path in stack.paths if (failure := path()) != WORKS]
 
 
-def test_what_is_not_proven_here_is_still_given(aws: LocalAws, client: Clients) -> None:
+def test_every_unproven_permission_is_still_granted(aws: LocalAws, client: Clients) -> None:
     templates = [RealStack(aws, client, "Policy").template(example(aws)) for example in EXAMPLES]
     given = [str(loss) for template in templates for loss in losses(template)]
     assert [pattern for pattern in UNPROVEN_HERE if not any(fnmatchcase(one, pattern) for one in given)] == []

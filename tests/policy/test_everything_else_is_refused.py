@@ -447,7 +447,7 @@ def test_buckets_refuse(world: Worlds, record_property: RecordProperty, how: dic
         ("output", "s3:PutObject", "other/a.out"),
     ],
 )
-def test_buckets_refuse_the_service_what_it_does_not_need(
+def test_buckets_refuse_personalize_unneeded_actions(
     world: Worlds, record_property: RecordProperty, bucket: str, action: str, key: str
 ) -> None:
     around = world(APP)

@@ -39,13 +39,13 @@ def decrypted(stack: cdk.Stack) -> list[list[str]]:
     return [statement["Resource"] for statement in granted if "kms:Decrypt" in statement["Action"]]
 
 
-def test_the_key_that_a_synthesizer_reports_is_granted_and_named(stack: cdk.Stack) -> None:
+def test_grants_and_names_the_key_that_a_synthesizer_reports(stack: cdk.Stack) -> None:
     add_job(stack)
     assert decrypted(stack) == [[REPORTED]]
     assert job_properties(stack)["AssetKmsKeyArn"] == REPORTED
 
 
-def test_the_key_that_is_reported_for_every_file_is_granted_once(stack: cdk.Stack) -> None:
+def test_grants_a_key_reported_for_every_file_once(stack: cdk.Stack) -> None:
     add_job(stack, "First", job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]))
     add_job(stack, "Second", job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("2")]))
     assert decrypted(stack) == [[REPORTED]]
@@ -66,7 +66,7 @@ def test_the_key_of_the_bootstrap_stack_can_be_imported() -> None:
     assert decrypted(stack) == [["<import CdkBootstrap-hnb659fds-FileAssetKeyArn>"]]
 
 
-def test_rejects_an_alias_because_a_policy_cannot_name_a_key_by_it(stack: cdk.Stack) -> None:
+def test_rejects_an_alias_as_key_of_the_assets(stack: cdk.Stack) -> None:
     alias = kms.Alias.from_alias_name(stack, "Alias", "alias/assets")
     with pytest.raises(ValueError, match=r"^asset_encryption_key: got .*Alias.*: a policy cannot name a key by its"):
         BatchSegmentProvider(stack, "Provider", asset_encryption_key=alias)

@@ -129,15 +129,13 @@ def test_the_key_of_the_asset_ends_in_the_extension(stack: cdk.Stack, extension:
         ),
     ],
 )
-def test_the_summary_shows_the_first_queries_in_at_most_300_characters(
-    stack: cdk.Stack, queries: Any, summary: str
-) -> None:
+def test_the_summary_has_at_most_300_characters(stack: cdk.Stack, queries: Any, summary: str) -> None:
     found = bound(stack, BatchSegmentInput.from_queries(queries)).summary
     assert found == summary
     assert len(found) <= 300
 
 
-def test_what_looks_like_a_token_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_a_token_marker_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "${Token[AWS.Region.1]}"}\n{"itemId": "#{Token[A.2]}"}\n')
     found = bound(stack, BatchSegmentInput.from_asset(file))
@@ -167,7 +165,7 @@ def test_rejects_a_value_that_is_known_only_at_deploy(query: Any) -> None:
     )
 
 
-def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_names_the_line_of_a_fault_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n{"itemID": "2"}\n')
     with pytest.raises(ValueError, match="line 2") as refused:
@@ -185,7 +183,7 @@ def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
         SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))  # type: ignore[arg-type]
 
 
-def test_an_empty_filter_value_is_a_warning_at_synth(stack: cdk.Stack) -> None:
+def test_warns_of_an_empty_filter_value(stack: cdk.Stack) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="")
     asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER)
     assert warnings(stack) == ["segment_queries[0]: an empty filter value [ack: cdk-personalize-segments:queries]"]
@@ -199,7 +197,7 @@ def test_rejects_or_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("filter_arn", [None, FILTER])
-def test_filter_values_without_a_filter_are_a_warning_at_synth(stack: cdk.Stack, filter_arn: Any) -> None:
+def test_warns_of_filter_values_without_a_filter(stack: cdk.Stack, filter_arn: Any) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="Japan")
     asset_of(stack, BatchSegmentInput.from_queries([query]), filter_arn)
     said = "segment_queries[0]: a filter value that no placeholder takes, 'COUNTRY'"
@@ -207,7 +205,7 @@ def test_filter_values_without_a_filter_are_a_warning_at_synth(stack: cdk.Stack,
     assert warnings(stack) == ([f"{said}{ack}"] if filter_arn is None else [])
 
 
-def test_what_may_be_refused_is_a_warning_at_synth(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_warns_of_undocumented_operators(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemAttributes": "ITEMS.year < 1999"}\n')
     asset_of(stack, BatchSegmentInput.from_asset(file))
@@ -217,9 +215,7 @@ def test_what_may_be_refused_is_a_warning_at_synth(stack: cdk.Stack, tmp_path: P
 
 
 @pytest.mark.parametrize(("count", "per_file"), [(1001, 1), (500_001, None)])
-def test_more_queries_than_a_job_reads_are_refused_at_synth(
-    stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None
-) -> None:
+def test_rejects_too_many_queries_at_synth(stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n' * count)
     with pytest.raises(ValueError, match=f"line {count}: too many queries: a job reads 1,000 files of") as refused:
@@ -289,19 +285,19 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(
         ),
     ],
 )
-def test_a_bad_input_is_refused(make: Any, message: str) -> None:
+def test_rejects_bad_input(make: Any, message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         make()
     assert str(refused.value) == message
 
 
-def test_a_query_that_is_none_is_refused() -> None:
+def test_rejects_a_query_of_another_type() -> None:
     with pytest.raises(TypeError) as refused:
         BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])  # type: ignore[list-item]
     assert str(refused.value) == "segment_queries[1]: got str '105', expected a SegmentQuery"
 
 
-def test_a_folder_without_slash_is_refused_as_it_matches_more(stack: cdk.Stack) -> None:
+def test_rejects_a_prefix_without_a_slash(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Bucket")
     with pytest.raises(ValueError, match="key_or_prefix") as refused:
         BatchSegmentInput.from_bucket(bucket, "folder")
@@ -311,7 +307,7 @@ def test_a_folder_without_slash_is_refused_as_it_matches_more(stack: cdk.Stack) 
     )
 
 
-def test_an_object_without_an_extension_is_taken_if_it_is_said_to_be_one(stack: cdk.Stack) -> None:
+def test_accepts_an_object_without_an_extension_if_declared(stack: cdk.Stack) -> None:
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "unload/part-00000", single_object=True)
     BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
     assert job_properties(stack)["InputPath"].endswith("/unload/part-00000")

@@ -32,7 +32,7 @@ def job(stack: cdk.Stack, id: str = "ComedyFans", **props: Any) -> BatchSegmentJ
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [(1, 14), (2, 15), (5, 18)])
-def test_the_first_job_makes_fourteen_resources_and_each_further_one_on_its_storage_one(
+def test_the_first_job_adds_fourteen_resources_and_a_further_job_one(
     stack: cdk.Stack, jobs: int, expected: int
 ) -> None:
     storage = job(stack).storage
@@ -42,9 +42,7 @@ def test_the_first_job_makes_fourteen_resources_and_each_further_one_on_its_stor
 
 
 @pytest.mark.parametrize(("waiting", "expected"), [(0, 14), (1, 14 + 13), (3, 14 + 13 + 2)])
-def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(
-    stack: cdk.Stack, waiting: int, expected: int
-) -> None:
+def test_waiting_jobs_share_one_waiter(stack: cdk.Stack, waiting: int, expected: int) -> None:
     storage = job(stack).storage
     for number in range(waiting):
         job(stack, f"Waits{number}", storage=storage, wait_for_completion=cdk.Duration.minutes(60))
@@ -52,7 +50,7 @@ def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(
     assert len(resources(stack, "AWS::StepFunctions::StateMachine")) == min(waiting, 1)
 
 
-def test_a_stack_whose_jobs_all_wait_has_the_waiting_framework_alone(stack: cdk.Stack) -> None:
+def test_a_stack_of_waiting_jobs_has_only_the_waiting_framework(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(60))
     assert count_resources(stack) == 14 + 13 - 3
     assert all("WaitingFramework" in name for name in resources(stack, "AWS::Lambda::Function") if "framework" in name)
@@ -92,7 +90,7 @@ def test_every_parameter_reaches_the_resource(stack: cdk.Stack) -> None:
     assert properties["RoleArn"].startswith("<StorageRole")
 
 
-def test_what_is_not_given_is_not_sent(stack: cdk.Stack) -> None:
+def test_omits_properties_that_are_not_set(stack: cdk.Stack) -> None:
     job(stack)
     properties = only_resource(stack, RESOURCE_TYPE)
     assert set(properties) == {
@@ -124,7 +122,7 @@ def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack: cdk.Stac
     assert stack.resolve(made.input_bucket.bucket_name) == {"Ref": BUCKET}
 
 
-def test_the_same_queries_make_the_same_asset_and_other_queries_another(app: cdk.App, stack: cdk.Stack) -> None:
+def test_the_asset_hash_depends_on_the_queries(app: cdk.App, stack: cdk.Stack) -> None:
     job(stack)
     same, other = cdk.Stack(app, "Same", env=ENVIRONMENT), cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(same, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]))
@@ -133,7 +131,7 @@ def test_the_same_queries_make_the_same_asset_and_other_queries_another(app: cdk
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_derived_name_has_a_prefix_of_its_own_that_leaves_room_for_hash_and_attempt(app: cdk.App) -> None:
+def test_a_derived_prefix_leaves_room_for_hash_and_attempt(app: cdk.App) -> None:
     stack = cdk.Stack(app, "A" * 100, env=ENVIRONMENT)
     job(stack, "B" * 100)
     assert len(only_resource(stack, RESOURCE_TYPE)["JobNamePrefix"]) <= 63 - len("-0123456789ab-99")
@@ -143,7 +141,7 @@ def allowed(actions: list[str], resources: list[str], **more: Any) -> dict[str, 
     return {"Effect": "Allow", "Action": actions, "Resource": resources, **more}
 
 
-def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack: cdk.Stack) -> None:
+def test_the_handlers_policy_has_exactly_the_needed_statements(stack: cdk.Stack) -> None:
     made = job(stack)
     jobs = f"{JOBS}/Demo-f959b00b-*"
     role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
@@ -169,7 +167,7 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack: cdk.Stack
 
 
 @pytest.mark.parametrize(("location", "objects"), [("audiences/", "audiences/*"), ("today.jsonl", "today.jsonl")])
-def test_input_in_s3_may_be_looked_at_where_it_is(stack: cdk.Stack, location: str, objects: str) -> None:
+def test_grants_the_handler_read_access_to_input_in_s3(stack: cdk.Stack, location: str, objects: str) -> None:
     key = kms.Key(stack, "Key")
     bucket = s3.Bucket(stack, "Bucket", encryption_key=key)
     job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
@@ -183,7 +181,7 @@ def test_input_in_s3_may_be_looked_at_where_it_is(stack: cdk.Stack, location: st
     assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in policy_statements(stack, "HandlerPolicy")
 
 
-def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission_on_any_bucket(
+def test_without_validation_the_handler_gets_no_access_to_input(
     stack: cdk.Stack,
 ) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "in/", validate_input=False))
@@ -198,7 +196,7 @@ def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission
         ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", "*"),
     ],
 )
-def test_a_permission_comes_with_the_property_that_needs_it(
+def test_grants_a_permission_only_with_its_property(
     stack: cdk.Stack, props: dict[str, Any], action: str, resource: Any
 ) -> None:
     bare = cdk.Stack(cdk.App(), "Bare", env=ENVIRONMENT)
@@ -208,7 +206,7 @@ def test_a_permission_comes_with_the_property_that_needs_it(
     assert allowed([action], [resource]) in policy_statements(stack, "HandlerPolicy")
 
 
-def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack: cdk.Stack) -> None:
+def test_grants_access_to_every_version_of_a_solution(stack: cdk.Stack) -> None:
     job(stack, solution_arn=SOLUTION)
     assert job_properties(stack)["SolutionArn"] == SOLUTION
     jobs = f"{JOBS}/Demo-f959b00b-*"
@@ -217,7 +215,7 @@ def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack: cdk.Stack
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, f"{SOLUTION}/*"]) in statements
 
 
-def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app: cdk.App, stack: cdk.Stack) -> None:
+def test_tags_of_a_scope_reach_the_job_and_its_permission(app: cdk.App, stack: cdk.Stack) -> None:
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
     assert only_resource(stack, RESOURCE_TYPE)["Tags"] == [
@@ -239,7 +237,7 @@ def test_without_tags_there_is_no_permission_to_set_them(stack: cdk.Stack) -> No
     assert tagging["Condition"] == {"Null": {"aws:TagKeys": "true"}}
 
 
-def test_an_explicit_name_is_all_that_the_handler_may_create(stack: cdk.Stack) -> None:
+def test_the_handler_can_create_only_the_explicit_name(stack: cdk.Stack) -> None:
     job(stack, job_name="spring-sale")
     creating = next(
         s for s in policy_statements(stack, "HandlerPolicy") if s["Action"] == ["personalize:CreateBatchSegmentJob"]
@@ -247,7 +245,7 @@ def test_an_explicit_name_is_all_that_the_handler_may_create(stack: cdk.Stack) -
     assert creating["Resource"] == [f"{JOBS}/spring-sale", VERSION]
 
 
-def test_the_framework_may_call_the_handler_and_write_its_log(stack: cdk.Stack) -> None:
+def test_the_framework_can_only_call_the_handler_and_log(stack: cdk.Stack) -> None:
     job(stack)
     (handler,) = [name for name in resources(stack, "AWS::Lambda::Function") if "ProviderHandler" in name]
     (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "FrameworkLogs" in name]
@@ -269,7 +267,7 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack: cdk.Stack) 
     ]
 
 
-def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack: cdk.Stack) -> None:
+def test_the_is_complete_function_can_only_read(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert policy_statements(stack, "IsCompletePolicy") == [
         allowed(["cloudformation:DescribeStacks"], ["<AWS::StackId>"]),
@@ -305,7 +303,7 @@ def test_the_handler_has_a_log_group_with_retention(stack: cdk.Stack) -> None:
     assert resources(stack, "AWS::Logs::LogGroup")[logs]["Properties"] == {"RetentionInDays": 90}
 
 
-def test_attributes_are_what_the_handler_returns(stack: cdk.Stack) -> None:
+def test_attributes_resolve_to_the_handlers_response(stack: cdk.Stack) -> None:
     made = job(stack)
     (logical_id,) = resources(stack, RESOURCE_TYPE)
     assert stack.resolve(made.batch_segment_job_arn) == {"Ref": logical_id}
@@ -318,7 +316,7 @@ def test_attributes_are_what_the_handler_returns(stack: cdk.Stack) -> None:
         assert stack.resolve(attribute) == {"Fn::GetAtt": [logical_id, name]}
 
 
-def test_a_stack_without_environment_takes_any_region_and_account(app: cdk.App) -> None:
+def test_a_stack_without_environment_accepts_any_arn(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Agnostic")
     job(stack)
     creating = next(
@@ -329,7 +327,7 @@ def test_a_stack_without_environment_takes_any_region_and_account(app: cdk.App) 
     )
 
 
-def test_tokens_are_let_through(stack: cdk.Stack) -> None:
+def test_accepts_tokens(stack: cdk.Stack) -> None:
     parameter = cdk.CfnParameter(stack, "Version").value_as_string
     number = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
     name = cdk.CfnParameter(stack, "Name").value_as_string
@@ -414,9 +412,7 @@ def test_tokens_are_let_through(stack: cdk.Stack) -> None:
         ),
     ],
 )
-def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(
-    stack: cdk.Stack, props: dict[str, Any], message: str
-) -> None:
+def test_rejects_a_bad_value_with_got_and_expected(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         job(stack, **{"solution_arn": None, "solution_version_arn": VERSION, **props})
     assert str(refused.value) == message
@@ -440,7 +436,7 @@ def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(
         ),
     ],
 )
-def test_bad_tags_are_refused_when_all_are_known(app: cdk.App, stack: cdk.Stack, tags: Any, message: str) -> None:
+def test_rejects_bad_tags_when_all_are_known(app: cdk.App, stack: cdk.Stack, tags: Any, message: str) -> None:
     job(stack, tags=tags)
     with pytest.raises(RuntimeError, match="Validation failed") as refused:
         app.synth()
@@ -458,15 +454,13 @@ def test_bad_tags_are_refused_when_all_are_known(app: cdk.App, stack: cdk.Stack,
         ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', expected one made by BatchSegmentInput.from_…"),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_the_propertys_name(
-    stack: cdk.Stack, props: dict[str, Any], message: str
-) -> None:
+def test_names_the_property_with_a_value_of_another_type(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(TypeError) as refused:
         job(stack, **props)
     assert str(refused.value) == message
 
 
-def test_output_inside_the_input_is_refused(stack: cdk.Stack) -> None:
+def test_rejects_output_inside_the_input(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     storage = BatchSegmentStorage(stack, "Storage", output_bucket=s3.Bucket.from_bucket_name(stack, "Same", "theirs"))
     with pytest.raises(ValueError, match="would read its own output as input"):
@@ -476,7 +470,7 @@ def test_output_inside_the_input_is_refused(stack: cdk.Stack) -> None:
 # -- a job that is waited for is another resource
 
 
-def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(app: cdk.App) -> None:
+def test_a_waiting_job_has_another_logical_id_and_the_same_name(app: cdk.App) -> None:
     made = {}
     for name, wait in (("Plain", None), ("Waiting", cdk.Duration.minutes(30))):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
@@ -491,13 +485,13 @@ def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(
 
 
 @pytest.mark.parametrize("value", [cdk.Aws.STACK_NAME, f"x-{cdk.Aws.STACK_NAME}"], ids=["alone", "in a text"])
-def test_a_tag_may_have_a_value_that_is_known_at_deploy(stack: cdk.Stack, value: Any) -> None:
+def test_accepts_a_tag_value_known_only_at_deploy(stack: cdk.Stack, value: Any) -> None:
     job(stack, tags={"stack": value})
     ((tag),) = only_resource(stack, RESOURCE_TYPE)["Tags"]
     assert tag == {"key": "stack", "value": value.replace(cdk.Aws.STACK_NAME, "<AWS::StackName>")}
 
 
-def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack: cdk.Stack) -> None:
+def test_accepts_a_scope_tag_value_known_only_at_deploy(stack: cdk.Stack) -> None:
     job(stack)
     cdk.Tags.of(stack).add("stack", cdk.Aws.STACK_NAME)
     assert only_resource(stack, RESOURCE_TYPE)["Tags"] == [{"key": "stack", "value": "<AWS::StackName>"}]
@@ -506,7 +500,7 @@ def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack: cdk.St
 # -- one stack's limits
 
 
-def test_the_handlers_policy_does_not_grow_with_jobs_on_one_storage() -> None:
+def test_the_handlers_policy_has_one_size_for_jobs_on_one_storage() -> None:
     lengths = []
     for number in (1, 12):
         stack = cdk.Stack(cdk.App(), f"Stack{number:02}", env=ENVIRONMENT)
@@ -541,7 +535,7 @@ def test_rejects_more_jobs_than_fit_into_the_policy_of_a_role(app: cdk.App) -> N
         jobs(80)
 
 
-def test_tags_count_when_all_of_them_are_known(app: cdk.App) -> None:
+def test_counts_tags_when_all_are_known(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Tagged", env=ENVIRONMENT)
     job(stack)
     for number in range(50):
@@ -550,12 +544,12 @@ def test_tags_count_when_all_of_them_are_known(app: cdk.App) -> None:
         Template.from_stack(stack)
 
 
-def test_an_explicit_name_is_used_once_in_a_stack(stack: cdk.Stack) -> None:
+def test_rejects_an_explicit_name_used_twice_in_a_stack(stack: cdk.Stack) -> None:
     storage = job(stack, job_name="mine").storage
     with pytest.raises(ValueError, match=r"^job_name: 'mine' is already used by another job in this stack"):
         job(stack, "Again", job_name="mine", storage=storage)
 
 
-def test_an_output_prefix_that_is_too_long_is_refused(stack: cdk.Stack) -> None:
+def test_rejects_an_output_prefix_that_is_too_long(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, expected at most 123: a path that the"):
         job(stack, output_prefix="x" * 199 + "/")

@@ -53,7 +53,7 @@ def only_over_tls(bucket: str) -> dict[str, Any]:
     }
 
 
-def test_new_buckets_are_encrypted_private_and_stay(stack: cdk.Stack) -> None:
+def test_new_buckets_are_encrypted_private_and_retained(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage")
     buckets = resources(stack, "AWS::S3::Bucket")
     assert len(buckets) == 2
@@ -76,12 +76,12 @@ def test_new_buckets_are_encrypted_private_and_stay(stack: cdk.Stack) -> None:
         }
 
 
-def test_new_buckets_go_with_the_stack_if_that_is_asked_for(stack: cdk.Stack) -> None:
+def test_removal_policy_destroy_deletes_new_buckets(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage", removal_policy=cdk.RemovalPolicy.DESTROY)
     assert {bucket["DeletionPolicy"] for bucket in resources(stack, "AWS::S3::Bucket").values()} == {"Delete"}
 
 
-def test_the_role_trusts_personalize_for_this_account_and_region_only(stack: cdk.Stack) -> None:
+def test_the_role_trusts_personalize_of_this_account_and_region(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage")
     assert only_resource(stack, "AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"] == [
         {
@@ -96,7 +96,7 @@ def test_the_role_trusts_personalize_for_this_account_and_region_only(stack: cdk
     ]
 
 
-def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack: cdk.Stack) -> None:
+def test_role_and_bucket_policies_have_exactly_the_needed_statements(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     add_job_on(storage)
     add_job_on(storage, "Again")
@@ -127,9 +127,7 @@ def test_a_storage_without_jobs_grants_nothing(stack: cdk.Stack) -> None:
 
 
 @pytest.mark.parametrize(("key_or_prefix", "pattern"), [("a/today.jsonl", "a/today.jsonl"), ("a/today/", "a/today/*")])
-def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(
-    stack: cdk.Stack, key_or_prefix: str, pattern: str
-) -> None:
+def test_grants_read_access_to_the_inputs_key_or_prefix(stack: cdk.Stack, key_or_prefix: str, pattern: str) -> None:
     bucket = s3.Bucket(stack, "Mine")
     storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
     add_job_on(storage, job_input=BatchSegmentInput.from_bucket(bucket, key_or_prefix))
@@ -150,7 +148,7 @@ def test_one_bucket_for_both_is_listed_once(stack: cdk.Stack) -> None:
     ]
 
 
-def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(stack: cdk.Stack) -> None:
+def test_adds_statements_to_a_given_role_before_the_job(stack: cdk.Stack) -> None:
     role = iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
     add_job_on(BatchSegmentStorage(stack, "Storage", role=role))
     (policy,) = [name for name in resources(stack, "AWS::IAM::Policy") if name.startswith("Mine")]
@@ -165,7 +163,7 @@ def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(sta
     assert policy in job["DependsOn"]
 
 
-def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack: cdk.Stack) -> None:
+def test_warns_with_the_statements_to_add_by_hand(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     add_job_on(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
     statement = json.dumps(allowed_to_service("s3:GetObject", f"arn:aws:s3:::theirs/queries/{OURS_ONLY}"))
@@ -227,13 +225,13 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack: cdk.Stack) ->
         ),
     ],
 )
-def test_a_bad_prefix_is_refused(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
+def test_rejects_a_bad_prefix(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         BatchSegmentStorage(stack, "Storage", **props)
     assert str(refused.value) == message
 
 
-def test_overlapping_prefixes_in_one_bucket_are_refused(stack: cdk.Stack) -> None:
+def test_rejects_overlapping_prefixes_in_one_bucket(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Both")
     with pytest.raises(ValueError, match="output_prefix: got 'a/b/', expected a prefix outside of input_prefix, 'a/'"):
         BatchSegmentStorage(
@@ -241,7 +239,7 @@ def test_overlapping_prefixes_in_one_bucket_are_refused(stack: cdk.Stack) -> Non
         )
 
 
-def test_an_alias_is_no_key(stack: cdk.Stack) -> None:
+def test_rejects_an_alias_as_key(stack: cdk.Stack) -> None:
     alias = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123")
     BatchSegmentStorage(stack, "Fine", encryption_key=alias)
     with pytest.raises(ValueError, match=r"encryption_key: got 'Demo/Alias', expected a key, .* not an alias"):
@@ -251,17 +249,17 @@ def test_an_alias_is_no_key(stack: cdk.Stack) -> None:
 # -- options of the buckets
 
 
-def test_buckets_are_emptied_when_they_are_deleted_if_asked_for(stack: cdk.Stack) -> None:
+def test_auto_delete_objects_empties_buckets(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage", removal_policy=cdk.RemovalPolicy.DESTROY, auto_delete_objects=True)
     assert len(resources(stack, "Custom::S3AutoDeleteObjects")) == 2
 
 
-def test_buckets_that_stay_are_not_emptied(stack: cdk.Stack) -> None:
+def test_retained_buckets_are_not_emptied(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match=r"^auto_delete_objects: got True with removal_policy RETAIN, expected"):
         BatchSegmentStorage(stack, "Storage", auto_delete_objects=True)
 
 
-def test_buckets_keep_versions_and_log_requests_if_asked_for(stack: cdk.Stack) -> None:
+def test_versioning_and_access_logs_can_be_enabled(stack: cdk.Stack) -> None:
     logs = s3.Bucket(stack, "AccessLogs")
     BatchSegmentStorage(stack, "Storage", versioned=True, server_access_logs_bucket=logs)
     buckets = [bucket for name, bucket in resources(stack, "AWS::S3::Bucket").items() if name.startswith("Storage")]
@@ -281,7 +279,7 @@ SOURCE = {
 }
 
 
-def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(stack: cdk.Stack) -> None:
+def test_strict_conditions_limit_prefixes_and_sources(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage", strict_conditions=True)
     add_job_on(storage)
     add_job_on(storage, "Elsewhere", output_prefix="elsewhere/")
@@ -304,7 +302,7 @@ def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(st
     ]
 
 
-def test_a_bucket_that_is_imported_may_be_of_any_account(stack: cdk.Stack) -> None:
+def test_an_imported_bucket_can_belong_to_any_account(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     add_job_on(BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
     statements = policy_statements(stack, "StorageRole")
@@ -327,7 +325,7 @@ def test_a_warning_has_all_the_statements_that_jobs_need(stack: cdk.Stack) -> No
     assert "in/b.jsonl" in warning
 
 
-def test_a_role_that_must_not_be_changed_is_a_warning(stack: cdk.Stack) -> None:
+def test_warns_of_an_immutable_role(stack: cdk.Stack) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/theirs"
     add_job_on(BatchSegmentStorage(stack, "Storage", role=iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)))
     (warning,) = warnings(stack)
@@ -337,7 +335,7 @@ def test_a_role_that_must_not_be_changed_is_a_warning(stack: cdk.Stack) -> None:
     assert all(action in warning for action in ("s3:ListBucket", "s3:GetObject", "s3:PutObject"))
 
 
-def test_a_role_of_another_account_is_refused(stack: cdk.Stack) -> None:
+def test_rejects_a_role_of_another_account(stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::210987654321:role/theirs")
     with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::210987654321:role/theirs', expected a role of the"):
         BatchSegmentStorage(stack, "Storage", role=role)
@@ -352,7 +350,7 @@ def test_a_role_of_another_stack_is_explained(app: cdk.App, stack: cdk.Stack) ->
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
-def test_a_bucket_of_another_region_is_refused(app: cdk.App, stack: cdk.Stack) -> None:
+def test_rejects_a_bucket_of_another_region(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region="us-east-1"))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
     with pytest.raises(
@@ -388,7 +386,7 @@ def test_a_bucket_with_a_key_of_another_stack_is_read(app: cdk.App, stack: cdk.S
     app.synth()
 
 
-def test_a_bucket_of_the_jobs_stack_with_a_storage_of_another_is_explained(app: cdk.App, stack: cdk.Stack) -> None:
+def test_explains_a_bucket_and_storage_of_different_stacks(app: cdk.App, stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(cdk.Stack(app, "Shared", env=cdk.Environment(account=ACCOUNT, region=REGION)), "S")
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Mine"), "in/")
     with pytest.raises(

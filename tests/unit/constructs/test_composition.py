@@ -42,7 +42,7 @@ def reader(stack: cdk.Stack) -> iam.Role:
 # -- grants
 
 
-def test_segments_of_this_job_may_be_read_and_nothing_else(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_grants_read_access_to_the_segments_of_one_job(stack: cdk.Stack, reader: iam.Role) -> None:
     made = job(stack)
     grant = made.grant_read_segments(reader)
     bucket = readable(stack.resolve(made.output_bucket.bucket_arn))
@@ -58,7 +58,7 @@ def test_segments_of_this_job_may_be_read_and_nothing_else(stack: cdk.Stack, rea
     ]
 
 
-def test_with_a_key_segments_may_be_decrypted_too(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_grants_decryption_of_segments_with_a_key(stack: cdk.Stack, reader: iam.Role) -> None:
     key = kms.Key(stack, "Key")
     job(stack, storage=BatchSegmentStorage(stack, "Storage", encryption_key=key)).grant_read_segments(reader)
     assert policy_statements(stack, "ReaderDefault")[2] == {
@@ -69,9 +69,7 @@ def test_with_a_key_segments_may_be_decrypted_too(stack: cdk.Stack, reader: iam.
 
 
 @pytest.mark.parametrize(("location", "objects"), [("in/", "in/*"), ("in/today.jsonl", "in/today.jsonl")])
-def test_queries_may_be_put_where_the_job_reads_them(
-    stack: cdk.Stack, reader: iam.Role, location: str, objects: str
-) -> None:
+def test_grants_write_access_to_the_jobs_input(stack: cdk.Stack, reader: iam.Role, location: str, objects: str) -> None:
     bucket = s3.Bucket(stack, "Queries", encryption_key=kms.Key(stack, "Key"))
     made = job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
     assert made.grant_put_queries(reader).success
@@ -81,7 +79,7 @@ def test_queries_may_be_put_where_the_job_reads_them(
     assert key["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"]
 
 
-def test_queries_of_the_app_cannot_be_put(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_rejects_write_access_to_queries_of_the_app(stack: cdk.Stack, reader: iam.Role) -> None:
     with pytest.raises(
         ValueError, match=r"^grant_put_queries: the queries are given in the app, expected an input made"
     ):
@@ -91,7 +89,7 @@ def test_queries_of_the_app_cannot_be_put(stack: cdk.Stack, reader: iam.Role) ->
 # -- events
 
 
-def test_a_rule_follows_the_jobs_segments_without_a_function_of_cdks(stack: cdk.Stack) -> None:
+def test_a_rule_matches_the_jobs_segments_without_a_cdk_function(stack: cdk.Stack) -> None:
     queue = sqs.Queue(stack, "Queue")
     made = job(stack)
     made.on_segments_written("Written", target=targets.SqsQueue(queue))
@@ -143,7 +141,7 @@ def test_other_notifications_of_the_bucket_leave_the_events_on(stack: cdk.Stack)
         ("metric_deployments_failed", "DeploymentsFailed"),
     ],
 )
-def test_an_alarm_can_be_put_on_what_the_handler_decides(stack: cdk.Stack, method: str, name: str) -> None:
+def test_a_metric_counts_the_handlers_decisions(stack: cdk.Stack, method: str, name: str) -> None:
     made = job(stack)
     getattr(made, method)(period=cdk.Duration.minutes(1)).create_alarm(
         stack, "Alarm", threshold=1, evaluation_periods=1
@@ -205,7 +203,7 @@ def test_a_removal_policy_reaches_everything(stack: cdk.Stack) -> None:
 # -- places
 
 
-def test_in_another_partition_every_arn_is_of_it() -> None:
+def test_every_arn_has_the_partition_of_the_stack() -> None:
     app = cdk.App()
     stack = cdk.Stack(app, "China", env=cdk.Environment(account=ACCOUNT, region="cn-north-1"))
     version = f"arn:aws-cn:personalize:cn-north-1:{ACCOUNT}:solution/films/0123abcd"
@@ -264,7 +262,7 @@ def test_a_storage_of_another_stack_is_shared(app: cdk.App, stack: cdk.Stack) ->
     ]
 
 
-def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app: cdk.App, stack: cdk.Stack) -> None:
+def test_a_bucket_of_another_environment_has_no_account_condition(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account="210987654321", region=REGION))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
     made = job(stack, storage=BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
@@ -279,7 +277,7 @@ def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app: cd
 # -- the whole storage
 
 
-def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_readers_of_a_storage_can_read_the_segments_of_later_jobs(stack: cdk.Stack, reader: iam.Role) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     job(stack, "First", storage=storage)
     assert storage.grant_read_segments(reader).success
@@ -298,7 +296,7 @@ def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stac
     ]
 
 
-def test_a_rule_of_a_storage_matches_the_segments_of_all_its_jobs(stack: cdk.Stack) -> None:
+def test_a_storages_rule_matches_the_segments_of_all_its_jobs(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     storage.on_segments_written("Written", target=targets.SqsQueue(sqs.Queue(stack, "Queue")))
     job(stack, "First", storage=storage)
@@ -325,7 +323,7 @@ def test_twelve_jobs_run_five_at_a_time(stack: cdk.Stack) -> None:
     assert before == {f"Job{number:02}": [f"Job{number - 5:02}"] if number >= 5 else [] for number in range(12)}
 
 
-def test_rejects_jobs_that_do_not_wait_and_a_limit_that_is_none(stack: cdk.Stack) -> None:
+def test_rejects_jobs_that_do_not_wait_and_a_bad_limit(stack: cdk.Stack) -> None:
     jobs = [job(stack)]
     with pytest.raises(
         ValueError, match=r"^jobs\[0\]: got the job Demo/ComedyFans without wait_for_completion, expect"
@@ -338,7 +336,7 @@ def test_rejects_jobs_that_do_not_wait_and_a_limit_that_is_none(stack: cdk.Stack
 # -- errors of queries
 
 
-def test_the_number_of_query_errors_that_fail_a_deployment_reaches_the_handler(stack: cdk.Stack) -> None:
+def test_max_query_errors_reaches_the_handler(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(30), max_query_errors=0)
     assert job_properties(stack)["MaxQueryErrors"] == 0
 
@@ -369,7 +367,7 @@ def foreign_bucket(stack: cdk.Stack) -> s3.IBucket:
     )
 
 
-def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_account(stack: cdk.Stack) -> None:
+def test_warns_of_permissions_to_check_input_of_another_account(stack: cdk.Stack) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/"))
     of_key, of_bucket = sorted(text for text in warnings(stack) if "imported" in text)[::-1]
     if "the bucket theirs" in of_key:
@@ -390,14 +388,14 @@ def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_accoun
     assert {"Action": "kms:Decrypt", "Effect": "Allow", "Principal": root, "Resource": "*"} in listed
 
 
-def test_a_warning_lists_what_the_handler_needs_to_write_input_to_another_account(stack: cdk.Stack) -> None:
+def test_warns_of_permissions_to_write_input_to_another_account(stack: cdk.Stack) -> None:
     job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=foreign_bucket(stack)))
     (text,) = [one for one in warnings(stack) if "the bucket theirs" in one]
     assert '"Action": "s3:PutObject"' in text
     assert f'"Principal": {{"AWS": "arn:aws:iam::{ACCOUNT}:root"}}' in text
 
 
-def test_input_of_another_account_that_is_not_checked_needs_nothing_for_the_handler(stack: cdk.Stack) -> None:
+def test_unchecked_input_of_another_account_needs_no_handler_access(stack: cdk.Stack) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/", validate_input=False))
     assert not [
         text for text in warnings(stack) if f'"AWS": "arn:aws:iam::{ACCOUNT}:root"' in text and "bucket theirs" in text

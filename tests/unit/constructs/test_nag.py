@@ -125,7 +125,7 @@ def test_acknowledges_the_statements_in_a_role_of_the_app(app: cdk.App, stack: c
     assert findings(app, AwsSolutionsChecks(app)) == set()
 
 
-def test_logging_and_tracing_of_the_waiter_leave_nothing_to_acknowledge(app: cdk.App, stack: cdk.Stack) -> None:
+def test_waiter_logs_and_tracing_leave_no_finding(app: cdk.App, stack: cdk.Stack) -> None:
     options = cr.LogOptions(destination=logs.LogGroup(stack, "Logs"), level=sfn.LogLevel.ALL)
     BatchSegmentProvider(stack, "Provider", tracing=True, waiter_log_options=options)
     add_job(stack)
@@ -158,7 +158,7 @@ def test_every_reason_says_something() -> None:
         assert entry.reason.endswith(".")
 
 
-def test_the_reason_for_no_dead_letter_queue_is_that_of_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
+def test_the_dead_letter_queue_reason_is_that_of_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
     add_job(stack)
     caller = {
         construct.node.path.removeprefix("Demo/PersonalizeBatchSegmentProvider/"): entry.reason.split(" calls ")[0]

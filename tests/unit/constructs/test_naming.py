@@ -61,7 +61,7 @@ def prefix(stack: cdk.Stack) -> str:
     return str(only_resource(stack, RESOURCE_TYPE)["JobNamePrefix"])
 
 
-def test_stacks_of_one_path_and_other_names_have_other_names_grants_and_rules() -> None:
+def test_stacks_of_one_path_with_other_names_share_nothing() -> None:
     found = []
     for stack_name in ("segments-dev", "segments-prod"):
         stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)
@@ -99,7 +99,7 @@ def test_nested_stacks_and_stages_have_names_of_their_own(app: cdk.App) -> None:
     assert StackNames.of(nested[0]).root_stack_name == "Demo"
 
 
-def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved() -> None:
+def test_an_identity_keeps_the_name_of_a_moved_job() -> None:
     found = []
     for path in ("ComedyFans", "Audiences/Comedy"):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
@@ -143,7 +143,7 @@ def test_rejects_bad_identities_and_names(stack: cdk.Stack, props: dict[str, Any
     assert str(failed.value) == message
 
 
-def test_an_edit_of_queries_is_no_change_of_a_policy() -> None:
+def test_edited_queries_change_no_policy() -> None:
     templates = []
     for year in ("1998", "1999"):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)

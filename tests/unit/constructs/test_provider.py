@@ -41,9 +41,7 @@ def lambda_role(stack: cdk.Stack) -> iam.Role:
 
 
 @pytest.mark.parametrize("wait", [None, WAIT])
-def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_statement(
-    tmp_path: Path, wait: Any
-) -> None:
+def test_precreated_roles_have_every_statement_in_the_report(tmp_path: Path, wait: Any) -> None:
     app = cdk.App(outdir=str(tmp_path / "custom"))
     stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
     iam.Role.customize_roles(stack)
@@ -118,7 +116,7 @@ def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack: cdk.Stac
     assert "personalize:CreateBatchSegmentJob" in _actions(policy_statements(stack, "HandlerPolicy"))
 
 
-def test_an_imported_role_is_a_warning_with_every_statement(app: cdk.App, stack: cdk.Stack) -> None:
+def test_warns_with_every_statement_of_an_imported_role(app: cdk.App, stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{ACCOUNT}:role/theirs")
     BatchSegmentProvider(stack, "Provider", role=role)
     add_job(stack)
@@ -149,7 +147,7 @@ def test_a_stack_has_one_provider(stack: cdk.Stack) -> None:
 # -- keys and logs
 
 
-def test_the_key_of_the_assets_is_granted_and_named(stack: cdk.Stack) -> None:
+def test_grants_and_names_the_key_of_the_assets(stack: cdk.Stack) -> None:
     key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1a2b")
     BatchSegmentProvider(stack, "Provider", asset_encryption_key=key)
     add_job(stack)
@@ -158,13 +156,13 @@ def test_the_key_of_the_assets_is_granted_and_named(stack: cdk.Stack) -> None:
     assert job_properties(stack)["AssetKmsKeyArn"] == key.key_arn
 
 
-def test_without_a_key_of_the_assets_nothing_is_granted(stack: cdk.Stack) -> None:
+def test_grants_no_key_without_a_key_of_the_assets(stack: cdk.Stack) -> None:
     add_job(stack)
     assert "kms:" not in str(_actions(policy_statements(stack, "HandlerPolicy")))
     assert "AssetKmsKeyArn" not in job_properties(stack)
 
 
-def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack: cdk.Stack) -> None:
+def test_log_groups_can_have_a_key_and_are_retained(stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
     BatchSegmentProvider(stack, "Provider", log_encryption_key=key, log_retention=logs.RetentionDays.ONE_YEAR)
     add_job(stack)
@@ -190,7 +188,7 @@ def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack:
 # -- VPC and tracing
 
 
-def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack: cdk.Stack) -> None:
+def test_functions_in_a_vpc_have_its_permissions(stack: cdk.Stack) -> None:
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     BatchSegmentProvider(stack, "Provider", vpc=vpc)
     add_job(stack, wait_for_completion=WAIT)

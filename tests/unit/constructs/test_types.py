@@ -15,7 +15,7 @@ TARGETS = [targets.LambdaFunction, targets.SqsQueue, targets.SnsTopic, targets.S
 
 
 @pytest.mark.parametrize("target", [events.IRuleTarget, *TARGETS], ids=lambda target: target.__name__)
-def test_a_target_of_cdk_is_a_rule_target_whatever_its_parameters_are_called(target: type[events.IRuleTarget]) -> None:
+def test_cdk_targets_match_the_rule_target_protocol(target: type[events.IRuleTarget]) -> None:
     expected = list(inspect.signature(RuleTarget.bind).parameters.values())
     got = list(inspect.signature(target.bind).parameters.values())
     assert [parameter.default for parameter in got] == [parameter.default for parameter in expected]

@@ -7,7 +7,6 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from personalize_local import cli
@@ -21,7 +20,7 @@ WITH_PYTHON = [page for page in pages.PAGES if pages.python(page)]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(pages.ROOT)))
-def test_the_python_of_a_page_runs_and_synthesizes(page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     # What a program finds within `personalize-local run`.

@@ -1,14 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-import aws_cdk.aws_s3 as s3
 import pytest
 from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from cdk_personalize_segments.batch_segment_input import StagedInput
 from support.constants import FILTER, VERSION
-from support.templates import job_properties, only_resource, warnings
+from support.templates import only_resource, warnings
 
 
 def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | None = None) -> bytes:
@@ -50,7 +50,7 @@ def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | N
         ),
     ],
 )
-def test_a_query_is_written_as_the_service_reads_it(stack: cdk.Stack, query: Any, line: Any) -> None:
+def test_a_query_is_written_as_the_service_reads_it(stack: cdk.Stack, query: SegmentQuery, line: bytes) -> None:
     assert asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER) == line
 
 
@@ -129,7 +129,7 @@ def test_the_key_of_the_asset_ends_in_the_extension(stack: cdk.Stack, extension:
         ),
     ],
 )
-def test_the_summary_has_at_most_300_characters(stack: cdk.Stack, queries: Any, summary: str) -> None:
+def test_the_summary_has_at_most_300_characters(stack: cdk.Stack, queries: list[SegmentQuery], summary: str) -> None:
     found = bound(stack, BatchSegmentInput.from_queries(queries)).summary
     assert found == summary
     assert len(found) <= 300
@@ -152,7 +152,7 @@ def test_a_token_marker_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -
         lambda: SegmentQuery.items_like(cdk.Token.as_list(cdk.Fn.ref("List"))[0]),
     ],
 )
-def test_rejects_a_value_that_is_known_only_at_deploy(query: Any) -> None:
+def test_rejects_a_value_that_is_known_only_at_deploy(query: Callable[[], SegmentQuery]) -> None:
     with pytest.raises(
         ValueError, match=r"^segment_queries\[1\]: got a value that is known only at deploy, '"
     ) as refused:
@@ -197,7 +197,7 @@ def test_rejects_or_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("filter_arn", [None, FILTER])
-def test_warns_of_filter_values_without_a_filter(stack: cdk.Stack, filter_arn: Any) -> None:
+def test_warns_of_filter_values_without_a_filter(stack: cdk.Stack, filter_arn: str | None) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="Japan")
     asset_of(stack, BatchSegmentInput.from_queries([query]), filter_arn)
     said = "segment_queries[0]: a filter value that no placeholder takes, 'COUNTRY'"
@@ -221,93 +221,3 @@ def test_rejects_too_many_queries_at_synth(stack: cdk.Stack, tmp_path: Path, cou
     with pytest.raises(ValueError, match=f"line {count}: too many queries: a job reads 1,000 files of") as refused:
         asset_of(stack, BatchSegmentInput.from_asset(file, queries_per_file=per_file))
     assert "set queries_per_file if your quota is higher" in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: BatchSegmentInput.from_queries([]), "segment_queries: got none, expected at least one SegmentQuery"),
-        (
-            lambda: BatchSegmentInput.from_asset("no/such.jsonl"),
-            "path: got a path where there is no file, 'no/such.jsonl', expected a file of queries, "
-            "one JSON object a line",
-        ),
-        (
-            lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(G="Comedy")]),
-            "segment_queries[1]: got a query with itemAttributes, expected itemId as before: a job takes one kind "
-            "of query",
-        ),
-        (
-            lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1")], queries_per_file=0),
-            "queries_per_file: got 0, expected a whole number from 1 to 50,000,000",
-        ),
-        (lambda: SegmentQuery.items_like(""), "item_id: got '', expected a non-empty string"),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(),
-            'filter values: got none, expected at least one, for example COUNTRY="Japan"',
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=18),  # type: ignore[arg-type]
-            'filter value AGE: got 18, expected a string or a list of strings: write AGE="18"',
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=["17", 18.5]),  # type: ignore[list-item]
-            "filter value AGE: got ['17', 18.5], expected a string or a list of strings: write AGE=\"18.5\"",
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(NEW=True),  # type: ignore[arg-type]
-            "filter value NEW: got True, expected a string or a list of strings: write it as the data has it, for "
-            'example NEW="true"',
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(A=[]),
-            "filter value A: got [], expected a string or a list of strings",
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(**{"$C": "a"}),
-            "filter values: got the name '$C', expected 'C': write it without the $",
-        ),
-        (
-            lambda: SegmentQuery.items_like(105),  # type: ignore[arg-type]
-            'item_id: got 105, expected a non-empty string: write "105"',
-        ),
-        (
-            lambda: SegmentQuery.where(YEAR=1999),  # type: ignore[arg-type]
-            'column YEAR: got 1999, expected text: write YEAR="1999"',
-        ),
-        (
-            lambda: SegmentQuery.where(YEAR=["1998", 1999]),  # type: ignore[list-item]
-            'column YEAR: got 1999, expected text: write YEAR="1999"',
-        ),
-        (
-            lambda: SegmentQuery.where(NEW=False),  # type: ignore[arg-type]
-            'column NEW: got False, expected text: write it as the data has it, for example NEW="false"',
-        ),
-    ],
-)
-def test_rejects_bad_input(make: Any, message: str) -> None:
-    with pytest.raises(ValueError) as refused:  # noqa: PT011
-        make()
-    assert str(refused.value) == message
-
-
-def test_rejects_a_query_of_another_type() -> None:
-    with pytest.raises(TypeError) as refused:
-        BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])  # type: ignore[list-item]
-    assert str(refused.value) == "segment_queries[1]: got str '105', expected a SegmentQuery"
-
-
-def test_rejects_a_prefix_without_a_slash(stack: cdk.Stack) -> None:
-    bucket = s3.Bucket(stack, "Bucket")
-    with pytest.raises(ValueError, match="key_or_prefix") as refused:
-        BatchSegmentInput.from_bucket(bucket, "folder")
-    assert str(refused.value) == (
-        "key_or_prefix: got 'folder', expected a prefix that ends in '/': without it, 'folder_test/' would match as "
-        "well; if it is the key of one object, pass single_object=True"
-    )
-
-
-def test_accepts_an_object_without_an_extension_if_declared(stack: cdk.Stack) -> None:
-    job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "unload/part-00000", single_object=True)
-    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
-    assert job_properties(stack)["InputPath"].endswith("/unload/part-00000")

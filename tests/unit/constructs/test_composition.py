@@ -1,6 +1,5 @@
 """What a job gives to the rest of a stack: grants, events, metrics; and where it can be."""
 
-import json
 from typing import Any
 
 import aws_cdk as cdk
@@ -14,24 +13,18 @@ import aws_cdk.aws_sqs as sqs
 import pytest
 from aws_cdk.assertions import Template
 from batch_segment_handler.contract import RESOURCE_TYPE
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support.constants import ACCOUNT, REGION
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage
+from support.constants import ACCOUNT
 from support.templates import (
-    ENVIRONMENT,
     add_job,
     job_properties,
     only_resource,
     policy_statements,
     readable,
     resources,
-    warnings,
 )
 
 FOLDERS = "segments/Demo-f959b00b-ComedyFans-ca3ea23b-*/"
-
-
-def job(scope: cdk.Stack, id: str = "ComedyFans", **props: Any) -> BatchSegmentJob:
-    return add_job(scope, id, **props)
 
 
 @pytest.fixture
@@ -43,7 +36,7 @@ def reader(stack: cdk.Stack) -> iam.Role:
 
 
 def test_grants_read_access_to_the_segments_of_one_job(stack: cdk.Stack, reader: iam.Role) -> None:
-    made = job(stack)
+    made = add_job(stack, "ComedyFans")
     grant = made.grant_read_segments(reader)
     bucket = readable(stack.resolve(made.output_bucket.bucket_arn))
     assert grant.success
@@ -60,7 +53,9 @@ def test_grants_read_access_to_the_segments_of_one_job(stack: cdk.Stack, reader:
 
 def test_grants_decryption_of_segments_with_a_key(stack: cdk.Stack, reader: iam.Role) -> None:
     key = kms.Key(stack, "Key")
-    job(stack, storage=BatchSegmentStorage(stack, "Storage", encryption_key=key)).grant_read_segments(reader)
+    add_job(stack, "ComedyFans", storage=BatchSegmentStorage(stack, "Storage", encryption_key=key)).grant_read_segments(
+        reader
+    )
     assert policy_statements(stack, "ReaderDefault")[2] == {
         "Action": "kms:Decrypt",
         "Effect": "Allow",
@@ -71,7 +66,7 @@ def test_grants_decryption_of_segments_with_a_key(stack: cdk.Stack, reader: iam.
 @pytest.mark.parametrize(("location", "objects"), [("in/", "in/*"), ("in/today.jsonl", "in/today.jsonl")])
 def test_grants_write_access_to_the_jobs_input(stack: cdk.Stack, reader: iam.Role, location: str, objects: str) -> None:
     bucket = s3.Bucket(stack, "Queries", encryption_key=kms.Key(stack, "Key"))
-    made = job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
+    made = add_job(stack, "ComedyFans", job_input=BatchSegmentInput.from_bucket(bucket, location))
     assert made.grant_put_queries(reader).success
     put, key = policy_statements(stack, "ReaderDefault")
     assert put["Action"] == "s3:PutObject"
@@ -83,7 +78,7 @@ def test_rejects_write_access_to_queries_of_the_app(stack: cdk.Stack, reader: ia
     with pytest.raises(
         ValueError, match=r"^grant_put_queries: the queries are given in the app, expected an input made"
     ):
-        job(stack).grant_put_queries(reader)
+        add_job(stack, "ComedyFans").grant_put_queries(reader)
 
 
 # -- events
@@ -91,7 +86,7 @@ def test_rejects_write_access_to_queries_of_the_app(stack: cdk.Stack, reader: ia
 
 def test_a_rule_matches_the_jobs_segments_without_a_cdk_function(stack: cdk.Stack) -> None:
     queue = sqs.Queue(stack, "Queue")
-    made = job(stack)
+    made = add_job(stack, "ComedyFans")
     made.on_segments_written("Written", target=targets.SqsQueue(queue))
     rule = only_resource(stack, "AWS::Events::Rule")
     assert rule["EventPattern"] == {
@@ -113,13 +108,13 @@ def test_two_rules_on_one_storage_turn_events_on_once(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Mine")
     storage = BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
     for id in ("A", "B"):
-        job(stack, id, storage=storage).on_segments_written("Written")
+        add_job(stack, id, storage=storage).on_segments_written("Written")
     assert len(resources(stack, "AWS::Events::Rule")) == 2
     assert len(resources(stack, "Custom::S3BucketNotifications")) == 1
 
 
 def test_other_notifications_of_the_bucket_leave_the_events_on(stack: cdk.Stack) -> None:
-    made = job(stack)
+    made = add_job(stack, "ComedyFans")
     made.on_segments_written("Written")
     queue = sqs.Queue(stack, "Queue")
     made.output_bucket.add_event_notification(s3.EventType.OBJECT_CREATED, s3_notifications.SqsDestination(queue))
@@ -142,7 +137,7 @@ def test_other_notifications_of_the_bucket_leave_the_events_on(stack: cdk.Stack)
     ],
 )
 def test_a_metric_counts_the_handlers_decisions(stack: cdk.Stack, method: str, name: str) -> None:
-    made = job(stack)
+    made = add_job(stack, "ComedyFans")
     getattr(made, method)(period=cdk.Duration.minutes(1)).create_alarm(
         stack, "Alarm", threshold=1, evaluation_periods=1
     )
@@ -168,9 +163,9 @@ def test_a_job_waits_for_what_it_depends_on(stack: cdk.Stack) -> None:
         destination_bucket=bucket,
         sources=[s3_deployment.Source.data("in/queries.jsonl", '{"itemId": "1"}')],
     )
-    first = job(stack, "First", job_input=BatchSegmentInput.from_bucket(bucket, "in/"))
+    first = add_job(stack, "First", job_input=BatchSegmentInput.from_bucket(bucket, "in/"))
     first.node.add_dependency(upload)
-    job(stack, "Second", storage=first.storage).node.add_dependency(first)
+    add_job(stack, "Second", storage=first.storage).node.add_dependency(first)
     made = resources(stack, RESOURCE_TYPE)
     (first_id,) = [name for name in made if name.startswith("First")]
     (second_id,) = [name for name in made if name.startswith("Second")]
@@ -182,7 +177,7 @@ def test_a_job_waits_for_what_it_depends_on(stack: cdk.Stack) -> None:
 
 
 def test_a_permissions_boundary_reaches_every_role(stack: cdk.Stack) -> None:
-    job(stack, wait_for_completion=cdk.Duration.minutes(10))
+    add_job(stack, "ComedyFans", wait_for_completion=cdk.Duration.minutes(10))
     boundary = iam.ManagedPolicy.from_managed_policy_name(stack, "Boundary", "boundary")
     iam.PermissionsBoundary.of(stack).apply(boundary)
     roles = resources(stack, "AWS::IAM::Role")
@@ -193,85 +188,11 @@ def test_a_permissions_boundary_reaches_every_role(stack: cdk.Stack) -> None:
 
 
 def test_a_removal_policy_reaches_everything(stack: cdk.Stack) -> None:
-    job(stack)
+    add_job(stack, "ComedyFans")
     cdk.RemovalPolicies.of(stack).destroy()
     made = Template.from_stack(stack).to_json()["Resources"]
     assert len(made) == 14
     assert [name for name, resource in made.items() if resource.get("DeletionPolicy", "Delete") != "Delete"] == []
-
-
-# -- places
-
-
-def test_every_arn_has_the_partition_of_the_stack() -> None:
-    app = cdk.App()
-    stack = cdk.Stack(app, "China", env=cdk.Environment(account=ACCOUNT, region="cn-north-1"))
-    version = f"arn:aws-cn:personalize:cn-north-1:{ACCOUNT}:solution/films/0123abcd"
-    BatchSegmentJob(
-        stack,
-        "Job",
-        solution_version_arn=version,
-        job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]),
-        wait_for_completion=cdk.Duration.minutes(10),
-    )
-    assert "arn:aws:" not in str([resources(stack, "AWS::IAM::Role"), resources(stack, "AWS::IAM::Policy")])
-
-
-def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack: cdk.Stack) -> None:
-    nested = cdk.NestedStack(stack, "Nested")
-    job(stack)
-    job(nested)
-    assert len(resources(stack, RESOURCE_TYPE)) == len(resources(nested, RESOURCE_TYPE)) == 1
-    assert any("HandlerPolicy" in name for name in resources(nested, "AWS::IAM::Policy"))
-
-
-def test_a_job_in_a_stage_has_a_name_of_its_own(app: cdk.App) -> None:
-    stacks = []
-    for name in ("Beta", "Prod"):
-        stage = cdk.Stage(app, name, env=ENVIRONMENT)
-        stacks.append(cdk.Stack(stage, "Demo"))
-        job(stacks[-1])
-    prefixes = {only_resource(stack, RESOURCE_TYPE)["JobNamePrefix"] for stack in stacks}
-    assert len(prefixes) == 2
-
-
-def test_an_output_bucket_is_used_in_another_stack(app: cdk.App, stack: cdk.Stack) -> None:
-    made = job(stack)
-    other = cdk.Stack(app, "Other", env=ENVIRONMENT)
-    reader = iam.Role(other, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
-    made.grant_read_segments(reader)
-    cdk.CfnOutput(other, "Uri", value=made.output_uri)
-    assert len(policy_statements(other, "ReaderDefault")) == 2
-    assert "<import " in str(policy_statements(other, "ReaderDefault"))
-    assert "Fn::ImportValue" in Template.from_stack(other).to_json()["Outputs"]["Uri"]["Value"]
-
-
-def test_a_storage_of_another_stack_is_shared(app: cdk.App, stack: cdk.Stack) -> None:
-    storage = BatchSegmentStorage(stack, "Storage")
-    other = cdk.Stack(app, "Other", env=ENVIRONMENT)
-    job(other, storage=storage)
-    assert len(resources(stack, RESOURCE_TYPE)) == 0
-    assert "<import " in only_resource(other, RESOURCE_TYPE)["RoleArn"]
-    assert "<import " in job_properties(other)["OutputPath"]
-    statements = policy_statements(stack, "StorageRole")
-    assert [statement["Action"] for statement in statements] == [
-        "s3:ListBucket",
-        "s3:GetObject",
-        "s3:ListBucket",
-        "s3:PutObject",
-    ]
-
-
-def test_a_bucket_of_another_environment_has_no_account_condition(app: cdk.App, stack: cdk.Stack) -> None:
-    theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account="210987654321", region=REGION))
-    bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
-    made = job(stack, storage=BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
-    statements = policy_statements(stack, "StorageRole")
-    reaching = [statement for statement in statements if "theirs" in str(statement)]
-    assert [statement["Action"] for statement in reaching] == ["s3:ListBucket", "s3:PutObject"]
-    assert all("Condition" not in statement for statement in reaching)
-    assert job_properties(stack)["OutputPath"] == "s3://theirs/segments/"
-    assert made.output_bucket is bucket
 
 
 # -- the whole storage
@@ -279,10 +200,10 @@ def test_a_bucket_of_another_environment_has_no_account_condition(app: cdk.App, 
 
 def test_readers_of_a_storage_can_read_the_segments_of_later_jobs(stack: cdk.Stack, reader: iam.Role) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
-    job(stack, "First", storage=storage)
+    add_job(stack, "First", storage=storage)
     assert storage.grant_read_segments(reader).success
-    job(stack, "Second", storage=storage, output_prefix="other/")
-    job(stack, "Third", storage=storage, job_name="spring-sale")
+    add_job(stack, "Second", storage=storage, output_prefix="other/")
+    add_job(stack, "Third", storage=storage, job_name="spring-sale")
     bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
     folders = ["segments/Demo-f959b00b-*/", "other/Demo-f959b00b-*/", "segments/spring-sale/"]
     assert policy_statements(stack, "ReaderDefault") == [
@@ -299,8 +220,8 @@ def test_readers_of_a_storage_can_read_the_segments_of_later_jobs(stack: cdk.Sta
 def test_a_storages_rule_matches_the_segments_of_all_its_jobs(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     storage.on_segments_written("Written", target=targets.SqsQueue(sqs.Queue(stack, "Queue")))
-    job(stack, "First", storage=storage)
-    job(stack, "Second", storage=storage, job_name="spring-sale")
+    add_job(stack, "First", storage=storage)
+    add_job(stack, "Second", storage=storage, job_name="spring-sale")
     assert only_resource(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"] == [
         {"wildcard": "segments/Demo-f959b00b-*/*.out"},
         {"wildcard": "segments/spring-sale/*.out"},
@@ -313,7 +234,7 @@ def test_a_storages_rule_matches_the_segments_of_all_its_jobs(stack: cdk.Stack) 
 def test_twelve_jobs_run_five_at_a_time(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     wait = cdk.Duration.minutes(30)
-    jobs = [job(stack, f"Job{number:02}", storage=storage, wait_for_completion=wait) for number in range(12)]
+    jobs = [add_job(stack, f"Job{number:02}", storage=storage, wait_for_completion=wait) for number in range(12)]
     BatchSegmentJob.limit_concurrency(jobs)
     made = resources(stack, RESOURCE_TYPE)
     before = {
@@ -324,7 +245,7 @@ def test_twelve_jobs_run_five_at_a_time(stack: cdk.Stack) -> None:
 
 
 def test_rejects_jobs_that_do_not_wait_and_a_bad_limit(stack: cdk.Stack) -> None:
-    jobs = [job(stack)]
+    jobs = [add_job(stack, "ComedyFans")]
     with pytest.raises(
         ValueError, match=r"^jobs\[0\]: got the job Demo/ComedyFans without wait_for_completion, expect"
     ):
@@ -337,7 +258,7 @@ def test_rejects_jobs_that_do_not_wait_and_a_bad_limit(stack: cdk.Stack) -> None
 
 
 def test_max_query_errors_reaches_the_handler(stack: cdk.Stack) -> None:
-    job(stack, wait_for_completion=cdk.Duration.minutes(30), max_query_errors=0)
+    add_job(stack, "ComedyFans", wait_for_completion=cdk.Duration.minutes(30), max_query_errors=0)
     assert job_properties(stack)["MaxQueryErrors"] == 0
 
 
@@ -353,50 +274,5 @@ def test_max_query_errors_reaches_the_handler(stack: cdk.Stack) -> None:
 )
 def test_rejects_a_bad_number_of_query_errors(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=":") as failed:
-        job(stack, **props)
+        add_job(stack, "ComedyFans", **props)
     assert str(failed.value).startswith(message)
-
-
-# -- buckets of another account
-
-
-def foreign_bucket(stack: cdk.Stack) -> s3.IBucket:
-    key = kms.Key.from_key_arn(stack, "TheirKey", f"arn:aws:kms:{REGION}:210987654321:key/1a2b")
-    return s3.Bucket.from_bucket_attributes(
-        stack, "Theirs", bucket_arn="arn:aws:s3:::theirs", account="210987654321", region=REGION, encryption_key=key
-    )
-
-
-def test_warns_of_permissions_to_check_input_of_another_account(stack: cdk.Stack) -> None:
-    job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/"))
-    of_key, of_bucket = sorted(text for text in warnings(stack) if "imported" in text)[::-1]
-    if "the bucket theirs" in of_key:
-        of_key, of_bucket = of_bucket, of_key
-    root = {"AWS": f"arn:aws:iam::{ACCOUNT}:root"}
-    listed = json.loads(of_bucket[of_bucket.index(": [") + 2 : of_bucket.rindex("}]") + 2])
-    assert [one for one in listed if one["Principal"] == root] == [
-        {
-            "Action": "s3:ListBucket",
-            "Condition": {"StringLike": {"s3:prefix": "in/"}},
-            "Effect": "Allow",
-            "Principal": root,
-            "Resource": "arn:aws:s3:::theirs",
-        },
-        {"Action": "s3:GetObject", "Effect": "Allow", "Principal": root, "Resource": "arn:aws:s3:::theirs/in/*"},
-    ]
-    listed = json.loads(of_key[of_key.index(": [") + 2 : of_key.rindex("}]") + 2])
-    assert {"Action": "kms:Decrypt", "Effect": "Allow", "Principal": root, "Resource": "*"} in listed
-
-
-def test_warns_of_permissions_to_write_input_to_another_account(stack: cdk.Stack) -> None:
-    job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=foreign_bucket(stack)))
-    (text,) = [one for one in warnings(stack) if "the bucket theirs" in one]
-    assert '"Action": "s3:PutObject"' in text
-    assert f'"Principal": {{"AWS": "arn:aws:iam::{ACCOUNT}:root"}}' in text
-
-
-def test_unchecked_input_of_another_account_needs_no_handler_access(stack: cdk.Stack) -> None:
-    job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/", validate_input=False))
-    assert not [
-        text for text in warnings(stack) if f'"AWS": "arn:aws:iam::{ACCOUNT}:root"' in text and "bucket theirs" in text
-    ]

@@ -41,7 +41,7 @@ def lambda_role(stack: cdk.Stack) -> iam.Role:
 
 
 @pytest.mark.parametrize("wait", [None, WAIT])
-def test_precreated_roles_have_every_statement_in_the_report(tmp_path: Path, wait: Any) -> None:
+def test_precreated_roles_have_every_statement_in_the_report(tmp_path: Path, wait: cdk.Duration | None) -> None:
     app = cdk.App(outdir=str(tmp_path / "custom"))
     stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
     iam.Role.customize_roles(stack)

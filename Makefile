@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Set on some machines; every process would compile this project's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install test test-floor test-pythons test-slow test-unit check bench docs release deploy-local verify-account pins clean
+.PHONY: help install test soak test-floor test-pythons test-slow test-unit check bench docs release deploy-local verify-account pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ $(FLOOR)/.installed: $(VENV)/.installed
 
 test-slow: install ## a service whose unpublished answers are others, and verify-account, deployed: some minutes
 	@pytest -m slow --timeout 900
+
+soak: install ## 200 random steps of deployments and faults; SOAK_SEED=… repeats a run
+	@seed=$${SOAK_SEED:-$$RANDOM}; echo "SOAK_SEED=$$seed"; SOAK_SEED=$$seed pytest -m soak --timeout 900
 
 test-unit: install ## the unit tests alone
 	@pytest tests/unit

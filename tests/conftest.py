@@ -1,11 +1,13 @@
+import functools
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import boto3
 import pytest
+from personalize_local.faults import Faults
 from personalize_local.gateway import LocalAws
-from policy.summary import pytest_terminal_summary  # noqa: F401 - a hook, which has to be in this file
+from policy.summary import pytest_terminal_summary  # noqa: F401 - pytest finds hooks only in this file
+from support.local import Clients
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -32,9 +34,17 @@ def aws(local_aws: LocalAws) -> LocalAws:
 
 
 @pytest.fixture(scope="session")
-def client(aws: LocalAws) -> Callable[[str], Any]:
+def client(aws: LocalAws) -> Clients:
     """Makes clients of the local AWS, as the account's root."""
     session = boto3.Session(
         aws_access_key_id=aws.access_key, aws_secret_access_key=aws.secret_key, region_name=aws.region
     )
-    return lambda service: session.client(service, endpoint_url=aws.endpoint_url)
+    # The overloads of boto3's stubs take literals. A client takes about 0.1 seconds to create.
+    return functools.cache(lambda service: session.client(service, endpoint_url=aws.endpoint_url))
+
+
+@pytest.fixture
+def faults(aws: LocalAws) -> Iterator[Faults]:
+    """The local service's faults, none before the test and none after it."""
+    yield aws.faults
+    aws.faults.clear()

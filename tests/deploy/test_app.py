@@ -1,4 +1,4 @@
-"""The ready-made app, deployed by the real CDK CLI."""
+"""The ready-made app: by the real CDK CLI where the CLI takes part, else by CloudFormation alone."""
 
 import hashlib
 import json
@@ -10,124 +10,156 @@ from typing import Any
 
 import aws_cdk as cdk_lib
 import pytest
+from batch_segment_handler.contract import DEFINITION, RESOURCE_TYPE
 from personalize_local.gateway import LocalAws
+from support.cdk_cli import Cdk
+from support.constants import CREATED, DELETED, NOT_CREATED, ROLLED_BACK, UPDATED
+from support.local import Clients, allow_personalize, seeded_arn, split_s3_uri
+from support.segments import segments_at
+from support.stacks import Outcome, RealStack
+from support.templates import resource_names
 
 ROOT = Path(__file__).parents[2]
-APP = f"{sys.executable} {ROOT / 'app.py'}"
-
-
-def stack_name(request: pytest.FixtureRequest) -> str:
-    return f"App{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}"
+APP = ROOT / "app.py"
 
 
 @pytest.fixture
-def app(cdk: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
-    made = cdk(APP, stack_name(request))
-    (made.folder / "queries.jsonl").write_text('{"itemId": "1"}\n{"itemId": "2"}\n')
-    return made
+def stack(aws: LocalAws, client: Clients, request: pytest.FixtureRequest) -> RealStack:
+    return RealStack(aws, client, f"App{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}")
 
 
 @pytest.fixture
-def context(aws: LocalAws, request: pytest.FixtureRequest) -> Any:
+def context(aws: LocalAws, stack: RealStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The app's context values; the file of queries is in the current folder."""
+    for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
+        monkeypatch.setenv(name, aws.environment()[name])
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "queries.jsonl").write_text('{"itemId": "1"}\n{"itemId": "2"}\n')
     return {
-        "stack_name": stack_name(request),
-        "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"],
+        "stack_name": stack.name,
+        "solution_version_arn": seeded_arn(aws, "ITEM_AFFINITY_VERSION"),
         "queries": "queries.jsonl",
         "removal_policy": "destroy",
     }
 
 
 @pytest.fixture
-def jobs_of(app: Any, aws: LocalAws) -> Any:
-    """The stack's jobs, in the order in which they were created."""
-    return lambda: [arn for arn in aws.personalize.jobs if f"/{app.stack}-" in arn]
+def app(cdk: Callable[..., Cdk], context: dict[str, Any]) -> Cdk:
+    """The CLI with the app, in the folder with the file of queries."""
+    return cdk(f"{sys.executable} {APP}", context["stack_name"])
 
 
-def test_a_stacks_life(
-    app: Any, context: dict[str, str], jobs_of: Any, aws: LocalAws, client: Callable[[str], Any]
-) -> None:
-    first = app.deploy(**context, wait_minutes="5")
-    (job,) = jobs_of()
-    assert first["JobArn"] == job
-    assert first["JobName"] == job.rpartition("/")[2]
-    assert first["JobStatus"] == "ACTIVE"
-    assert first["SolutionVersionArn"] == context["solution_version_arn"]
-    assert segments_at(client, first["OutputUri"]) == {
-        "part-00000.jsonl.out": [({"itemId": "1"}, 25), ({"itemId": "2"}, 25)]
-    }
+@pytest.fixture
+def deploy(stack: RealStack, context: dict[str, Any]) -> Callable[..., Outcome]:
+    """Deploys the app without the CLI; None removes a context value."""
 
-    # No change: nothing happens.
+    def deploy(**changes: Any) -> Outcome:
+        def make(made: cdk_lib.App) -> None:
+            for name, value in (context | changes).items():
+                if value is not None:
+                    made.node.set_context(name, value)
+            run_app(made)
+
+        return stack.deploy_app(make)
+
+    return deploy
+
+
+def run_app(app: cdk_lib.App) -> None:
+    runpy.run_path(str(APP))["main"](app)
+
+
+def test_a_life_by_the_cdk_cli(app: Cdk, context: dict[str, Any], stack: RealStack, client: Clients) -> None:
+    outputs = app.deploy(**context, wait_minutes="5")
+    (job,) = stack.jobs
+    assert outputs["JobArn"] == job
+    assert outputs["JobName"] == job.rpartition("/")[2]
+    assert outputs["JobStatus"] == "ACTIVE"
+    assert outputs["SolutionVersionArn"] == context["solution_version_arn"]
+    (segments,) = segments_at(client, outputs["OutputUri"]).values()
+    found = [(segment.query, len(segment.user_ids)) for segment in segments]
+    assert found == [({"itemId": "1"}, 25), ({"itemId": "2"}, 25)]
+
     assert "(no changes)" in app.run("deploy", "--require-approval=never", **context, wait_minutes="5").stdout
-    assert jobs_of() == [job]
+    assert stack.jobs == [job]
 
-    # An update that keeps the job.
-    kept = app.deploy(**context, wait_minutes="5", tags="team=growth")
-    assert kept["JobArn"] == job
-    assert jobs_of() == [job]
-    assert aws.personalize.jobs[job].tags == {"team": "growth"}
-    app.deploy(**context, wait_minutes="5")
-    assert aws.personalize.jobs[job].tags == {}
-
-    # An update that replaces it.
-    other = app.deploy(**context, num_results="3")
-    assert jobs_of() == [job, other["JobArn"]]
-    assert aws.personalize.jobs[other["JobArn"]].request["numResults"] == 3
-
-    # Back again: the first job is adopted, nothing is created.
-    again = app.deploy(**context)
-    assert (again["JobArn"], again["JobStatus"]) == (job, "ACTIVE")
-    assert len(jobs_of()) == 2
-
-    app.destroy(**context)
-    assert [stack["StackStatus"] for stack in stacks(client, app.stack)] == ["DELETE_COMPLETE"]
-    assert len(jobs_of()) == 2
-
-
-def test_a_bucket_policy_that_is_broken_by_hand_is_named_in_what_the_cli_says(
-    app: Any, context: dict[str, str], jobs_of: Any, client: Callable[[str], Any]
-) -> None:
-    bucket = app.deploy(**context)["OutputUri"].split("/")[2]
+    # Somebody edits the bucket policy. The CLI shows the handler's message.
+    bucket, _ = split_s3_uri(outputs["OutputUri"])
     s3 = client("s3")
     policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
-    broken = {"Version": "2012-10-17", "Statement": json.loads(policy)["Statement"][:1]}
-    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(broken))
-    said = app.fails(**context, num_results="3")
-    assert f"fix bucket policy on {bucket}" in said
-    assert len(jobs_of()) == 1
+    edited = {"Version": "2012-10-17", "Statement": json.loads(policy)["Statement"][:1]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(edited))
+    assert f"fix bucket policy on {bucket}" in app.fails(**context, wait_minutes="5", num_results="3")
+    assert stack.jobs == [job]
     s3.put_bucket_policy(Bucket=bucket, Policy=policy)
-    app.deploy(**context, num_results="3")
-    assert len(jobs_of()) == 2
+
+    app.destroy(**context, wait_minutes="5")
+    summaries = client("cloudformation").list_stacks()["StackSummaries"]
+    assert [found["StackStatus"] for found in summaries if found["StackName"] == stack.name] == [DELETED]
+    assert stack.jobs == [job]
 
 
-def test_a_role_that_is_broken_by_hand_is_named_in_what_the_cli_says(
-    app: Any, context: dict[str, str], jobs_of: Any, aws: LocalAws, client: Callable[[str], Any]
+def test_tags_keep_the_job_and_another_num_results_starts_one(
+    deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws
 ) -> None:
-    job = aws.personalize.jobs[app.deploy(**context)["JobArn"]]
+    assert deploy(wait_minutes=5).status == CREATED
+    (job,) = stack.jobs
+    assert deploy(wait_minutes=5, tags="team=growth").outputs["JobArn"] == job
+    assert aws.personalize.jobs[job].tags == {"team": "growth"}
+    assert deploy(wait_minutes=5).outputs["JobArn"] == job
+    assert aws.personalize.jobs[job].tags == {}
+    assert stack.jobs == [job]
+
+    other = deploy(num_results=3).outputs["JobArn"]
+    assert stack.jobs == [job, other]
+    assert aws.personalize.jobs[other].request["numResults"] == 3
+
+    # Back again: the first job is adopted.
+    again = deploy().outputs
+    assert (again["JobArn"], again["JobStatus"]) == (job, "ACTIVE")
+    assert stack.jobs == [job, other]
+
+
+def test_names_the_bucket_policy_that_somebody_edited(
+    deploy: Callable[..., Outcome], stack: RealStack, client: Clients
+) -> None:
+    bucket, _ = split_s3_uri(deploy().outputs["OutputUri"])
+    s3 = client("s3")
+    policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
+    edited = {"Version": "2012-10-17", "Statement": json.loads(policy)["Statement"][:1]}
+    s3.put_bucket_policy(Bucket=bucket, Policy=json.dumps(edited))
+    done = deploy(num_results=3)
+    assert done.status == ROLLED_BACK
+    assert f"fix bucket policy on {bucket}" in done.said
+    assert len(stack.jobs) == 1
+    s3.put_bucket_policy(Bucket=bucket, Policy=policy)
+    assert deploy(num_results=3).status == UPDATED
+    assert len(stack.jobs) == 2
+
+
+def test_names_the_role_whose_policy_somebody_deleted(
+    deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws, client: Clients
+) -> None:
+    job = aws.personalize.jobs[deploy().outputs["JobArn"]]
     role = job.request["roleArn"].rpartition("/")[2]
     iam = client("iam")
     (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
     iam.delete_role_policy(RoleName=role, PolicyName=name)
-    said = app.fails(**context, num_results="3")
-    assert "Insufficient privileges for accessing data in S3" in said
-    assert f"fix the policy of role {job.request['roleArn']}" in said
-    assert len(jobs_of()) == 1
+    done = deploy(num_results=3)
+    assert done.status == ROLLED_BACK
+    assert "Insufficient privileges for accessing data in S3" in done.said
+    assert f"fix the policy of role {job.request['roleArn']}" in done.said
+    assert len(stack.jobs) == 1
 
 
-def test_a_job_that_fails_fails_the_deployment_that_waits(
-    app: Any, context: dict[str, str], client: Callable[[str], Any]
+def test_a_failed_job_fails_the_deployment_that_waits(
+    deploy: Callable[..., Outcome], aws: LocalAws, client: Clients
 ) -> None:
-    s3 = client("s3")
-    s3.create_bucket(Bucket="empty", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    allow = {
-        "Effect": "Allow",
-        "Principal": {"Service": "personalize.amazonaws.com"},
-        "Action": ["s3:ListBucket", "s3:GetObject"],
-        "Resource": ["arn:aws:s3:::empty", "arn:aws:s3:::empty/*"],
-    }
-    s3.put_bucket_policy(Bucket="empty", Policy=json.dumps({"Version": "2012-10-17", "Statement": [allow]}))
-    del context["queries"]
-    said = app.fails(**context, input="s3://empty/none/", validate_input="false", wait_minutes="5")
-    assert "ended CREATE FAILED: No input files found at s3://empty/none/" in said
+    client("s3").create_bucket(Bucket="empty", CreateBucketConfiguration={"LocationConstraint": aws.region})
+    allow_personalize(client, "empty")
+    done = deploy(queries=None, input="s3://empty/none/", validate_input="false", wait_minutes=5)
+    assert done.status == NOT_CREATED
+    assert "ended CREATE FAILED: No input files found at s3://empty/none/" in done.said
 
 
 @pytest.mark.parametrize(
@@ -155,61 +187,27 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(
         ({"output": "bucket"}, "output: got 'bucket', expected s3://bucket/folder/"),
     ],
 )
-def test_a_bad_value_gets_one_sentence_and_no_traceback(
-    context: dict[str, str],
-    aws: LocalAws,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    changes: dict[str, Any],
-    sentence: str,
-) -> None:
+def test_rejects_a_bad_value_in_one_sentence(context: dict[str, Any], changes: dict[str, Any], sentence: str) -> None:
     given = {name: value for name, value in {**context, **changes}.items() if value is not None}
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "queries.jsonl").write_text('{"itemId": "1"}\n')
-    for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
-        monkeypatch.setenv(name, aws.environment()[name])
     with pytest.raises(SystemExit) as exit:
-        runpy.run_path(str(ROOT / "app.py"))["main"](cdk_lib.App(context=given))
+        run_app(cdk_lib.App(context=given))
     assert str(exit.value).startswith(sentence)
 
 
-def test_context_may_be_json_and_a_key_needs_no_dot(
-    context: dict[str, str], aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
-        monkeypatch.setenv(name, aws.environment()[name])
+def test_accepts_context_as_json_and_a_key_without_a_dot(context: dict[str, Any], tmp_path: Path) -> None:
     del context["queries"]
     given = {**context, "input": "s3://bucket/unload/part-00000", "validate_input": False, "num_results": 10}
-    made = cdk_lib.App(context=given, outdir=str(tmp_path))
-    runpy.run_path(str(ROOT / "app.py"))["main"](made)
-    template = json.loads((tmp_path / f"{context['stack_name']}.template.json").read_text())
-    (job,) = [one["Properties"] for one in template["Resources"].values() if one["Type"].startswith("Custom::Pers")]
-    assert job["NewJobIfChanged"]["InputPath"] == "s3://bucket/unload/part-00000"
-    assert "ValidateInput" not in job
+    app = cdk_lib.App(context=given, outdir=str(tmp_path / "out"))
+    run_app(app)
+    template = json.loads((tmp_path / "out" / f"{context['stack_name']}.template.json").read_text())
+    (job,) = resource_names(template, RESOURCE_TYPE)
+    properties = template["Resources"][job]["Properties"]
+    assert properties[DEFINITION]["InputPath"] == "s3://bucket/unload/part-00000"
+    assert "ValidateInput" not in properties
 
 
-def test_the_cli_shows_the_sentence(app: Any, context: dict[str, str]) -> None:
+def test_the_cli_shows_the_sentence(app: Cdk, context: dict[str, Any]) -> None:
     done = app.run("synth", **{**context, "num_results": "many"})
     assert done.returncode != 0
     assert "num_results: got 'many', expected a whole number" in done.stdout
     assert "Traceback" not in done.stdout
-
-
-def segments_at(client: Callable[[str], Any], uri: str) -> dict[str, list[tuple[dict, int]]]:
-    """What each output file has: queries and how many users."""
-    s3 = client("s3")
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    found = {}
-    for item in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
-        if item["Key"].endswith(".out"):
-            lines = s3.get_object(Bucket=bucket, Key=item["Key"])["Body"].read().splitlines()
-            records = [json.loads(line) for line in lines]
-            found[item["Key"].removeprefix(prefix)] = [
-                (record["input"], len(record["output"]["usersList"])) for record in records
-            ]
-    return found
-
-
-def stacks(client: Callable[[str], Any], name: str) -> list[dict]:
-    summaries = client("cloudformation").list_stacks()["StackSummaries"]
-    return [stack for stack in summaries if stack["StackName"] == name]

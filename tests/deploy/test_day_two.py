@@ -7,17 +7,17 @@ from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_events_targets as targets
-import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_lambda as lambda_
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.gateway import LocalAws
-from stacks import Outcome, RealStage
+from support.constants import CREATED, DELETED, ROLLED_BACK, UPDATED
+from support.local import Clients, seeded_arn
+from support.stacks import Outcome, RealStage, add_failing_resource
 
 pytestmark = pytest.mark.slow
 
-CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
 READER = "def handler(event, context): print(event)"
 
 
@@ -64,10 +64,7 @@ class Platform:
         for key, value in self.tags.items():
             cdk.Tags.of(stage).add(key, value)
         if self.fails:
-            allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
-            document = {"Version": "2012-10-17", "Statement": [allow]}
-            policy = iam.CfnPolicy(segments, "Fails", policy_name="none", policy_document=document, roles=["none"])
-            policy.node.add_dependency(*jobs)
+            add_failing_resource(segments, *jobs)
 
     def _job(self, scope: cdk.Stack, id: str, job: Job, storage: BatchSegmentStorage) -> BatchSegmentJob:
         return BatchSegmentJob(
@@ -83,11 +80,11 @@ class Platform:
 
 @pytest.fixture
 def platform(aws: LocalAws) -> Platform:
-    return Platform(aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"])
+    return Platform(seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
 
 
 @pytest.fixture
-def stage(aws: LocalAws, client: Callable[[str], Any], request: pytest.FixtureRequest) -> RealStage:
+def stage(aws: LocalAws, client: Clients, request: pytest.FixtureRequest) -> RealStage:
     digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:6]
     return RealStage(aws, client, f"T{digest}")
 
@@ -122,48 +119,54 @@ def with_jobs(platform: Platform, **jobs: Job) -> Platform:
     return replace(platform, jobs={**platform.jobs, **jobs})
 
 
-def test_a_deployment_without_a_change_starts_no_job(deployed: Any, billed: Any) -> None:
+def test_a_deployment_without_a_change_starts_no_job(
+    deployed: Platform, billed: Callable[[Platform], list[str]]
+) -> None:
     assert billed(deployed) == []
 
 
-def test_one_year_in_one_query_starts_one_job(deployed: Any, billed: Any) -> None:
+def test_one_year_in_one_query_starts_one_job(deployed: Platform, billed: Callable[[Platform], list[str]]) -> None:
     assert billed(with_jobs(deployed, Drama=Job("2001"))) == ["Drama"]
     # Back again: the first job is adopted.
     assert billed(deployed) == []
 
 
 def test_a_number_of_results_in_a_nested_stack_starts_one_job(
-    deployed: Any, billed: Any, stage: RealStage, aws: LocalAws
+    deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage, aws: LocalAws
 ) -> None:
     assert billed(replace(deployed, nested=Job(props={"num_results": 7}))) == ["Romance"]
     assert aws.personalize.jobs[stage.jobs[-1]].request["numResults"] == 7
 
 
 def test_a_tag_of_the_stage_reaches_every_job_and_starts_none(
-    deployed: Any, billed: Any, stage: RealStage, aws: LocalAws
+    deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage, aws: LocalAws
 ) -> None:
     assert billed(replace(deployed, tags={"team": "growth"})) == []
     assert [aws.personalize.jobs[arn].tags for arn in stage.jobs] == [{"team": "growth"}] * 3
 
 
-def test_a_job_that_is_added_starts_and_one_that_is_removed_starts_nothing(deployed: Any, billed: Any) -> None:
+def test_an_added_job_starts_and_a_removed_job_starts_nothing(
+    deployed: Platform, billed: Callable[[Platform], list[str]]
+) -> None:
     assert billed(with_jobs(deployed, Action=Job())) == ["Action"]
     assert billed(deployed) == []
 
 
-def test_a_rename_starts_a_job(deployed: Any, billed: Any) -> None:
+def test_a_rename_starts_a_job(deployed: Platform, billed: Callable[[Platform], list[str]]) -> None:
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": Job()})) == ["Tragedy"]
 
 
-def test_a_rename_with_the_old_path_as_identity_starts_no_job(deployed: Any, billed: Any) -> None:
+def test_a_rename_with_the_old_path_as_identity_starts_no_job(
+    deployed: Platform, billed: Callable[[Platform], list[str]]
+) -> None:
     renamed = Job(props={"identity": "Drama"})
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": renamed})) == []
     # And once more, under the same identity.
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Catastrophe": renamed})) == []
 
 
-def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_further_one(
-    deployed: Any, billed: Any, stage: RealStage
+def test_a_failed_sibling_rolls_back_every_job_and_the_next_deploy_adopts(
+    deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage
 ) -> None:
     change = replace(with_jobs(deployed, Drama=Job("2001")), nested=Job(props={"num_results": 7}))
     outcomes = stage.deploy(replace(change, fails=True))
@@ -172,9 +175,11 @@ def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_furthe
     assert billed(change) == []
 
 
-def test_jobs_that_are_destroyed_and_deployed_again_start_again(deployed: Any, billed: Any, stage: RealStage) -> None:
+def test_destroyed_jobs_start_again_when_redeployed(
+    deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage
+) -> None:
     for name in ("Readers", "Segments"):
         gone = stage.stacks[f"{stage.name}-{name}"].destroy()
-        assert gone.status == "DELETE_COMPLETE", gone.said
+        assert gone.status == DELETED, gone.said
     assert len(stage.jobs) == 3
     assert sorted(billed(deployed)) == ["Comedy", "Drama", "Romance"]

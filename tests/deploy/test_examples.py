@@ -4,7 +4,7 @@ import dataclasses
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,66 +12,55 @@ from typing import Any
 import aws_cdk
 import pytest
 from aws_cdk.assertions import Template
+from batch_segment_handler.contract import RESOURCE_TYPE
 from personalize_local.gateway import LocalAws
-from personalize_segments_reader import Segment, read_segments
-from stacks import Outcome, RealStack
-from support import wait_until
+from support.cdk_cli import Cdk
+from support.constants import CREATED, UPDATED
+from support.local import Clients, seeded_arn, split_s3_uri, wait_until
+from support.segments import segments_at
+from support.stacks import Outcome, RealStack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def seed(aws: LocalAws, name: str) -> str:
-    return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
-
-
-def segments(client: Callable[[str], Any], uri: str) -> list[Segment]:
-    """The segments of a job with one input file."""
-    bucket, _, prefix = uri.removeprefix("s3://").partition("/")
-    body = client("s3").get_object(Bucket=bucket, Key=f"{prefix}part-00000.jsonl.out")["Body"]
-    return list(read_segments(body.iter_lines()))
-
-
-def test_minimal_by_the_cdk_cli(aws: LocalAws, cdk: Callable[..., Any], client: Callable[[str], Any]) -> None:
+def test_minimal_by_the_cdk_cli(aws: LocalAws, cdk: Callable[..., Cdk], client: Clients) -> None:
     made = cdk("python app.py", "Minimal")
     shutil.copytree(EXAMPLES / "minimal", made.folder, dirs_exist_ok=True)
-    outputs = made.deploy(solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
+    outputs = made.deploy(solution_version_arn=seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
     (job,) = (job for arn, job in aws.personalize.jobs.items() if "/Minimal-" in arn)
     wait_until(lambda: not job.in_flight)
-    comedies, dramas = segments(client, outputs["Segments"])
+    ((comedies, dramas),) = segments_at(client, outputs["Segments"]).values()
     assert comedies.query == {"itemAttributes": 'ITEMS.GENRES = "Comedy"'}
     assert dramas.query == {"itemAttributes": 'ITEMS.GENRES = "Drama" AND ITEMS.YEAR = "1999"'}
     assert len(comedies.user_ids) == 25
     assert dramas.user_ids
-    made.destroy(solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
 
 
-def test_pipeline_counts_the_users_of_every_segment(
-    stack: RealStack, aws: LocalAws, client: Callable[[str], Any]
-) -> None:
+def test_pipeline_counts_the_users_of_every_segment(stack: RealStack, aws: LocalAws, client: Clients) -> None:
     example = app_of("pipeline")
 
     # First without a version, since there is none before the data is imported and the solution is trained.
     first = stack.deploy_app(lambda app: example.PipelineStack(app, stack.name))
-    assert first.status == "CREATE_COMPLETE", first.said
-    assert stack.resources_of("AWS::Personalize::Solution") == [seed(aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")]
+    assert first.status == CREATED, first.said
+    assert stack.resources_of("AWS::Personalize::Solution") == [seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")]
     assert stack.jobs == []
 
     done = stack.deploy_app(
         lambda app: example.PipelineStack(
             app,
             stack.name,
-            solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"),
-            filter_arn=seed(aws, "FILTER_WITH_PLACEHOLDER"),
+            solution_version_arn=seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"),
+            filter_arn=seeded_arn(aws, "FILTER_WITH_PLACEHOLDER"),
         ),
     )
-    assert done.status == "UPDATE_COMPLETE", done.said
+    assert done.status == UPDATED, done.said
     (arn,) = stack.jobs
     assert aws.personalize.jobs[arn].tags == {"team": "marketing", "cost-center": "1234"}
 
     # What the function wrote, against what the service did.
     wait_until(lambda: len(items(client, done.outputs["CountsTable"])) == 2)
-    key = done.outputs["SegmentsUri"].removeprefix("s3://").partition("/")[2] + "part-00000.jsonl.out"
-    found = segments(client, done.outputs["SegmentsUri"])
+    key = split_s3_uri(done.outputs["SegmentsUri"])[1] + "part-00000.jsonl.out"
+    (found,) = segments_at(client, done.outputs["SegmentsUri"]).values()
     assert [segment.query["filterValues"]["COUNTRY"] for segment in found] == ['"Japan","Kenya"', '"France"']
     assert all(segment.user_ids for segment in found)
     assert items(client, done.outputs["CountsTable"]) == [
@@ -86,7 +75,7 @@ def test_pipeline_counts_the_users_of_every_segment(
     ]
 
 
-def items(client: Callable[[str], Any], table: str) -> list[dict]:
+def items(client: Clients, table: str) -> list[dict[str, Any]]:
     return sorted(client("dynamodb").scan(TableName=table)["Items"], key=lambda item: int(item["line"]["N"]))
 
 
@@ -95,12 +84,12 @@ def audiences() -> ModuleType:
     return app_of("audiences")
 
 
-def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(
-    stack: RealStack, aws: LocalAws, client: Callable[[str], Any], audiences: ModuleType
+def test_seven_audiences_start_seven_jobs_and_a_changed_line_one(
+    stack: RealStack, aws: LocalAws, client: Clients, audiences: ModuleType
 ) -> None:
-    version = seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
+    version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
 
-    def deploy_audiences(listed: Any) -> Outcome:
+    def deploy_audiences(listed: Sequence[Any]) -> Outcome:
         return stack.deploy_app(
             lambda app: audiences.AudiencesStack(app, stack.name, solution_version_arn=version, audiences=listed),
         )
@@ -108,32 +97,32 @@ def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(
     listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
     assert len(listed) == 7
     done = deploy_audiences(listed)
-    assert done.status == "CREATE_COMPLETE", done.said
+    assert done.status == CREATED, done.said
     jobs = [aws.personalize.jobs[arn] for arn in stack.jobs]
     assert [job.status for job in jobs] == ["ACTIVE"] * 7
     assert {job.tags["audience"] for job in jobs} == {audience.name for audience in listed}
     for audience in listed:
-        (segment,) = segments(client, done.outputs[f"{audience.name}Uri"])
+        ((segment,),) = segments_at(client, done.outputs[f"{audience.name}Uri"]).values()
         assert segment.query == audience.query.content
         assert 0 < len(segment.user_ids) <= audience.max_users
 
     # The first line is removed, by which all others wait for other jobs than before, and the last one is changed.
     done = deploy_audiences([*listed[1:-1], dataclasses.replace(listed[-1], max_users=5)])
-    assert done.status == "UPDATE_COMPLETE", done.said
+    assert done.status == UPDATED, done.said
     (_, _, _, _, _, _, _, new) = stack.jobs
     assert aws.personalize.jobs[new].tags == {"audience": "NinetyNiners"}
-    (segment,) = segments(client, done.outputs["NinetyNinersUri"])
+    ((segment,),) = segments_at(client, done.outputs["NinetyNinersUri"]).values()
     assert len(segment.user_ids) == 5
 
 
-def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws: LocalAws, audiences: ModuleType) -> None:
+def test_runs_at_most_four_audiences_at_once(aws: LocalAws, audiences: ModuleType) -> None:
     # MiniStack makes one resource after another, which CloudFormation does not: what counts is what waits for what.
     app = aws_cdk.App(analytics_reporting=False)
     listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
-    version = seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
+    version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
     made = audiences.AudiencesStack(app, "Audiences", solution_version_arn=version, audiences=listed)
     template = Template.from_stack(made)
-    jobs = template.find_resources("Custom::PersonalizeBatchSegmentJob")
+    jobs = template.find_resources(RESOURCE_TYPE)
     assert all(job["Properties"]["WaitSeconds"] for job in jobs.values())
     earlier = {id: [other for other in job["DependsOn"] if other in jobs] for id, job in jobs.items()}
     # Four lines of jobs: four that wait for none, each of the others for one, and none is waited for by two.
@@ -155,7 +144,7 @@ def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws: LocalAws, a
         ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, expected a name of its own"),
     ],
 )
-def test_a_bad_line_of_the_audiences_is_named(audiences: ModuleType, tmp_path: Path, line: str, said: str) -> None:
+def test_names_a_bad_line_of_the_audiences(audiences: ModuleType, tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "audiences.csv"
     path.write_text(f"audience,attribute,values,max_users\nDramaFans,GENRES,Drama,5\n{line}\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 3: ") as refused:
@@ -163,7 +152,7 @@ def test_a_bad_line_of_the_audiences_is_named(audiences: ModuleType, tmp_path: P
     assert said in str(refused.value)
 
 
-def test_other_columns_of_the_audiences_are_refused(audiences: ModuleType, tmp_path: Path) -> None:
+def test_rejects_other_columns_of_the_audiences(audiences: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "audiences.csv"
     path.write_text("name,genre\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, expected audience, "):

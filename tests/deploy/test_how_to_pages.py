@@ -7,8 +7,11 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from batch_segment_handler.contract import RESOURCE_TYPE
 from personalize_local.gateway import LocalAws
-from stacks import RealStack
+from support.constants import CREATED, UPDATED
+from support.local import Clients
+from support.stacks import Outcome, RealStack
 
 from docs import pages
 
@@ -29,7 +32,7 @@ OWN = {
 class Reader:
     """Somebody who has the stack that the pages stand in, and follows one of them."""
 
-    def __init__(self, stack: Any, client: Callable[[str], Any], page: Path) -> None:
+    def __init__(self, stack: RealStack, client: Clients, page: Path) -> None:
         self.stack = stack
         self._client = client
         self._page = page
@@ -40,7 +43,7 @@ class Reader:
     def has(self) -> None:
         """Deploys the stack that the page stands in, and makes what a reader has besides."""
         done = self.stack.deploy_app(lambda app: self._run(app, pages.python(pages.STACK)[:1]))
-        assert done.status == "CREATE_COMPLETE", done.said
+        assert done.status == CREATED, done.said
         (bucket,) = [name for name in self.stack.resources_of("AWS::S3::Bucket") if "-bucket8" in name.lower()]
         queries = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}\n'
         if self._page.stem == "pipelines":
@@ -70,7 +73,7 @@ class Reader:
         any_bucket = document(Action=actions, Resource="*")
         iam.put_role_policy(RoleName="personalize", PolicyName="s3", PolicyDocument=any_bucket)
 
-    def follows(self) -> Any:
+    def follows(self) -> Outcome:
         """Deploys the page's snippets."""
         snippets = [*pages.python(pages.STACK)[:1], *pages.python(self._page)]
         return self.stack.deploy_app(lambda app: self._run(app, snippets))
@@ -85,8 +88,8 @@ class Reader:
 
 
 @pytest.fixture
-def reader(
-    stack: RealStack, client: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def make_reader(
+    stack: RealStack, client: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], Reader]:
     """Makes readers of pages, in a folder with the file that pages name."""
     monkeypatch.chdir(tmp_path)
@@ -100,13 +103,13 @@ def test_the_readers_own_resources_are_written_on_the_page() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_is_deployed(page: Any, reader: Any, aws: LocalAws) -> None:
-    reader = reader(page)
+def test_a_page_is_deployed(page: Path, make_reader: Callable[[Path], Reader], aws: LocalAws) -> None:
+    reader = make_reader(page)
     reader.has()
     done = reader.follows()
-    assert done.status == "UPDATE_COMPLETE", done.said
+    assert done.status == UPDATED, done.said
     jobs = [aws.personalize.jobs[arn] for arn in reader.stack.jobs]
-    assert len(jobs) == len(reader.stack.resources_of("Custom::PersonalizeBatchSegmentJob")) > 1
+    assert len(jobs) == len(reader.stack.resources_of(RESOURCE_TYPE)) > 1
     if page.stem == "segments":
         output = jobs[-1].request["jobOutput"]["s3DataDestination"]["path"]
         (segment,) = reader.names["segments_at"](output)

@@ -4,15 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
-import aws_cdk.aws_iam as iam
 import aws_cdk.aws_sqs as sqs
 import pytest
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.gateway import LocalAws
-from stacks import RealStack
-
-CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
-Build = Callable[[cdk.Stack], None]
+from support.constants import CREATED, DELETED, NOT_CREATED, ROLLED_BACK, UPDATED
+from support.local import Clients, seeded_arn
+from support.stacks import Build, RealStack, add_failing_resource
+from support.templates import add_job
 
 
 class Platform(cdk.NestedStack):
@@ -20,10 +18,14 @@ class Platform(cdk.NestedStack):
 
     def __init__(self, scope: cdk.Stack, id: str, version: str, **props: Any) -> None:
         super().__init__(scope, id)
-        queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
-        self.job = BatchSegmentJob(self, "Job", solution_version_arn=version, job_input=queries, **props)
+        self.job = add_job(self, solution_version_arn=version, **props)
         # What the parent reads becomes an output of the child.
         cdk.CfnOutput(scope, "Segments", value=self.job.output_uri)
+
+
+#: The physical ID and the status of each resource, by logical ID.
+Resources = dict[str, tuple[str, str]]
+ResourcesOf = Callable[[], Resources]
 
 
 @pytest.fixture
@@ -31,7 +33,7 @@ def build(aws: LocalAws) -> Callable[..., Build]:
     """Makes parents of the nested stack; `more` is what else is in the child."""
 
     def build(more: Callable[[Platform], None] | None = None, **props: Any) -> Build:
-        version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
+        version = seeded_arn(aws, "ITEM_AFFINITY_VERSION")
 
         def build(scope: cdk.Stack) -> None:
             platform = Platform(scope, "Platform", version, **props)
@@ -44,11 +46,11 @@ def build(aws: LocalAws) -> Callable[..., Build]:
 
 
 @pytest.fixture
-def resources_of(stack: RealStack, client: Callable[[str], Any]) -> Callable[[], dict[str, tuple[str, str]]]:
+def resources_of(stack: RealStack, client: Clients) -> ResourcesOf:
     """Looks at the child: the physical id and the status of each resource."""
     cloudformation = client("cloudformation")
 
-    def resources_of() -> dict[str, tuple[str, str]]:
+    def resources_of() -> Resources:
         (child,) = stack.resources_of("AWS::CloudFormation::Stack")
         found = cloudformation.list_stack_resources(StackName=child)["StackResourceSummaries"]
         return {one["LogicalResourceId"]: (one["PhysicalResourceId"], one["ResourceStatus"]) for one in found}
@@ -56,22 +58,14 @@ def resources_of(stack: RealStack, client: Callable[[str], Any]) -> Callable[[],
     return resources_of
 
 
-def job_of(resources: dict[str, tuple[str, str]]) -> str:
+def job_of(resources: Resources) -> str:
     """The ARN of the job that the child's resource stands for."""
     (arn,) = [id for id, _ in resources.values() if ":batch-segment-job/" in id]
     return arn
 
 
-def fails(scope: cdk.Stack, *after: Any) -> None:
-    """A resource that CloudFormation refuses, made after others."""
-    statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
-    document = {"Version": "2012-10-17", "Statement": [statement]}
-    policy = iam.CfnPolicy(scope, "Fails", policy_name="none", policy_document=document, roles=["none"])
-    policy.node.add_dependency(*after)
-
-
-def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(
-    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+def test_passes_the_output_of_a_nested_job_to_the_parent(
+    stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     done = stack.deploy(build())
     assert done.status == CREATED, done.said
@@ -81,8 +75,8 @@ def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(
     assert segments.endswith(f"/{arn.rpartition('/')[2]}/")
 
 
-def test_changes_nothing_in_a_nested_stack_that_has_not_changed(
-    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+def test_keeps_an_unchanged_nested_stack(
+    stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     assert stack.deploy(build()).status == CREATED
     before = resources_of()
@@ -97,8 +91,8 @@ def test_changes_nothing_in_a_nested_stack_that_has_not_changed(
     assert len(stack.jobs) == 1
 
 
-def test_updates_only_the_job_when_only_its_number_of_results_changes(
-    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+def test_updates_only_the_job_when_its_number_of_results_changes(
+    stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     assert stack.deploy(build()).status == CREATED
     before = resources_of()
@@ -114,9 +108,7 @@ def test_updates_only_the_job_when_only_its_number_of_results_changes(
     assert all(second.rpartition("/")[2] in output for output in done.outputs.values())
 
 
-def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(
-    stack: RealStack, build: Callable[..., Any], aws: LocalAws
-) -> None:
+def test_a_tag_in_a_nested_stack_starts_nothing(stack: RealStack, build: Callable[..., Build], aws: LocalAws) -> None:
     assert stack.deploy(build()).status == CREATED
     done = stack.deploy(build(tags={"team": "growth"}))
     assert done.status == UPDATED, done.said
@@ -124,15 +116,15 @@ def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(
     assert aws.personalize.jobs[arn].tags == {"team": "growth"}
 
 
-def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(
-    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+def test_rolls_back_when_a_sibling_of_the_nested_stack_fails(
+    stack: RealStack, build: Callable[..., Build], resources_of: ResourcesOf
 ) -> None:
     assert stack.deploy(build()).status == CREATED
     before = {name: id for name, (id, _) in resources_of().items()}
 
     def with_a_sibling_that_fails(scope: cdk.Stack) -> None:
         build(num_results=7)(scope)
-        fails(scope, scope.node.find_child("Platform"))
+        add_failing_resource(scope, scope.node.find_child("Platform"))
 
     done = stack.deploy(with_a_sibling_that_fails)
     assert done.status == ROLLED_BACK, done.said
@@ -144,15 +136,15 @@ def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(
     assert job_of(resources_of()) == stack.jobs[1]
 
 
-def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(
+def test_rolls_back_when_a_sibling_in_the_nested_stack_fails(
     stack: RealStack,
-    build: Callable[..., Any],
-    resources_of: Callable[[], dict[str, tuple[str, str]]],
-    client: Callable[[str], Any],
+    build: Callable[..., Build],
+    resources_of: ResourcesOf,
+    client: Clients,
 ) -> None:
     assert stack.deploy(build()).status == CREATED
     before = {name: id for name, (id, _) in resources_of().items()}
-    done = stack.deploy(build(lambda platform: fails(platform, platform.job), num_results=7))
+    done = stack.deploy(build(lambda platform: add_failing_resource(platform, platform.job), num_results=7))
     assert done.status == ROLLED_BACK
     assert "was not successfully updated. Currently in UPDATE_ROLLBACK_COMPLETE with reason: The following" in done.said
     assert "failed to create: [Fails]." in done.said
@@ -166,22 +158,22 @@ def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(
     assert len(stack.jobs) == 2
 
 
-def test_leaves_nothing_of_a_new_nested_stack_that_fails(
-    stack: RealStack, build: Callable[..., Any], client: Callable[[str], Any]
+def test_a_failed_new_nested_stack_leaves_no_function(
+    stack: RealStack, build: Callable[..., Build], client: Clients
 ) -> None:
-    done = stack.deploy(build(lambda platform: fails(platform, platform.job)))
-    assert done.status == "ROLLBACK_COMPLETE"
+    done = stack.deploy(build(lambda platform: add_failing_resource(platform, platform.job)))
+    assert done.status == NOT_CREATED
     assert "was not successfully created: The following resource(s) failed to create: [Fails]." in done.said
     assert len(stack.jobs) == 1
     functions = client("lambda").get_paginator("list_functions").paginate()
     assert [f for page in functions for f in page["Functions"] if stack.name in f["FunctionName"]] == []
 
 
-def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updated(
+def test_deletes_removed_nested_resources_only_after_the_parents_update(
     stack: RealStack,
-    build: Callable[..., Any],
-    resources_of: Callable[[], dict[str, tuple[str, str]]],
-    client: Callable[[str], Any],
+    build: Callable[..., Build],
+    resources_of: ResourcesOf,
+    client: Clients,
 ) -> None:
     def with_a_queue(platform: Platform) -> None:
         sqs.Queue(platform, "Queue")
@@ -192,7 +184,7 @@ def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updat
 
     def without_and_a_sibling_that_fails(scope: cdk.Stack) -> None:
         build()(scope)
-        fails(scope, scope.node.find_child("Platform"))
+        add_failing_resource(scope, scope.node.find_child("Platform"))
 
     assert stack.deploy(without_and_a_sibling_that_fails).status == ROLLED_BACK
     assert queues.get_queue_attributes(QueueUrl=url)["ResponseMetadata"]["HTTPStatusCode"] == 200
@@ -202,12 +194,12 @@ def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updat
     assert len(stack.jobs) == 1
 
 
-def test_deletes_the_nested_stack_and_leaves_the_job(
-    stack: RealStack, build: Callable[..., Any], client: Callable[[str], Any]
+def test_deletes_the_nested_stack_and_keeps_the_job(
+    stack: RealStack, build: Callable[..., Build], client: Clients
 ) -> None:
     assert stack.deploy(build()).status == CREATED
     (child,) = stack.resources_of("AWS::CloudFormation::Stack")
-    assert stack.destroy().status == "DELETE_COMPLETE"
+    assert stack.destroy().status == DELETED
     (described,) = client("cloudformation").describe_stacks(StackName=child)["Stacks"]
-    assert described["StackStatus"] == "DELETE_COMPLETE"
+    assert described["StackStatus"] == DELETED
     assert len(stack.jobs) == 1

@@ -2,23 +2,20 @@
 
 import dataclasses
 import functools
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
-import aws_cdk.aws_iam as iam
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.behavior import Behavior
 from personalize_local.gateway import LocalAws
-from personalize_segments_reader import Segment, read_segments
-from stacks import RealStack
+from support.constants import CREATED, NOT_CREATED, ROLLED_BACK, UPDATED
+from support.local import Clients, seeded_arn, wait_until
+from support.segments import segments_at
+from support.stacks import Build, RealStack, add_failing_resource
 
 pytestmark = pytest.mark.slow
-
-CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
-Build = Callable[[cdk.Stack], None]
 
 #: Each answer that is not the default.
 OTHER: dict[str, dict[str, Any]] = {
@@ -67,7 +64,7 @@ def build(aws: LocalAws) -> Callable[..., Build]:
     """Makes stacks with one job that is waited for, and with a resource after it that fails, if asked for."""
 
     def build(*, fails: bool = False, waits: bool = True, **props: Any) -> Build:
-        version = aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
+        version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
 
         def build(stack: cdk.Stack) -> None:
             job = BatchSegmentJob(
@@ -81,31 +78,14 @@ def build(aws: LocalAws) -> Callable[..., Build]:
             cdk.CfnOutput(stack, "Segments", value=job.output_uri)
             cdk.CfnOutput(stack, "Status", value=job.status)
             if fails:
-                statement = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
-                document = {"Version": "2012-10-17", "Statement": [statement]}
-                policy = iam.CfnPolicy(stack, "Fails", policy_name="none", policy_document=document, roles=["none"])
-                policy.node.add_dependency(job)
+                add_failing_resource(stack, job)
 
         return build
 
     return build
 
 
-@pytest.fixture
-def segments_at(client: Callable[[str], Any]) -> Callable[[str], list[Segment]]:
-    """Reads segments as the page on reading them shows."""
-    s3 = client("s3")
-
-    def segments_at(output_uri: str) -> Iterator[Segment]:
-        bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
-        for found in s3.list_objects_v2(Bucket=bucket, Prefix=prefix)["Contents"]:
-            if found["Key"].endswith(".out"):
-                yield from read_segments(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].iter_lines())
-
-    return lambda output_uri: list(segments_at(output_uri))
-
-
-def test_every_answer_is_turned_round() -> None:
+def test_every_answer_is_inverted() -> None:
     turned = {name for answers in OTHER.values() for name in answers}
     assert turned == {field.name for field in dataclasses.fields(Behavior)}
     default = Behavior()
@@ -114,27 +94,18 @@ def test_every_answer_is_turned_round() -> None:
 
 def ends(job: Any) -> None:
     """Waits until a job is ACTIVE."""
-    for _ in range(3000):
-        if not job.in_flight:
-            break
-        time.sleep(0.01)
+    wait_until(lambda: not job.in_flight)
     assert job.status == "ACTIVE", job.failure_reason
 
 
-def resource_of(stack: Any) -> str:
-    """The job that the stack's resource stands for."""
-    (arn,) = stack.resources_of("Custom::PersonalizeBatchSegmentJob")
-    return arn
-
-
 @pytest.mark.parametrize("answer", OTHER)
-def test_a_job_is_created_tagged_replaced_and_rolled_back(
-    answer: Any,
+def test_creates_tags_replaces_and_rolls_back_a_job(
+    answer: str,
     stack: RealStack,
     build: Callable[..., Any],
     aws: LocalAws,
     behave: Callable[[str], None],
-    segments_at: Callable[[str], list[Segment]],
+    client: Clients,
 ) -> None:
     behave(answer)
     build = functools.partial(build, waits=bool(WAITS & OTHER[answer].keys()))
@@ -142,7 +113,7 @@ def test_a_job_is_created_tagged_replaced_and_rolled_back(
     assert done.status == CREATED, done.said
     (first,) = stack.jobs
     ends(aws.personalize.jobs[first])
-    (segment,) = segments_at(done.outputs["Segments"])
+    ((segment,),) = segments_at(client, done.outputs["Segments"]).values()
     assert segment.query == {"itemAttributes": 'ITEMS.GENRES = "Comedy"'}
     assert (len(segment.user_ids), segment.error) == (aws.personalize.behavior.default_results, None)
 
@@ -155,23 +126,23 @@ def test_a_job_is_created_tagged_replaced_and_rolled_back(
     assert done.status == UPDATED, done.said
     assert len(stack.jobs) == 2
     ends(aws.personalize.jobs[stack.jobs[1]])
-    (segment,) = segments_at(done.outputs["Segments"])
+    ((segment,),) = segments_at(client, done.outputs["Segments"]).values()
     assert len(segment.user_ids) == 7
 
     done = stack.deploy(build())
     assert done.status == UPDATED, done.said
     assert len(stack.jobs) == 2
-    assert resource_of(stack) == first
+    assert stack.job_resource == first
 
     done = stack.deploy(build(fails=True, num_results=8))
     assert done.status == ROLLED_BACK, done.said
     assert len(stack.jobs) == 3
-    assert resource_of(stack) == first
+    assert stack.job_resource == first
 
 
 @pytest.mark.parametrize("answer", DESCRIBED)
-def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(
-    answer: Any, stack: RealStack, build: Callable[..., Any], aws: LocalAws, behave: Callable[[str], None]
+def test_keeps_a_job_of_an_explicit_name_without_identity_change(
+    answer: str, stack: RealStack, build: Callable[..., Any], aws: LocalAws, behave: Callable[[str], None]
 ) -> None:
     behave(answer)
     build = functools.partial(build, waits=False)
@@ -189,20 +160,20 @@ def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(
     done = stack.deploy(build(job_name=name))
     assert done.status == UPDATED, done.said
     assert len(stack.jobs) == 2
-    assert resource_of(stack) == first
+    assert stack.job_resource == first
 
     done = stack.deploy(build(job_name=name, num_results=7))
     assert done.status == ROLLED_BACK, done.said
     assert f"job_name: '{name}' is taken by another job" in done.said
     assert len(stack.jobs) == 2
-    assert resource_of(stack) == first
+    assert stack.job_resource == first
 
 
 # -- where the deployment cannot succeed, it says why
 
 
-def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(
-    stack: RealStack, build: Callable[..., Any], behave: Callable[[str], None], client: Callable[[str], Any]
+def test_a_policy_missing_at_run_time_fails_a_waiting_deployment(
+    stack: RealStack, build: Callable[..., Any], behave: Callable[[str], None], client: Clients
 ) -> None:
     behave("access is checked as the job runs")
     done = stack.deploy(build())
@@ -216,18 +187,18 @@ def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(
 
 
 @pytest.mark.parametrize("answer", ["a version that is not ready is invalid input", None])
-def test_a_solution_version_that_is_not_ready_is_named(
+def test_names_a_solution_version_that_is_not_ready(
     answer: str | None, stack: RealStack, aws: LocalAws, behave: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if answer is not None:
         behave(answer)
-    version = aws.environment()["PERSONALIZE_LOCAL_VERSION_IN_PROGRESS_ARN"]
+    version = seeded_arn(aws, "VERSION_IN_PROGRESS")
 
     def build(scope: cdk.Stack) -> None:
         queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
         BatchSegmentJob(scope, "Job", job_input=queries, solution_version_arn=version)
 
     done = stack.deploy(build)
-    assert done.status == "ROLLBACK_COMPLETE"
+    assert done.status == NOT_CREATED
     assert version in done.said
     assert stack.jobs == []

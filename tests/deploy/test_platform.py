@@ -7,11 +7,11 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from personalize_local.gateway import LocalAws
-from support import wait_until
+from support.cdk_cli import Cdk
+from support.local import Clients, seeded_arn, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ ASSIGNED = "# Personalize runs five jobs of an account"
 
 
 @pytest.fixture
-def platform(cdk: Callable[..., Any]) -> Any:
+def platform(cdk: Callable[..., Cdk]) -> Cdk:
     """A copy of the example, to be edited as somebody does."""
     made = cdk(f"{sys.executable} app.py", "Dev-Segments")
     shutil.copytree(EXAMPLE, made.folder, dirs_exist_ok=True)
@@ -29,7 +29,7 @@ def platform(cdk: Callable[..., Any]) -> Any:
 
 
 @pytest.fixture
-def context(aws: LocalAws, client: Callable[[str], Any]) -> dict[str, str]:
+def context(aws: LocalAws, client: Clients) -> dict[str, str]:
     """The app's context values; the boundary that they name exists."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
@@ -38,13 +38,13 @@ def context(aws: LocalAws, client: Callable[[str], Any]) -> dict[str, str]:
     with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
         iam.create_policy(PolicyName=BOUNDARY, PolicyDocument=document)
     return {
-        "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"],
+        "solution_version_arn": seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"),
         "permissions_boundary": BOUNDARY,
     }
 
 
 @pytest.fixture
-def run(platform: Any, context: dict[str, str]) -> Callable[..., str]:
+def run(platform: Cdk, context: dict[str, str]) -> Callable[..., str]:
     """Runs a command of the CLI that has to succeed, and returns what it said."""
 
     def run(*arguments: str) -> str:
@@ -68,7 +68,7 @@ def new_jobs(aws: LocalAws) -> Callable[[], list[str]]:
     return new_jobs
 
 
-def edit(platform: Any, old: str, new: str) -> None:
+def edit(platform: Cdk, old: str, new: str) -> None:
     """Changes the one place of the app where there is a text."""
     path = platform.folder / "app.py"
     text = path.read_text()
@@ -78,12 +78,12 @@ def edit(platform: Any, old: str, new: str) -> None:
 
 # The CLI runs seven times, and each run synthesises two stages.
 @pytest.mark.timeout(600)
-def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(
-    platform: Any,
+def test_deploys_a_stage_and_an_edited_query_starts_one_job(
+    platform: Cdk,
     run: Callable[..., str],
     new_jobs: Callable[[], list[str]],
     aws: LocalAws,
-    client: Callable[[str], Any],
+    client: Clients,
 ) -> None:
     run("deploy", "Dev/*", "--require-approval=never")
     created = new_jobs()
@@ -149,7 +149,7 @@ def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(
     assert "-WinterFans-" in name
 
 
-def test_no_name_of_a_stage_is_covered_by_the_pattern_of_another(platform: Any, run: Callable[..., str]) -> None:
+def test_no_pattern_of_a_stage_covers_a_name_of_another(platform: Cdk, run: Callable[..., str]) -> None:
     run("synth", "--quiet")
     patterns: dict[str, set[str]] = {}
     for stage in ("Dev", "Prod"):

@@ -1,166 +1,171 @@
-"""Events that arrive twice, at once, late or with an id that nobody knows, through the deployed function."""
+"""Events that arrive twice, at the same time, late or with an unknown physical ID, at the deployed handler."""
 
 import json
-from collections.abc import Callable
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import aws_cdk as cdk
 import pytest
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
-from personalize_local.faults import Fault
+from batch_segment_handler.contract import RESOURCE_TYPE
+from personalize_local.faults import Fault, Faults
 from personalize_local.gateway import LocalAws
-from stacks import RealStack
+from support.constants import CREATE_FAILED_MARKER
+from support.custom_resources import DeployedJob
+from support.local import Clients
+from support.stacks import RealStack
 
-CREATE_FAILED_MARKER = "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"
 
+class Handler:
+    """The deployed function, and the events that a test sends to it.
 
-class Deployed:
-    """The handler of a stack, and the event that its job came from."""
+    Attributes:
+        arn: The job that the deployment created.
+        trigger: Makes a definition that no other test has.
+    """
 
-    def __init__(self, stack: RealStack, aws: LocalAws, client: Callable[[str], Any]) -> None:
-        self.stack = stack
+    def __init__(self, deployed: DeployedJob, client: Clients) -> None:
+        self.arn = deployed.arn
+        self.trigger = uuid.uuid4().hex
+        self.function = deployed.stack.resource("ProviderHandler4")
+        self._deployed = deployed
         self._lambda = client("lambda")
-        version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
+        self._before = set(deployed.stack.jobs)
 
-        def build(scope: cdk.Stack) -> None:
-            queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
-            BatchSegmentJob(scope, "Job", solution_version_arn=version, job_input=queries)
+    @property
+    def new_jobs(self) -> list[str]:
+        """The jobs that the test has created."""
+        return [arn for arn in self._deployed.stack.jobs if arn not in self._before]
 
-        done = stack.deploy(build)
-        assert done.status == "CREATE_COMPLETE", done.said
-        self.function = stack.resource("ProviderHandler4")
-        described = client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"][0]
-        self.stack_id = described["StackId"]
-        template = client("cloudformation").get_template(StackName=stack.name)["TemplateBody"]
-        template = json.loads(template) if isinstance(template, str) else template
-        (self.logical_id,) = [
-            name for name, made in template["Resources"].items() if made["Type"].startswith("Custom::Personalize")
-        ]
-        (arn,) = stack.jobs
-        job = aws.personalize.jobs[arn].request
-        # As CloudFormation resolved them.
-        self.properties = {**template["Resources"][self.logical_id]["Properties"], "RoleArn": job["roleArn"]}
-        bucket = job["jobInput"]["s3DataSource"]["path"].split("/")[2]
-        self.properties["NewJobIfChanged"] |= {
-            "InputBucket": bucket,
-            "InputPrefix": "queries/",
-            "OutputPath": job["jobOutput"]["s3DataDestination"]["path"].removesuffix(f"{job['jobName']}/"),
-        }
-        self.arn = arn
-
-    def send(self, request_type: str, physical_id: str | None = None, trigger: str = "", **changes: Any) -> Any:
-        definition = {**self.properties["NewJobIfChanged"], **({"Trigger": trigger} if trigger else {})}
+    def send(
+        self, request_type: str, physical_id: str | None = None, trigger: str | None = None, **properties: Any
+    ) -> Any:
+        """Sends an event; `properties` with the value None are omitted."""
+        request = self._deployed.changed(**({} if trigger is None else {"Trigger": trigger}))
+        sent = {**request.properties, **properties}
         event = {
             "RequestType": request_type,
             "RequestId": "again",
             "ResponseURL": "https://signed.example/?Signature=secret",
-            "StackId": self.stack_id,
-            "LogicalResourceId": self.logical_id,
-            "ResourceType": "Custom::PersonalizeBatchSegmentJob",
-            "ResourceProperties": {**self.properties, "NewJobIfChanged": definition, **changes},
+            "StackId": request.stack_id,
+            "LogicalResourceId": request.logical_id,
+            "ResourceType": RESOURCE_TYPE,
+            "ResourceProperties": {name: value for name, value in sent.items() if value is not None},
             **({} if physical_id is None else {"PhysicalResourceId": physical_id}),
         }
-        answer = self._lambda.invoke(FunctionName=self.function, Payload=json.dumps(event))
-        payload = json.loads(answer["Payload"].read())
-        assert "FunctionError" not in answer, payload
+        response = self._lambda.invoke(FunctionName=self.function, Payload=json.dumps(event))
+        payload = json.loads(response["Payload"].read())
+        assert "FunctionError" not in response, payload
         return payload
+
+    def job(self, request_type: str, *arguments: Any) -> str:
+        """Sends an event, and returns the job that the handler answers with."""
+        return str(self.send(request_type, *arguments)["PhysicalResourceId"])
+
+
+@pytest.fixture(scope="session")
+def deployed(aws: LocalAws, client: Clients) -> DeployedJob:
+    return DeployedJob(RealStack(aws, client, "Redelivery"))
 
 
 @pytest.fixture
-def deployed(stack: RealStack, aws: LocalAws, client: Callable[[str], Any]) -> Deployed:
-    return Deployed(stack, aws, client)
+def handler(deployed: DeployedJob, client: Clients) -> Handler:
+    return Handler(deployed, client)
 
 
-def test_the_same_event_later_is_the_same_job(deployed: Any) -> None:
-    for _ in range(3):
-        assert deployed.send("Create")["PhysicalResourceId"] == deployed.arn
-    assert deployed.stack.jobs == [deployed.arn]
+def test_the_same_event_later_means_the_same_job(handler: Handler) -> None:
+    assert [handler.job("Create") for _ in range(3)] == [handler.arn] * 3
+    assert handler.new_jobs == []
 
 
-def test_the_same_event_many_times_at_once_is_one_job(deployed: Any) -> None:
+def test_the_same_event_six_times_at_once_creates_one_job(handler: Handler) -> None:
     with ThreadPoolExecutor(6) as pool:
-        answers = list(pool.map(lambda _: deployed.send("Create", trigger="at once"), range(6)))
-    assert len({answer["PhysicalResourceId"] for answer in answers}) == 1
-    assert len(deployed.stack.jobs) == 2
+        jobs = list(pool.map(lambda _: handler.job("Create", None, handler.trigger), range(6)))
+    assert handler.new_jobs == [jobs[0]]
+    assert jobs == [jobs[0]] * 6
 
 
-def test_an_update_that_is_delivered_twice_is_one_job(deployed: Any) -> None:
-    answers = [deployed.send("Update", deployed.arn, trigger="2")["PhysicalResourceId"] for _ in range(2)]
-    assert answers[0] == answers[1] == deployed.stack.jobs[1]
-    assert len(deployed.stack.jobs) == 2
+def test_an_update_delivered_twice_creates_one_job(handler: Handler) -> None:
+    jobs = [handler.job("Update", handler.arn, handler.trigger) for _ in range(2)]
+    assert handler.new_jobs == [jobs[0]]
+    assert jobs[1] == jobs[0]
 
 
-def test_an_update_that_comes_after_its_rollback_is_adopted_too(deployed: Any) -> None:
-    other = deployed.send("Update", deployed.arn, trigger="2")["PhysicalResourceId"]
-    assert deployed.send("Update", other)["PhysicalResourceId"] == deployed.arn
-    assert deployed.send("Update", deployed.arn, trigger="2")["PhysicalResourceId"] == other
-    assert len(deployed.stack.jobs) == 2
+def test_an_update_delivered_after_its_rollback_adopts_its_job(handler: Handler) -> None:
+    other = handler.job("Update", handler.arn, handler.trigger)
+    assert handler.job("Update", other) == handler.arn
+    assert handler.job("Update", handler.arn, handler.trigger) == other
+    assert handler.new_jobs == [other]
 
 
-def test_an_event_of_a_later_library_means_the_same_job(deployed: Any) -> None:
-    changed = deployed.send("Update", deployed.arn, ServiceToken="another", SomethingNew={"a": ["b"]}, RoleArn="other")
-    assert changed["PhysicalResourceId"] == deployed.arn
-    assert deployed.stack.jobs == [deployed.arn]
+def test_an_event_of_a_later_release_means_the_same_job(handler: Handler) -> None:
+    changed = handler.send("Update", handler.arn, ServiceToken="another", SomethingNew={"a": ["b"]}, RoleArn="other")
+    assert changed["PhysicalResourceId"] == handler.arn
+    assert handler.new_jobs == []
 
 
 @pytest.mark.parametrize("physical_id", [None, CREATE_FAILED_MARKER, "invented", "arn:aws:personalize:a:b:c/d"])
-def test_a_deletion_succeeds_whatever_its_id_and_calls_nothing(deployed: Any, aws: LocalAws, physical_id: Any) -> None:
+def test_delete_succeeds_with_any_physical_id_and_calls_nothing(
+    handler: Handler, aws: LocalAws, physical_id: str | None
+) -> None:
     before = len(aws.personalize.calls)
-    id = physical_id or deployed.arn
-    assert deployed.send("Delete", id) == {"PhysicalResourceId": id}
+    id = physical_id or handler.arn
+    assert handler.send("Delete", id) == {"PhysicalResourceId": id}
     assert len(aws.personalize.calls) == before
 
 
-def test_what_a_healthy_service_is_asked(deployed: Any, aws: LocalAws) -> None:
-    calls = aws.personalize.calls
+def test_calls_each_operation_once_when_nothing_fails(handler: Handler, aws: LocalAws) -> None:
+    calls: list[str] = aws.personalize.calls
     before = len(calls)
-    deployed.send("Create", trigger="2")
+    handler.send("Create", None, handler.trigger)
     assert calls[before:] == ["DescribeBatchSegmentJob", "DescribeSolutionVersion", "CreateBatchSegmentJob"]
     before = len(calls)
-    deployed.send("Create", trigger="2")
+    handler.send("Create", None, handler.trigger)
     assert calls[before:] == ["DescribeBatchSegmentJob"]
 
 
-def test_an_answer_that_was_lost_is_asked_for_and_not_billed_again(deployed: Any, aws: LocalAws) -> None:
-    aws.faults.inject(Fault("CreateBatchSegmentJob", reset=True, after=True, times=8))
-    try:
-        answer = deployed.send("Create", trigger="lost")
-    finally:
-        aws.faults.clear()
-    assert answer["PhysicalResourceId"] == deployed.stack.jobs[1]
-    assert len(deployed.stack.jobs) == 2
+def test_finds_the_job_of_a_create_whose_answer_was_lost(handler: Handler, faults: Faults) -> None:
+    faults.inject(Fault("CreateBatchSegmentJob", reset=True, after=True, times=8))
+    assert [handler.job("Create", None, handler.trigger)] == handler.new_jobs
 
 
 @pytest.mark.parametrize("member", ["solutionVersionArn", "roleArn"])
-def test_does_not_adopt_a_foreign_job_of_the_same_name(deployed: Any, aws: LocalAws, member: str) -> None:
-    foreign = deployed.send("Create", trigger="2")["PhysicalResourceId"]
+def test_does_not_adopt_a_foreign_job_of_the_same_name(handler: Handler, aws: LocalAws, member: str) -> None:
+    foreign = handler.job("Create", None, handler.trigger)
     aws.personalize.jobs[foreign].request[member] += "x"
-    assert deployed.send("Create", trigger="2")["PhysicalResourceId"] == f"{foreign}-2" == deployed.stack.jobs[2]
-    assert deployed.send("Create", trigger="2")["PhysicalResourceId"] == f"{foreign}-2"
-    assert len(deployed.stack.jobs) == 3
+    assert handler.job("Create", None, handler.trigger) == f"{foreign}-2"
+    assert handler.job("Create", None, handler.trigger) == f"{foreign}-2"
+    assert handler.new_jobs == [foreign, f"{foreign}-2"]
 
 
-def test_adopts_a_job_whose_paths_are_described_without_a_slash(deployed: Any, aws: LocalAws) -> None:
-    ours = deployed.send("Create", trigger="2")["PhysicalResourceId"]
-    request = aws.personalize.jobs[ours].request
+def test_adopts_a_job_whose_paths_are_described_without_a_slash(handler: Handler, aws: LocalAws) -> None:
+    created = handler.job("Create", None, handler.trigger)
+    request = aws.personalize.jobs[created].request
     request["jobOutput"]["s3DataDestination"]["path"] = request["jobOutput"]["s3DataDestination"]["path"].rstrip("/")
     request["jobInput"]["s3DataSource"]["path"] = request["jobInput"]["s3DataSource"]["path"].rstrip("/")
     request["filterArn"] = ""
-    assert deployed.send("Create", trigger="2")["PhysicalResourceId"] == ours
-    assert len(deployed.stack.jobs) == 2
+    assert handler.job("Create", None, handler.trigger) == created
+    assert handler.new_jobs == [created]
 
 
-def test_creates_the_job_if_describe_answers_that_the_input_is_invalid(deployed: Any, aws: LocalAws) -> None:
-    aws.faults.inject(Fault("DescribeBatchSegmentJob", "InvalidInputException", "The given ARN does not exist."))
-    try:
-        answer = deployed.send("Create", trigger="2")
-    finally:
-        aws.faults.clear()
-    assert answer["PhysicalResourceId"] == deployed.stack.jobs[1]
+def test_creates_the_job_if_describe_reports_invalid_input(handler: Handler, faults: Faults) -> None:
+    faults.inject(Fault("DescribeBatchSegmentJob", "InvalidInputException", "The given ARN does not exist."))
+    assert [handler.job("Create", None, handler.trigger)] == handler.new_jobs
 
 
-def test_names_the_property_that_an_event_lacks(deployed: Any) -> None:
-    del deployed.properties["JobNamePrefix"]
+def test_names_the_property_that_an_event_lacks(handler: Handler) -> None:
     with pytest.raises(AssertionError, match="JobNamePrefix or JobName is missing from the properties of the resource"):
-        deployed.send("Create")
+        handler.send("Create", JobNamePrefix=None)
+
+
+def test_a_function_keeps_its_process_after_an_error(handler: Handler) -> None:
+    from ministack.core import lambda_runtime
+
+    def processes() -> list[int]:
+        pools = [workers for key, workers in lambda_runtime._workers.items() if f":{handler.function}:" in key]
+        return [worker._proc.pid for workers in pools for worker in workers]
+
+    handler.send("Create")
+    before = processes()
+    with pytest.raises(AssertionError, match="is missing"):
+        handler.send("Create", JobNamePrefix=None)
+    assert processes() == before != []

@@ -1,21 +1,22 @@
-"""Two hundred random steps from a seed: deploy, change, fail, roll back, deliver again; and what must always hold."""
+"""Random steps from a seed: deploy, change, fail, roll back, destroy; and what must hold after each of them."""
 
 import os
 import random
 import re
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
-from personalize_local.faults import ANY, JOB, Fault
-from personalize_local.gateway import LocalAws
-from stacks import RealStack
+from batch_segment_handler.contract import RESOURCE_TYPE
+from personalize_local.faults import ANY, JOB, Fault, Faults
+from support.constants import DELETED, NOT_CREATED
+from support.local import seeded_arn
+from support.stacks import RealStack
+from support.templates import add_job
 
-#: The same steps each time, so that a test that fails fails again; SOAK_SEED=<number> takes other ones.
-DEFAULT_SEED = 20261125
-STEPS = 200
-PARTS = 4  # side by side, each with a stack of its own
+FIXED_SEED = 20261125
 FAULTS = [
     Fault("CreateBatchSegmentJob", "InvalidInputException", "numResults is odd"),
     Fault("CreateBatchSegmentJob", "ThrottlingException", times=6),
@@ -30,62 +31,96 @@ FAULTS = [
 ]
 
 
-@pytest.mark.parametrize("part", range(PARTS))
-def test_soak(stack: RealStack, aws: LocalAws, part: Any) -> None:
-    seed = int(os.environ.get("SOAK_SEED") or DEFAULT_SEED)
-    chance = random.Random(f"{seed} {part}")
-    version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
-    job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
-    history: list[str] = []
+@dataclass
+class Soak:
+    """A stack, what is done to it, and what has been done.
 
-    templates: dict[str, dict] = {}
+    Attributes:
+        stack: The stack.
+        faults: The local service's faults.
+        seed: Repeats the steps.
+        part: Makes other steps of the same seed.
+    """
 
-    def template(props: dict) -> dict:
-        def build(scope: cdk.Stack) -> None:
-            wait = {"wait_for_completion": cdk.Duration.minutes(30)} if props["waits"] else {}
-            given = {name: value for name, value in props.items() if name != "waits"}
-            BatchSegmentJob(scope, "Job", job_input=job_input, solution_version_arn=version, **given, **wait)
+    stack: RealStack
+    faults: Faults
+    seed: int
+    part: int
+    _history: list[str] = field(default_factory=list)
+    _templates: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _exists: bool = False
 
-        if str(props) not in templates:
-            templates[str(props)] = stack.template(build)
-        return templates[str(props)]
+    def __post_init__(self) -> None:
+        self._random = random.Random(f"{self.seed} {self.part}")
 
-    def holds(what: bool, why: str) -> None:
-        assert what, f"{why}; SOAK_SEED={seed}, part {part}, after {len(history)} steps, the last: {history[-5:]}"
+    def run(self, steps: int) -> None:
+        """Takes steps, and checks the stack after each of them."""
+        for _ in range(steps):
+            self._step()
+            self._check()
 
-    exists = False
-    for _ in range(STEPS // PARTS):
-        props = {"trigger": str(chance.randrange(4)), "waits": chance.random() < 0.3}
-        if chance.random() < 0.3:
-            props["tags"] = {"step": str(chance.randrange(3))}
+    def _step(self) -> None:
+        props: dict[str, Any] = {"trigger": str(self._random.randrange(4))}
+        if self._random.random() < 0.3:
+            props["wait_for_completion"] = cdk.Duration.minutes(30)
+        if self._random.random() < 0.3:
+            props["tags"] = {"step": str(self._random.randrange(3))}
         fault = None
-        if chance.random() < 0.5:
-            fault = Fault(**vars(chance.choice(FAULTS)))
-            aws.faults.inject(fault)
-        if exists and chance.random() < 0.05:
-            history.append(f"destroy with {fault}")
-            done = stack.destroy()
-            holds(done.status == "DELETE_COMPLETE", f"destroying ended {done.status}")
-            exists = False
+        if self._random.random() < 0.5:
+            fault = replace(self._random.choice(FAULTS))
+            self.faults.inject(fault)
+        if self._exists and self._random.random() < 0.05:
+            self._history.append(f"destroy with {fault}")
+            done = self.stack.destroy()
+            self._hold(done.status == DELETED, f"destroying ended {done.status}")
+            self._exists = False
         else:
-            history.append(f"deploy {props} with {fault}")
-            done = stack.deploy_template(template(props))
-            holds(not done.status.endswith("FAILED"), f"the stack is stuck in {done.status}: {done.said}")
-            exists = True
-            if done.status == "ROLLBACK_COMPLETE":
-                aws.faults.clear()
-                stack.destroy()
-                exists = False
-        aws.faults.clear()
-        if exists:
-            # The physical id is a job that there is.
-            ids = stack.resources_of("Custom::PersonalizeBatchSegmentJob")
-            holds(len(ids) == 1 and ids[0] in aws.personalize.jobs, f"the physical id is no job: {ids}")
+            self._history.append(f"deploy {sorted(props)} {props['trigger']} {props.get('tags')} with {fault}")
+            done = self.stack.deploy_template(self._template(props))
+            self._hold(not done.status.endswith("FAILED"), f"the stack is stuck in {done.status}: {done.said}")
+            self._exists = done.status != NOT_CREATED
+        self.faults.clear()
+        if done.status == NOT_CREATED:
+            self.stack.destroy()
+
+    def _template(self, props: dict[str, Any]) -> dict[str, Any]:
+        key = f"{props['trigger']} {props.get('tags')} {'wait_for_completion' in props}"
+        if key not in self._templates:
+            version = seeded_arn(self.stack.aws, "ITEM_AFFINITY_VERSION")
+            self._templates[key] = self.stack.template(
+                lambda scope: add_job(scope, solution_version_arn=version, **props)
+            )
+        return self._templates[key]
+
+    def _check(self) -> None:
+        jobs = self.stack.aws.personalize.jobs
+        if self._exists:
+            ids = self.stack.resources_of(RESOURCE_TYPE)
+            self._hold(len(ids) == 1 and ids[0] in jobs, f"the physical ID is no job: {ids}")
         # A definition is billed once for each stack, and once more for each time its job failed.
-        by_definition: dict[str, list] = {}
-        for arn in stack.jobs:
-            base = re.sub(r"-\d{1,2}$", "", arn)
-            by_definition.setdefault(base, []).append(aws.personalize.jobs[arn])
-        for base, jobs in by_definition.items():
-            going = [job for job in jobs if job.status != "CREATE FAILED" and job.fault is None]
-            holds(len(going) <= 1, f"{base} was billed {len(going)} times")
+        attempts: dict[str, list[Any]] = {}
+        for arn in self.stack.jobs:
+            attempts.setdefault(re.sub(r"-\d{1,2}$", "", arn), []).append(jobs[arn])
+        for first, of_definition in attempts.items():
+            billed = [job for job in of_definition if job.status != "CREATE FAILED" and job.fault is None]
+            self._hold(len(billed) <= 1, f"{first} was billed {len(billed)} times")
+
+    def _hold(self, condition: bool, failure: str) -> None:
+        repeat = f"SOAK_SEED={self.seed}, part {self.part}, step {len(self._history)}"
+        assert condition, f"{failure}; {repeat}, the last steps: {self._history[-5:]}"
+
+
+@pytest.fixture
+def soak(stack: RealStack, faults: Faults) -> Callable[[int, int], Soak]:
+    """Makes soaks of a seed and a part."""
+    return lambda seed, part: Soak(stack, faults, seed, part)
+
+
+def test_every_invariant_holds_over_20_fixed_steps(soak: Callable[[int, int], Soak]) -> None:
+    soak(FIXED_SEED, 0).run(20)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("part", range(4))
+def test_soak(soak: Callable[[int, int], Soak], part: int) -> None:
+    soak(int(os.environ.get("SOAK_SEED") or random.randrange(10**6)), part).run(50)

@@ -6,86 +6,16 @@ import pty
 import re
 import signal
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from deploy.verify_command import ANSWERS, OTHERS, ROOT, Command
 from personalize_local.gateway import LocalAws
-from support import wait_until
+from support.local import Clients, wait_until
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
-#: What the local Personalize answers, by the question's id: the answer, and what it means for the library.
-ANSWERS = {
-    "role-split": ("Yes, the job became ACTIVE.", "as assumed"),
-    "trust-conditions": ("Yes, the role was assumed.", "as assumed"),
-    "bucket-policy": ("Yes, the request is refused with InvalidInputException.", "as assumed"),
-    "strict-conditions": ("Yes, the job became ACTIVE.", "as assumed"),
-    "conditions": (
-        "Each of the keys is sent and matches, since the job with all of them became ACTIVE. IfExists then matches as "
-        "well.",
-        "as assumed",
-    ),
-    "kms": ("Yes, the job became ACTIVE.", "as assumed"),
-    "role-trust": ("InvalidInputException", "as assumed"),
-    "solution-arn": ("ResourceNotFoundException", "as assumed"),
-    "output-listing": ("Yes, without the permission there is no job that works.", "as assumed"),
-    "output-slash": ("Accepted. The job: ACTIVE.", "either works"),
-    "create-resources": ("No, the job's ARN is enough.", "as assumed"),
-    "tag-resource": ("No.", "as assumed"),
-    "unknown-job": ("ResourceNotFoundException", "as assumed"),
-    "name-reuse": ("Refused with ResourceAlreadyExistsException.", "as assumed"),
-    "describe-paths": ("As sent, with the last slash.", "either works"),
-    "describe-absent": ("filterArn is absent; kmsKeyArn is absent.", "either works"),
-    "num-results": ("numResults is 25", "as assumed"),
-    "quota": ("The job was created and failed.", "as assumed"),
-    "output-record": ("The record has input, output, error; its output has usersList.", "as assumed"),
-    "check-object": ("Yes, beside the segments.", "either works"),
-}
-#: Questions whose answer depends on time, or on what else the local AWS has.
-OTHERS = {"status-words", "durations", "native-type"}
-VERSION = "PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"
-FAST = ["--poll-seconds=0.1", "--patience-seconds=2"]
-
-
-class Command:
-    """The command with the local AWS's environment, in a folder of its own."""
-
-    def __init__(self, aws: LocalAws, folder: Path) -> None:
-        self.aws = aws
-        self.report = folder / "report.md"
-        tools = os.pathsep.join(filter(None, [str(ROOT / "tools"), aws.environment().get("PYTHONPATH")]))
-        self.environment = {**aws.environment(), "PYTHONPATH": tools}
-        self.version = self.environment[VERSION]
-
-    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-        """Starts it, with stdout and stderr together."""
-        return subprocess.Popen(
-            [sys.executable, "-m", "verify_account", f"--report={self.report}", *FAST, *arguments],
-            env=self.environment,
-            cwd=self.report.parent,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            **{"stdin": subprocess.DEVNULL, **options},
-        )
-
-    def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
-        """Runs it to its end."""
-        process = self.start(*arguments, **options)
-        try:
-            said, _ = process.communicate(timeout=400)
-        finally:
-            process.kill()
-        return process.returncode, said
-
-    def answers(self) -> dict[str, tuple[str, str]]:
-        """The table of the report."""
-        rows = re.findall(r"^\| \[([\w-]+)\]\(#\1\) \| (.*) \| (.*) \|$", self.report.read_text(), re.M)
-        return {id: (answer.replace(r"\|", "|"), verdict) for id, answer, verdict in rows}
 
 
 @pytest.fixture
@@ -94,7 +24,7 @@ def command(aws: LocalAws, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def left(client: Callable[[str], Any]) -> Callable[[], list[str]]:
+def left(client: Clients) -> Callable[[], list[str]]:
     """Finds the stacks and buckets of this command that are there."""
 
     def find() -> list[str]:
@@ -114,8 +44,8 @@ def jobs(aws: LocalAws) -> Callable[[], list[str]]:
 
 
 @pytest.mark.timeout(600)
-def test_answers_every_question_and_leaves_no_stack_and_no_bucket(
-    command: Any, left: Callable[[], list[str]], jobs: Any
+def test_answers_every_question_and_leaves_nothing_behind(
+    command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]]
 ) -> None:
     code, said = command.run(command.version, "--yes")
     answers = command.answers()
@@ -153,8 +83,8 @@ def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     return change
 
 
-def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
-    command: Any, left: Callable[[], list[str]], behaves: Any
+def test_finds_the_conditions_that_work_without_a_source(
+    command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(sends_source=False)
     code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
@@ -174,7 +104,9 @@ def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
     assert left() == []
 
 
-def test_tells_each_answer_turned_round(command: Any, left: Callable[[], list[str]], behaves: Any) -> None:
+def test_reports_each_inverted_answer(
+    command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
+) -> None:
     behaves(
         echoes_trailing_slash=False,
         echoes_absent_arns=True,
@@ -203,8 +135,8 @@ def test_tells_each_answer_turned_round(command: Any, left: Callable[[], list[st
     assert left() == []
 
 
-def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
-    command: Any, left: Callable[[], list[str]], behaves: Any
+def test_reports_authorized_tagging_and_late_access_checks(
+    command: Command, left: Callable[[], list[str]], behaves: Callable[..., None]
 ) -> None:
     behaves(authorizes_tagging="always", checks_access="running", check_object="running")
     code, said = command.run(command.version, "--yes", "--only=tag-resource,bucket-policy")
@@ -216,7 +148,7 @@ def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
     assert left() == []
 
 
-def test_knows_the_other_error_for_an_unknown_job(command: Any, behaves: Any) -> None:
+def test_recognizes_the_other_error_for_an_unknown_job(command: Command, behaves: Callable[..., None]) -> None:
     behaves(unknown_job_error="InvalidInputException")
     code, said = command.run(command.version, "--yes", "--only=unknown-job")
     assert code == 0, said
@@ -224,7 +156,9 @@ def test_knows_the_other_error_for_an_unknown_job(command: Any, behaves: Any) ->
 
 
 @pytest.mark.parametrize("reply", ["n", "yess"])
-def test_declining_creates_nothing(command: Any, left: Callable[[], list[str]], jobs: Any, reply: str) -> None:
+def test_declining_creates_nothing(
+    command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]], reply: str
+) -> None:
     ours, theirs = pty.openpty()
     try:
         os.write(ours, f"{reply}\n".encode())
@@ -242,7 +176,9 @@ def test_declining_creates_nothing(command: Any, left: Callable[[], list[str]], 
     assert not command.report.exists()
 
 
-def test_asks_for_yes_where_there_is_no_terminal(command: Any, left: Callable[[], list[str]], jobs: Any) -> None:
+def test_requires_yes_without_a_terminal(
+    command: Command, left: Callable[[], list[str]], jobs: Callable[[], list[str]]
+) -> None:
     code, said = command.run(command.version)
     assert code == 1
     assert said.endswith("pass --yes to go on.\nAborted. Nothing was created.\n")
@@ -250,8 +186,8 @@ def test_asks_for_yes_where_there_is_no_terminal(command: Any, left: Callable[[]
     assert jobs() == []
 
 
-def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
-    command: Any, left: Callable[[], list[str]], aws: LocalAws
+def test_an_interrupt_deletes_the_stacks_and_writes_the_report(
+    command: Command, left: Callable[[], list[str]], aws: LocalAws
 ) -> None:
     process = command.start(command.version, "--yes", "--only=role-split,output-slash")
     try:
@@ -283,10 +219,10 @@ def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
         (["VERSION", "--only=weather"], {}, "--only: got 'weather', expected role-split, "),
     ],
 )
-def test_refuses_before_anything_is_created(
-    command: Any,
+def test_rejects_bad_arguments_before_creating_anything(
+    command: Command,
     left: Callable[[], list[str]],
-    jobs: Any,
+    jobs: Callable[[], list[str]],
     arguments: list[str],
     environment: dict[str, Any],
     words: str,
@@ -321,7 +257,7 @@ def test_the_page_lists_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {question.id for question in QUESTIONS} == ANSWERS.keys() | OTHERS
 
 
-def test_make_hands_the_query_over_as_it_is(command: Any, left: Callable[[], list[str]]) -> None:
+def test_make_passes_the_query_unchanged(command: Command, left: Callable[[], list[str]]) -> None:
     make = ["make", "-C", str(ROOT), "-o", "install", "verify-account"]
     attributes = command.environment["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
     done = subprocess.run(

@@ -10,12 +10,14 @@ import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
 from packaging.requirements import Requirement
 from personalize_local.gateway import LocalAws
+from support.cdk_cli import Cdk
+from support.local import seeded_arn
+from support.templates import resource_names
 
 ROOT = Path(__file__).parents[2]
 APP = """\
@@ -49,7 +51,8 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages with the wheel, what it requires and nothing else."""
     folder = tmp_path_factory.mktemp("clean")
     pip(*["install", "--no-deps", "--target"], str(folder), str(wheel))
-    expected, seen = requirements_of("cdk-personalize-segments"), set()
+    expected = requirements_of("cdk-personalize-segments")
+    seen: set[str] = set()
     while expected - seen:
         name = (expected - seen).pop()
         seen.add(name)
@@ -72,7 +75,7 @@ def pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], check=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_has_exactly_the_three_packages(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).namelist()
     packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local", "personalize_segments_reader"}
     info = f"{wheel.name.split('-')[0]}-{importlib.metadata.version('cdk-personalize-segments')}.dist-info"
@@ -87,7 +90,7 @@ def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_e
         assert {name for name in files if name.startswith(f"{package}/")} == sources
 
 
-def test_the_source_distribution_is_the_whole_project_and_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
+def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (source,) = tmp_path.glob("*.tar.gz")
@@ -117,7 +120,7 @@ def contents(wheel: Path) -> dict[str, int]:
     return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist()}
 
 
-def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(wheel: Path) -> None:
+def test_the_package_description_has_no_relative_links(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     fields, _, description = archive.read(metadata).decode().partition("\n\n")
@@ -133,14 +136,14 @@ def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(whe
     assert "[" not in description.partition("## Try it")[0]
 
 
-def test_a_clean_environment_has_nothing_that_the_wheel_does_not_require(clean: Path) -> None:
+def test_a_clean_environment_has_only_required_packages(clean: Path) -> None:
     packages = {path.name for path in clean.iterdir()}
     assert packages >= {"aws_cdk", "constructs", "jsii"}
     assert packages >= {"cdk_personalize_segments", "batch_segment_handler", "personalize_segments_reader"}
     assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
 
 
-def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(clean: Path, tmp_path: Path) -> None:
+def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "app.py").write_text(APP)
@@ -155,12 +158,8 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     )
     assert all(Path(line).is_relative_to(clean) for line in done.stdout.splitlines()[:2]), done.stdout
     template = json.loads((folder / "out" / "Mine.template.json").read_text())
-    (handler,) = [
-        resource["Properties"]
-        for logical_id, resource in template["Resources"].items()
-        if resource["Type"] == "AWS::Lambda::Function" and "ProviderHandler" in logical_id
-    ]
-    key = str(handler["Code"]["S3Key"]).removesuffix(".zip")
+    (handler,) = resource_names(template, "AWS::Lambda::Function", "ProviderHandler")
+    key = str(template["Resources"][handler]["Properties"]["Code"]["S3Key"]).removesuffix(".zip")
     asset = folder / "out" / f"asset.{key}"
     assert sorted(file.name for file in asset.iterdir()) == ["batch_segment_handler"]
     handlers_own = {file.name for file in (ROOT / "lambda" / "batch_segment_handler").glob("*.py")}
@@ -178,10 +177,10 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
 
 
-def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(
-    clean: Path, cdk: Callable[..., Any], aws: LocalAws
+def test_deploys_a_users_stack_from_the_wheel_in_another_folder(
+    clean: Path, cdk: Callable[..., Cdk], aws: LocalAws
 ) -> None:
-    version = aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
+    version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
     made = cdk(f"env PYTHONPATH={clean} {sys.executable} -S app.py", "Mine")
     deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(
         "app.synth()", 'cdk.CfnOutput(stack, "Site", value=cdk_personalize_segments.__file__)\napp.synth()'
@@ -190,4 +189,3 @@ def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(
     outputs = made.deploy()
     assert Path(outputs["Site"]).is_relative_to(clean)
     assert len([arn for arn in aws.personalize.jobs if "/Mine-" in arn]) == 1
-    made.destroy()

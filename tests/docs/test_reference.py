@@ -47,9 +47,9 @@ def members_of(of: type) -> list[str]:
     """The public members that a class defines itself: those of its body, and those that its methods set."""
     names = [*vars(of), *inspect.get_annotations(of)]
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(of)))):
-        is_set = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
-        if is_set and isinstance(node.value, ast.Name) and node.value.id == "self":
-            names.append(node.attr)
+        match node:
+            case ast.Attribute(value=ast.Name(id="self"), attr=name, ctx=ast.Store()):
+                names.append(name)
     return [name for name in dict.fromkeys(names) if not name.startswith("_") and name not in vars(object)]
 
 

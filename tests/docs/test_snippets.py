@@ -7,12 +7,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from personalize_local import cli
 from personalize_local.seeds import SEEDS
-from support import ACCOUNT, REGION
+from support.constants import ACCOUNT, REGION
 
 from docs import pages
 
@@ -21,9 +20,7 @@ WITH_PYTHON = [page for page in pages.PAGES if pages.python(page)]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(pages.ROOT)))
-def test_the_python_of_a_page_runs_and_its_stack_is_synthesised(
-    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     # What a program finds within `personalize-local run`.
@@ -43,7 +40,7 @@ def test_the_python_of_a_page_runs_and_its_stack_is_synthesised(
 
 
 @EVERY_PAGE
-def test_no_python_is_left_out(page: Path) -> None:
+def test_no_snippet_has_an_unknown_language_or_an_ellipsis(page: Path) -> None:
     assert {snippet.language for snippet in pages.snippets(page)} <= {"python", "sh", "json", "{toctree}", "{eval-rst}"}
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
 
@@ -70,7 +67,7 @@ def local_commands(page: Path) -> list[list[str]]:
 
 
 @EVERY_PAGE
-def test_every_command_of_the_local_aws_is_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_local_aws_accepts_every_command(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
     parser: argparse.ArgumentParser = cli.build_parser()
     for command in local_commands(page):
         parser.parse_args(command)

@@ -5,20 +5,23 @@ import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
-import pytest
+from batch_segment_handler.contract import DEFINITION, RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.gateway import LocalAws
-from stacks import RealStack
-from support import wait_until
+from support.custom_resources import recorded, send
+from support.local import Clients, seeded_arn, use_account, wait_until
+from support.stacks import RealStack
 
-RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
 #: What a path gives back if nothing went wrong.
 WORKS = ""
+#: Builds an example's stack.
+Builder = Callable[[LocalAws], Callable[[cdk.Stack], BatchSegmentJob]]
 
 
 def given_in_the_app(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
@@ -30,8 +33,8 @@ def given_in_the_app(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
             stack,
             "Job",
             job_input=BatchSegmentInput.from_queries([query]),
-            solution_version_arn=seed(aws, "ITEM_AFFINITY_VERSION"),
-            filter_arn=seed(aws, "FILTER_WITH_PLACEHOLDER"),
+            solution_version_arn=seeded_arn(aws, "ITEM_AFFINITY_VERSION"),
+            filter_arn=seeded_arn(aws, "FILTER_WITH_PLACEHOLDER"),
             tags={"team": "films"},
         )
 
@@ -46,7 +49,7 @@ def in_s3_already(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
             stack,
             "Job",
             job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Queries"), "in/"),
-            solution_arn=seed(aws, "ITEM_AFFINITY_SOLUTION"),
+            solution_arn=seeded_arn(aws, "ITEM_AFFINITY_SOLUTION"),
             wait_for_completion=cdk.Duration.minutes(30),
         )
 
@@ -61,7 +64,7 @@ def with_a_key_and_strict_conditions(aws: LocalAws) -> Callable[[cdk.Stack], Bat
             stack,
             "Job",
             job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]),
-            solution_version_arn=seed(aws, "ITEM_AFFINITY_VERSION"),
+            solution_version_arn=seeded_arn(aws, "ITEM_AFFINITY_VERSION"),
             storage=BatchSegmentStorage(stack, "Storage", encryption_key=kms.Key(stack, "Key"), strict_conditions=True),
         )
 
@@ -71,15 +74,10 @@ def with_a_key_and_strict_conditions(aws: LocalAws) -> Callable[[cdk.Stack], Bat
 EXAMPLES = (given_in_the_app, in_s3_already, with_a_key_and_strict_conditions)
 
 
-def seed(aws: LocalAws, name: str) -> str:
-    """The ARN of something that the local Personalize has."""
-    return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
-
-
 class Example:
     """A stack as deployed, and its job's events sent again."""
 
-    def __init__(self, aws: LocalAws, client: Callable[[str], Any], example: Any) -> None:
+    def __init__(self, aws: LocalAws, client: Clients, example: Builder) -> None:
         """Deploys the stack by CloudFormation, as its users do; the job runs once."""
         self.aws = aws
         self.stack = RealStack(aws, client, "Policy-" + example.__name__.replace("_", "-"))
@@ -98,17 +96,17 @@ class Example:
         for name in self.named("AWS::S3::Bucket"):
             if name.startswith("Queries"):
                 client("s3").put_object(Bucket=self.physical_ids[name], Key="in/a.jsonl", Body=b'{"itemId": "1"}\n')
-        with _recorded() as events:
+        with recorded() as recording:
             done = self.stack.deploy_template(self.template)
         assert done.status == "UPDATE_COMPLETE", done.said
         self.physical_ids = self._physical_ids(client)
-        (self._event,) = events
-        #: The ARN of the job that the deployment made.
-        self.job = self.physical_ids[self._event["LogicalResourceId"]]
-        #: The job's properties as the handler got them.
-        self.properties: dict[str, Any] = self._event["ResourceProperties"]
+        (self._request,) = recording.requests
+        #: The ARN of the job that the deployment created.
+        self.job = self.physical_ids[self._request.logical_id]
+        #: The job's properties as the handler received them.
+        self.properties = self._request.properties
 
-    def _physical_ids(self, client: Callable[[str], Any]) -> dict[str, str]:
+    def _physical_ids(self, client: Clients) -> dict[str, str]:
         found = client("cloudformation").list_stack_resources(StackName=self.stack.name)["StackResourceSummaries"]
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
 
@@ -132,7 +130,7 @@ class Example:
         """The function that looks at jobs looks at one that is complete."""
         event = {"PhysicalResourceId": self.job, "Deadline": int(time.time()) + 1000}
         answer, error = self._invoke("IsComplete", "Create", self._properties(), **event)
-        return error or (WORKS if answer["Data"]["QueryErrors"] == "none" else f"{answer}, {self._said()}")
+        return error or (WORKS if answer["Data"]["QueryErrors"] == "none" else f"{answer}, {self._logs_of_call()}")
 
     def other_tags(self) -> str:
         """An update that starts nothing takes the tags off that the template had before."""
@@ -142,7 +140,7 @@ class Example:
 
     def a_recipe_nobody_knows(self) -> str:
         """The handler asks of what type a recipe is, and refuses it."""
-        version = seed(self.aws, "USER_PERSONALIZATION_VERSION")
+        version = seeded_arn(self.aws, "USER_PERSONALIZATION_VERSION")
         role = {"RoleName": self.physical_ids[self._named_like("HandlerRole")], "PolicyName": "OfTheTest"}
         statement = {"Effect": "Allow", "Action": "personalize:DescribeSolutionVersion", "Resource": version}
         self._iam.put_role_policy(**role, PolicyDocument=json.dumps({"Statement": [statement]}))
@@ -155,7 +153,7 @@ class Example:
         event = {"PhysicalResourceId": self.job, "OldResourceProperties": self._properties()}
         with self._rolling_back():
             error = self._handled("Update", self._properties(NumResults="0"), **event)
-            return f"{error}\n{self._said()}" if error else WORKS
+            return f"{error}\n{self._logs_of_call()}" if error else WORKS
 
     def a_wait_in_a_rollback(self) -> str:
         """A wait that is over succeeds all the same if the stack is being rolled back."""
@@ -163,13 +161,13 @@ class Example:
         with self._rolling_back():
             event = {"PhysicalResourceId": none, "Deadline": 0, "Created": True}
             error = self._invoke("IsComplete", "Update", self._properties(), **event)[1]
-            return f"{error}\n{self._said()}" if error else WORKS
+            return f"{error}\n{self._logs_of_call()}" if error else WORKS
 
     @contextlib.contextmanager
     def _rolling_back(self) -> Iterator[None]:
         from ministack.services import cloudformation
 
-        self._be_in_the_account()
+        use_account(self.aws)
         stack = cloudformation._stacks[self.stack.name]
         stack["StackStatus"] = "UPDATE_ROLLBACK_IN_PROGRESS"
         try:
@@ -179,30 +177,14 @@ class Example:
 
     def framework(self) -> str:
         """CloudFormation calls CDK's framework, which calls the handler and, where jobs are waited for, waits."""
-        from ministack.services.cloudformation import custom_resource
-
-        self._be_in_the_account()
-        name, stack_id = self._event["LogicalResourceId"], self._event["StackId"]
-        try:
-            custom_resource.invoke_custom_resource(
-                "Create", name, self._properties(), self.stack.name, stack_id, RESOURCE_TYPE
-            )
-        except RuntimeError as error:
-            return str(error)
-        return WORKS
+        response = send(self.aws, "Create", replace(self._request, properties=self._properties()))
+        return WORKS if response["Status"] == "SUCCESS" else str(response["Reason"])
 
     # -- what they are made of
 
-    def _be_in_the_account(self) -> None:
-        """What MiniStack does for a request, before its own functions are called without one."""
-        from ministack.core import responses
-
-        responses.set_request_account_id(self.aws.account)
-        responses.set_request_region(self.aws.region)
-
     def _properties(self, **changed: str) -> dict[str, Any]:
-        definition = {**self.properties["NewJobIfChanged"], "Trigger": str(next(self._runs)), **changed}
-        return {**self.properties, "NewJobIfChanged": definition}
+        definition = {**self.properties[DEFINITION], "Trigger": str(next(self._runs)), **changed}
+        return {**self.properties, DEFINITION: definition}
 
     def _handled(self, request_type: str, properties: dict[str, Any], **event: Any) -> str:
         answer, error = self._invoke("Handler", request_type, properties, **event)
@@ -213,15 +195,21 @@ class Example:
         return WORKS if job is None else job.failure_reason or WORKS
 
     def _invoke(self, function: str, request_type: str, properties: dict[str, Any], **more: Any) -> tuple[Any, str]:
-        event = {**self._event, "RequestType": request_type, "ResourceProperties": properties, **more}
+        event: dict[str, Any] = {
+            "RequestType": request_type,
+            "StackId": self._request.stack_id,
+            "LogicalResourceId": self._request.logical_id,
+            "ResourceProperties": properties,
+            **more,
+        }
         self._called = int(time.time() * 1000)
         name = self._function(function)
         assert name is not None
         done = self._lambda.invoke(FunctionName=self.physical_ids[name], Payload=json.dumps(event))
         answer = json.load(done["Payload"])
-        return (None, answer["errorMessage"]) if "FunctionError" in done else (answer, WORKS)
+        return (None, str(answer["errorMessage"])) if "FunctionError" in done else (answer, WORKS)
 
-    def _said(self) -> str:
+    def _logs_of_call(self) -> str:
         group = self.physical_ids[self._named_like("Logs")]
         events = self._logs.filter_log_events(logGroupName=group, startTime=self._called)["events"]
         return "\n".join(event["message"] for event in events)
@@ -231,23 +219,8 @@ class Example:
 
     def _named_like(self, part: str) -> str:
         (found,) = [name for name in self.template["Resources"] if f"Provider{part}" in name]
-        return found
+        return str(found)
 
 
-@contextlib.contextmanager
-def _recorded() -> Iterator[list[dict[str, Any]]]:
-    """What CloudFormation sends to a custom resource meanwhile, without where to answer."""
-    from ministack.services.cloudformation import custom_resource
-
-    events: list[dict[str, Any]] = []
-    invoke = custom_resource.invoke_custom_resource
-
-    def record(kind: str, logical_id: str, props: Any, name: str, stack_id: str, of_type: str, **more: Any) -> Any:
-        if of_type == RESOURCE_TYPE:
-            props = custom_resource._normalise_resource_properties(props)
-            events.append({"StackId": stack_id, "LogicalResourceId": logical_id, "ResourceProperties": props})
-        return invoke(kind, logical_id, props, name, stack_id, of_type, **more)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(custom_resource, "invoke_custom_resource", record)
-        yield events
+#: Deploys an example once.
+Deployments = Callable[[Builder], Example]

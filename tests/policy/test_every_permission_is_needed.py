@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 from personalize_local.gateway import LocalAws
-from policy.examples import EXAMPLES, WORKS, Example
-from stacks import RealStack
-from support import readable
+from policy.examples import EXAMPLES, WORKS, Builder, Deployments, Example
+from support.local import Clients
+from support.stacks import RealStack
+from support.templates import as_list, policies, readable
 
 Statement = dict[str, Any]
 
@@ -78,23 +79,6 @@ def losses(template: dict[str, Any]) -> Iterator[Loss]:
                     yield Loss(logical_id, policy, number, kind, what, actions, change)
 
 
-def policies(template: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """The policies in a template: whose, which of them, what it says."""
-    for logical_id, resource in template["Resources"].items():
-        properties = resource.get("Properties", {})
-        match resource["Type"]:
-            case "AWS::IAM::Role":
-                yield logical_id, "trust", properties["AssumeRolePolicyDocument"]
-                for inline in properties.get("Policies", []):
-                    yield logical_id, inline["PolicyName"], inline["PolicyDocument"]
-            case "AWS::IAM::Policy":
-                yield logical_id, properties["PolicyName"], properties["PolicyDocument"]
-            case "AWS::S3::BucketPolicy":
-                yield logical_id, "bucket", properties["PolicyDocument"]
-            case "AWS::KMS::Key":
-                yield logical_id, "key", properties["KeyPolicy"]
-
-
 def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callable[[Statement], None]]]:
     """What can be taken away from a statement."""
     actions = as_list(statement["Action"])
@@ -131,14 +115,10 @@ def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callabl
             yield "conditions", f"if {'no ' if operator == 'Null' else ''}{key}", actions, not_met
 
 
-def as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
-
-
 class Deployed:
     """The policies of a stack as they are in force."""
 
-    def __init__(self, example: Example, client: Callable[[str], Any]) -> None:
+    def __init__(self, example: Example, client: Clients) -> None:
         self._example = example
         self._iam, self._s3 = client("iam"), client("s3")
 
@@ -161,13 +141,15 @@ class Deployed:
 
     def _get(self, loss: Loss) -> dict[str, Any]:
         owner = self._owner(loss)
+        document: dict[str, Any]
         match loss.policy:
             case "trust":
-                return self._iam.get_role(RoleName=owner)["Role"]["AssumeRolePolicyDocument"]
+                document = self._iam.get_role(RoleName=owner)["Role"]["AssumeRolePolicyDocument"]
             case "bucket":
-                return json.loads(self._s3.get_bucket_policy(Bucket=owner)["Policy"])
+                document = json.loads(self._s3.get_bucket_policy(Bucket=owner)["Policy"])
             case _:
-                return self._iam.get_role_policy(RoleName=owner, PolicyName=loss.policy)["PolicyDocument"]
+                document = self._iam.get_role_policy(RoleName=owner, PolicyName=loss.policy)["PolicyDocument"]
+        return document
 
     def _put(self, loss: Loss, document: dict[str, Any]) -> None:
         owner, text = self._owner(loss), json.dumps(document)
@@ -182,11 +164,11 @@ class Deployed:
 
 @pytest.mark.parametrize("kind", ["actions", "resources", "principals", "conditions"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
-def test_what_is_taken_away_is_missed(
-    deployed: Callable[[Any], Example],
-    client: Callable[[str], Any],
+def test_every_removed_permission_is_missed(
+    deployed: Deployments,
+    client: Clients,
     record_property: Callable[[str, object], None],
-    example: Any,
+    example: Builder,
     kind: str,
 ) -> None:
     stack = deployed(example)
@@ -215,7 +197,7 @@ def fails(stack: Example) -> list[str]:
     return [f"{path.__name__}: {failure}" for path in stack.paths if (failure := path()) != WORKS]
 
 
-def test_what_is_not_proven_here_is_still_given(aws: LocalAws, client: Callable[[str], Any]) -> None:
+def test_every_unproven_permission_is_still_granted(aws: LocalAws, client: Clients) -> None:
     templates = [RealStack(aws, client, "Policy").template(example(aws)) for example in EXAMPLES]
     given = [str(loss) for template in templates for loss in losses(template)]
     assert [pattern for pattern in UNPROVEN_HERE if not any(fnmatchcase(one, pattern) for one in given)] == []

@@ -7,6 +7,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import aws_cdk as cdk
 import pytest
 from aws_cdk.assertions import Template
 from cdk_personalize_segments.naming import StackNames
-from support import ACCOUNT, REGION
+from support.constants import ACCOUNT, REGION
 
 ROOT = Path(__file__).parents[2]
 P = f"arn:aws:personalize:{REGION}:{ACCOUNT}"
@@ -27,8 +28,8 @@ TEAM = {"aws:TagKeys": ["team"], "aws:RequestTag/team": "growth"}
 SERVICE = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": JOB, "aws:SecureTransport": "true"}
 INPUT, OUTPUT = "arn:aws:s3:::storageinputbucket0767fbbb", "arn:aws:s3:::storageoutputbucketcd2eeb3a"
 
-#: Whose policy (part of its owner's logical id), action, resource, context, whether it is allowed.
-CASES = [
+#: Whose policy (part of its owner's logical ID), action, resource, context, whether it is allowed.
+CASES: list[tuple[str, str, str, Mapping[str, Sequence[str]], bool]] = [
     ("ProviderHandlerRole", "personalize:DescribeBatchSegmentJob", JOB, {}, True),
     ("ProviderHandlerRole", "personalize:CreateBatchSegmentJob", JOB, TEAM, True),
     ("ProviderHandlerRole", "personalize:CreateBatchSegmentJob", JOB, {"aws:TagKeys": ["other"]}, False),
@@ -77,7 +78,7 @@ def policies() -> list[tuple[str, dict[str, Any]]]:
     import security_stacks
 
     stack = security_stacks.full(cdk.App(analytics_reporting=False))
-    return list(permissions_page.policies(Template.from_stack(stack).to_json()))
+    return list(permissions_page.policies(dict(Template.from_stack(stack).to_json())))
 
 
 def simulate(simulations: list[dict[str, Any]]) -> list[str]:
@@ -90,7 +91,7 @@ def simulate(simulations: list[dict[str, Any]]) -> list[str]:
     return decided
 
 
-def test_the_simulator_decides_as_the_local_aws_does(policies: Any) -> None:
+def test_the_simulator_decides_as_the_local_aws_does(policies: list[tuple[str, dict[str, Any]]]) -> None:
     simulations = []
     for owner, action, resource, context, _ in CASES:
         documents = [document for name, document in policies if owner in name and not name.startswith(("trust", "pol"))]
@@ -127,7 +128,9 @@ def test_the_simulator_decides_as_the_local_aws_does(policies: Any) -> None:
     ],
     ids=["as the service does", "from another account", "from another region"],
 )
-def test_the_simulator_reads_the_trust_policy_alike(policies: Any, changed: dict[str, Any], expected: str) -> None:
+def test_the_simulator_reads_the_trust_policy_alike(
+    policies: list[tuple[str, dict[str, Any]]], changed: dict[str, Any], expected: str
+) -> None:
     (trust,) = [document for name, document in policies if name.startswith("trust of StorageRole")]
     request = {
         "principal": "personalize.amazonaws.com",

@@ -1,6 +1,6 @@
 import aws_cdk as cdk
 import pytest
-from support import ENVIRONMENT
+from support.templates import ENVIRONMENT
 
 
 @pytest.fixture

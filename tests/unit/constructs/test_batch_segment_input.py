@@ -1,13 +1,14 @@
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-import aws_cdk.aws_s3 as s3
 import pytest
-from aws_cdk.assertions import Annotations, Match
+from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from cdk_personalize_segments.batch_segment_input import StagedInput
-from support import FILTER, VERSION, job_properties, one
+from support.constants import FILTER, VERSION
+from support.templates import only_resource, warnings
 
 
 def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | None = None) -> bytes:
@@ -15,7 +16,7 @@ def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | N
     BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input, filter_arn=filter_arn)
     app = stack.node.root
     assert isinstance(app, cdk.App)
-    key = one(stack, "Custom::PersonalizeBatchSegmentJob")["AssetKey"]
+    key = only_resource(stack, RESOURCE_TYPE)["AssetKey"]
     return (Path(app.synth().directory) / f"asset.{key}").read_bytes()
 
 
@@ -49,7 +50,7 @@ def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | N
         ),
     ],
 )
-def test_a_query_is_written_as_the_service_reads_it(stack: cdk.Stack, query: Any, line: Any) -> None:
+def test_a_query_is_written_as_the_service_reads_it(stack: cdk.Stack, query: SegmentQuery, line: bytes) -> None:
     assert asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER) == line
 
 
@@ -128,15 +129,13 @@ def test_the_key_of_the_asset_ends_in_the_extension(stack: cdk.Stack, extension:
         ),
     ],
 )
-def test_the_summary_shows_the_first_queries_in_at_most_300_characters(
-    stack: cdk.Stack, queries: Any, summary: str
-) -> None:
+def test_the_summary_has_at_most_300_characters(stack: cdk.Stack, queries: list[SegmentQuery], summary: str) -> None:
     found = bound(stack, BatchSegmentInput.from_queries(queries)).summary
     assert found == summary
     assert len(found) <= 300
 
 
-def test_what_looks_like_a_token_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_a_token_marker_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "${Token[AWS.Region.1]}"}\n{"itemId": "#{Token[A.2]}"}\n')
     found = bound(stack, BatchSegmentInput.from_asset(file))
@@ -153,7 +152,7 @@ def test_what_looks_like_a_token_in_a_file_stays_text(stack: cdk.Stack, tmp_path
         lambda: SegmentQuery.items_like(cdk.Token.as_list(cdk.Fn.ref("List"))[0]),
     ],
 )
-def test_rejects_a_value_that_is_known_only_at_deploy(query: Any) -> None:
+def test_rejects_a_value_that_is_known_only_at_deploy(query: Callable[[], SegmentQuery]) -> None:
     with pytest.raises(
         ValueError, match=r"^segment_queries\[1\]: got a value that is known only at deploy, '"
     ) as refused:
@@ -166,16 +165,12 @@ def test_rejects_a_value_that_is_known_only_at_deploy(query: Any) -> None:
     )
 
 
-def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_names_the_line_of_a_fault_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n{"itemID": "2"}\n')
     with pytest.raises(ValueError, match="line 2") as refused:
         asset_of(stack, BatchSegmentInput.from_asset(file))
     assert str(file) in str(refused.value)
-
-
-def warnings(stack: cdk.Stack) -> list[str]:
-    return [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
 
 
 def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
@@ -185,10 +180,10 @@ def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
 
 def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
     with pytest.raises(ValueError, match=r", expected text, known at synth: queries are written then$"):
-        SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))
+        SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))  # type: ignore[arg-type]
 
 
-def test_an_empty_filter_value_is_a_warning_at_synth(stack: cdk.Stack) -> None:
+def test_warns_of_an_empty_filter_value(stack: cdk.Stack) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="")
     asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER)
     assert warnings(stack) == ["segment_queries[0]: an empty filter value [ack: cdk-personalize-segments:queries]"]
@@ -202,7 +197,7 @@ def test_rejects_or_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("filter_arn", [None, FILTER])
-def test_filter_values_without_a_filter_are_a_warning_at_synth(stack: cdk.Stack, filter_arn: Any) -> None:
+def test_warns_of_filter_values_without_a_filter(stack: cdk.Stack, filter_arn: str | None) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="Japan")
     asset_of(stack, BatchSegmentInput.from_queries([query]), filter_arn)
     said = "segment_queries[0]: a filter value that no placeholder takes, 'COUNTRY'"
@@ -210,7 +205,7 @@ def test_filter_values_without_a_filter_are_a_warning_at_synth(stack: cdk.Stack,
     assert warnings(stack) == ([f"{said}{ack}"] if filter_arn is None else [])
 
 
-def test_what_may_be_refused_is_a_warning_at_synth(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_warns_of_undocumented_operators(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemAttributes": "ITEMS.year < 1999"}\n')
     asset_of(stack, BatchSegmentInput.from_asset(file))
@@ -220,95 +215,9 @@ def test_what_may_be_refused_is_a_warning_at_synth(stack: cdk.Stack, tmp_path: P
 
 
 @pytest.mark.parametrize(("count", "per_file"), [(1001, 1), (500_001, None)])
-def test_more_queries_than_a_job_reads_are_refused_at_synth(
-    stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None
-) -> None:
+def test_rejects_too_many_queries_at_synth(stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n' * count)
     with pytest.raises(ValueError, match=f"line {count}: too many queries: a job reads 1,000 files of") as refused:
         asset_of(stack, BatchSegmentInput.from_asset(file, queries_per_file=per_file))
     assert "set queries_per_file if your quota is higher" in str(refused.value)
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda: BatchSegmentInput.from_queries([]), "segment_queries: got none, expected at least one SegmentQuery"),
-        (
-            lambda: BatchSegmentInput.from_asset("no/such.jsonl"),
-            "path: got a path where there is no file, 'no/such.jsonl', expected a file of queries, "
-            "one JSON object a line",
-        ),
-        (
-            lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(G="Comedy")]),
-            "segment_queries[1]: got a query with itemAttributes, expected itemId as before: a job takes one kind "
-            "of query",
-        ),
-        (
-            lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1")], queries_per_file=0),
-            "queries_per_file: got 0, expected a whole number from 1 to 50,000,000",
-        ),
-        (lambda: SegmentQuery.items_like(""), "item_id: got '', expected a non-empty string"),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(),
-            'filter values: got none, expected at least one, for example COUNTRY="Japan"',
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=18),
-            'filter value AGE: got 18, expected a string or a list of strings: write AGE="18"',
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(AGE=["17", 18.5]),
-            "filter value AGE: got ['17', 18.5], expected a string or a list of strings: write AGE=\"18.5\"",
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(NEW=True),
-            "filter value NEW: got True, expected a string or a list of strings: write it as the data has it, for "
-            'example NEW="true"',
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(A=[]),
-            "filter value A: got [], expected a string or a list of strings",
-        ),
-        (
-            lambda: SegmentQuery.items_like("1").with_filter_values(**{"$C": "a"}),
-            "filter values: got the name '$C', expected 'C': write it without the $",
-        ),
-        (lambda: SegmentQuery.items_like(105), 'item_id: got 105, expected a non-empty string: write "105"'),
-        (lambda: SegmentQuery.where(YEAR=1999), 'column YEAR: got 1999, expected text: write YEAR="1999"'),
-        (
-            lambda: SegmentQuery.where(YEAR=["1998", 1999]),
-            'column YEAR: got 1999, expected text: write YEAR="1999"',
-        ),
-        (
-            lambda: SegmentQuery.where(NEW=False),
-            'column NEW: got False, expected text: write it as the data has it, for example NEW="false"',
-        ),
-    ],
-)
-def test_a_bad_input_is_refused(make: Any, message: str) -> None:
-    with pytest.raises(ValueError) as refused:  # noqa: PT011
-        make()
-    assert str(refused.value) == message
-
-
-def test_a_query_that_is_none_is_refused() -> None:
-    with pytest.raises(TypeError) as refused:
-        BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])
-    assert str(refused.value) == "segment_queries[1]: got str '105', expected a SegmentQuery"
-
-
-def test_a_folder_without_slash_is_refused_as_it_matches_more(stack: cdk.Stack) -> None:
-    bucket = s3.Bucket(stack, "Bucket")
-    with pytest.raises(ValueError, match="key_or_prefix") as refused:
-        BatchSegmentInput.from_bucket(bucket, "folder")
-    assert str(refused.value) == (
-        "key_or_prefix: got 'folder', expected a prefix that ends in '/': without it, 'folder_test/' would match as "
-        "well; if it is the key of one object, pass single_object=True"
-    )
-
-
-def test_an_object_without_an_extension_is_taken_if_it_is_said_to_be_one(stack: cdk.Stack) -> None:
-    job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "unload/part-00000", single_object=True)
-    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
-    assert job_properties(stack)["InputPath"].endswith("/unload/part-00000")

@@ -1,6 +1,7 @@
 """The library's own findings in the rule packs of cdk-nag, and nothing else, are acknowledged."""
 
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
@@ -15,15 +16,14 @@ from cdk_personalize_segments import (
     BatchSegmentJob,
     BatchSegmentProvider,
     BatchSegmentStorage,
-    SegmentQuery,
     acknowledge_nag_findings,
     nag,
     nag_findings,
 )
 from constructs import Construct
-from support import ENVIRONMENT, SOLUTION
-
-QUERIES = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+from support import templates
+from support.constants import SOLUTION
+from support.templates import ENVIRONMENT
 
 
 @pytest.fixture
@@ -31,15 +31,9 @@ def app(tmp_path: Path) -> cdk.App:
     return cdk.App(outdir=str(tmp_path), analytics_reporting=False)
 
 
-def add_job(scope: Construct, id: str = "Job", storage: BatchSegmentStorage | None = None) -> BatchSegmentJob:
-    return BatchSegmentJob(
-        scope,
-        id,
-        solution_arn=SOLUTION,
-        storage=storage,
-        job_input=QUERIES,
-        wait_for_completion=cdk.Duration.minutes(5),
-    )
+def add_job(scope: Construct, id: str = "Job", **props: Any) -> BatchSegmentJob:
+    wait = cdk.Duration.minutes(5)
+    return templates.add_job(scope, id, solution_arn=SOLUTION, wait_for_completion=wait, **props)
 
 
 def enforce(app: cdk.App) -> None:
@@ -50,7 +44,7 @@ def enforce(app: cdk.App) -> None:
 def findings(app: cdk.App, *packs: NagPack) -> set[tuple[str, str]]:
     """Id and construct of each finding."""
     return {
-        (violation.rule_name, resource.construct_path)
+        (violation.rule_name, str(resource.construct_path))
         for pack in packs or (AwsSolutionsChecks(app), NIST80053R5Checks(app))
         for violation in pack.validate_scope(app).violations
         for resource in violation.violating_resources
@@ -81,7 +75,7 @@ def test_acknowledges_the_ids_of_renamed_constructs(app: cdk.App) -> None:
     shared = cdk.Stack(stage, "Shared")
     nested = cdk.NestedStack(cdk.Stack(stage, "Marketing"), "Segments")
     BatchSegmentProvider(nested, "Renamed")
-    add_job(nested, "AlsoRenamed", BatchSegmentStorage(shared, "Store"))
+    add_job(nested, "AlsoRenamed", storage=BatchSegmentStorage(shared, "Store"))
     enforce(app)
     acknowledge_nag_findings(app)
     app.synth()
@@ -131,7 +125,7 @@ def test_acknowledges_the_statements_in_a_role_of_the_app(app: cdk.App, stack: c
     assert findings(app, AwsSolutionsChecks(app)) == set()
 
 
-def test_logging_and_tracing_of_the_waiter_leave_nothing_to_acknowledge(app: cdk.App, stack: cdk.Stack) -> None:
+def test_waiter_logs_and_tracing_leave_no_finding(app: cdk.App, stack: cdk.Stack) -> None:
     options = cr.LogOptions(destination=logs.LogGroup(stack, "Logs"), level=sfn.LogLevel.ALL)
     BatchSegmentProvider(stack, "Provider", tracing=True, waiter_log_options=options)
     add_job(stack)
@@ -164,7 +158,7 @@ def test_every_reason_says_something() -> None:
         assert entry.reason.endswith(".")
 
 
-def test_the_reason_for_no_dead_letter_queue_is_that_of_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
+def test_the_dead_letter_queue_reason_is_that_of_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
     add_job(stack)
     caller = {
         construct.node.path.removeprefix("Demo/PersonalizeBatchSegmentProvider/"): entry.reason.split(" calls ")[0]

@@ -5,13 +5,17 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from cdk_personalize_segments.naming import StackNames, looks_derived
 from constructs import Construct
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, job_properties, one, resources
+from support.constants import ACCOUNT, REGION
+from support.templates import ENVIRONMENT, add_job, job_properties, only_resource, policy_statements, resources
 
+#: A stack's name, path, and account and region, which are empty if unknown.
+PlacedStack = tuple[str, str, tuple[str, str]]
 # Few characters and short texts, so that names that look alike come up often.
 STACK_NAMES = st.from_regex(r"[ab][ab0-9-]{0,14}", fullmatch=True)
 PATHS = st.from_regex(r"(/[ab]{1,3}){0,2}", fullmatch=True)
@@ -21,19 +25,18 @@ IDENTITIES = st.from_regex(r"[ab][ab0-9/-]{0,20}", fullmatch=True)
 HASH = "0123456789ab"
 
 
-def names(stack: tuple[str, str, tuple[str, str]]) -> StackNames:
+def names(stack: PlacedStack) -> StackNames:
     stack_name, path, place = stack
     return StackNames.derive(stack_name, path, *filter(None, place))
 
 
-@pytest.mark.exhaustive
 @settings(max_examples=500, deadline=None, derandomize=True)
 @given(STACKS, STACKS, IDENTITIES, st.sampled_from(["", "-2", "-99"]))
 @example(("a", "", ("", "")), ("a-b", "", ("", "")), "b", "")
 @example(("a", "/b", ("", "")), ("a", "", ("", "")), "b", "")
 @example(("a", "", ("", "")), ("a", "", ("111111111111", "")), "b", "")
 def test_no_pattern_of_a_stack_matches_a_name_of_another(
-    one_stack: Any, other_stack: Any, identity: Any, attempt: Any
+    one_stack: PlacedStack, other_stack: PlacedStack, identity: str, attempt: str
 ) -> None:
     assume(one_stack != other_stack)
     name = f"{names(other_stack).job_prefix(identity)}-{HASH}{attempt}"
@@ -44,33 +47,27 @@ def test_no_pattern_of_a_stack_matches_a_name_of_another(
     assert names(one_stack).extension != names(other_stack).extension
 
 
-@pytest.mark.exhaustive
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(STACKS, IDENTITIES, IDENTITIES)
 def test_no_pattern_of_a_job_matches_a_name_of_another_job(
-    stack: cdk.Stack, identity: Any, other_identity: Any
+    stack: PlacedStack, identity: str, other_identity: str
 ) -> None:
     assume(identity != other_identity)
     name = f"{names(stack).job_prefix(other_identity)}-{HASH}"
     assert not fnmatchcase(name, f"{names(stack).job_prefix(identity)}-*")
 
 
-def job(scope: cdk.Stack, id: str = "Job", **props: Any) -> BatchSegmentJob:
-    job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
-    return BatchSegmentJob(scope, id, solution_version_arn=VERSION, **{"job_input": job_input, **props})
-
-
 def prefix(stack: cdk.Stack) -> str:
-    return one(stack, "Custom::PersonalizeBatchSegmentJob")["JobNamePrefix"]
+    return str(only_resource(stack, RESOURCE_TYPE)["JobNamePrefix"])
 
 
-def test_stacks_of_one_path_and_other_names_have_other_names_grants_and_rules() -> None:
+def test_stacks_of_one_path_with_other_names_share_nothing() -> None:
     found = []
     for stack_name in ("segments-dev", "segments-prod"):
         stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)
-        job(stack).on_segments_written("Written")
-        policy = one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyDocument"]["Statement"][0]["Resource"]
-        rule = one(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"][0]["wildcard"]
+        add_job(stack).on_segments_written("Written")
+        policy = policy_statements(stack, "HandlerPolicy")[0]["Resource"]
+        rule = only_resource(stack, "AWS::Events::Rule")["EventPattern"]["detail"]["object"]["key"][0]["wildcard"]
         found.append((prefix(stack), policy[0], rule))
     dev, prod = found
     assert all(one_value != other_value for one_value, other_value in zip(dev, prod, strict=True))
@@ -102,7 +99,7 @@ def test_nested_stacks_and_stages_have_names_of_their_own(app: cdk.App) -> None:
     assert StackNames.of(nested[0]).root_stack_name == "Demo"
 
 
-def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved() -> None:
+def test_an_identity_keeps_the_name_of_a_moved_job() -> None:
     found = []
     for path in ("ComedyFans", "Audiences/Comedy"):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
@@ -110,7 +107,7 @@ def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved() -> None
         scope: Construct = stack
         for parent in parents:
             scope = Construct(scope, parent)
-        job(scope, id, storage=BatchSegmentStorage(stack, "Storage"), identity="comedy-fans")
+        add_job(scope, id, storage=BatchSegmentStorage(stack, "Storage"), identity="comedy-fans")
         found.append((prefix(stack), job_properties(stack)["OutputPath"]))
     assert found[0] == found[1]
     assert found[0][0].startswith("Demo-f959b00b-comedyfans-")
@@ -118,11 +115,11 @@ def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved() -> None
 
 def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
-    job(stack, identity="comedy", storage=storage)
+    add_job(stack, identity="comedy", storage=storage)
     with pytest.raises(
         ValueError, match=r"^identity: got 'comedy', which another job of the stack has; expected a diff"
     ):
-        job(stack, "Other", identity="comedy", storage=storage)
+        add_job(stack, "Other", identity="comedy", storage=storage)
 
 
 @pytest.mark.parametrize(
@@ -148,17 +145,17 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
 )
 def test_rejects_bad_identities_and_names(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=":") as failed:
-        job(stack, **props)
+        add_job(stack, **props)
     assert str(failed.value) == message
 
 
-def test_an_edit_of_queries_is_no_change_of_a_policy() -> None:
+def test_edited_queries_change_no_policy() -> None:
     templates = []
     for year in ("1998", "1999"):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
-        job(stack, job_input=BatchSegmentInput.from_queries([SegmentQuery.where(YEAR=year)]))
+        add_job(stack, job_input=BatchSegmentInput.from_queries([SegmentQuery.where(YEAR=year)]))
         templates.append({type: resources(stack, type) for type in ("AWS::IAM::Policy", "AWS::IAM::Role")})
-        properties = one(stack, "Custom::PersonalizeBatchSegmentJob")
+        properties = only_resource(stack, RESOURCE_TYPE)
         assert f'ITEMS.YEAR = "{year}"' in properties["Queries"]
         assert "InputHash" in properties["NewJobIfChanged"]
     assert templates[0] == templates[1]

@@ -14,42 +14,38 @@ import aws_cdk.custom_resources as cr
 import pytest
 from aws_cdk.assertions import Annotations, Match, Template
 from cdk_personalize_segments import (
-    BatchSegmentInput,
-    BatchSegmentJob,
     BatchSegmentProvider,
     BatchSegmentStorage,
-    SegmentQuery,
 )
-from support import ACCOUNT, ENVIRONMENT, REGION, VERSION, count_resources, job_properties, one, readable, resources
+from support.constants import ACCOUNT, REGION
+from support.templates import (
+    ENVIRONMENT,
+    add_job,
+    as_list,
+    count_resources,
+    job_properties,
+    only_resource,
+    policy_statements,
+    readable,
+    resources,
+)
 
-JOB = "Custom::PersonalizeBatchSegmentJob"
 WAIT = cdk.Duration.minutes(30)
-
-
-def job(stack: cdk.Stack, id: str = "Job", **props: Any) -> BatchSegmentJob:
-    job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
-    return BatchSegmentJob(stack, id, solution_version_arn=VERSION, **{"job_input": job_input, **props})
 
 
 def lambda_role(stack: cdk.Stack) -> iam.Role:
     return iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
 
 
-def statements(stack: cdk.Stack, policy: str) -> list[dict]:
-    return one(stack, "AWS::IAM::Policy", policy)["PolicyDocument"]["Statement"]
-
-
 # -- roles
 
 
 @pytest.mark.parametrize("wait", [None, WAIT])
-def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_statement(
-    tmp_path: Path, wait: Any
-) -> None:
+def test_precreated_roles_have_every_statement_in_the_report(tmp_path: Path, wait: cdk.Duration | None) -> None:
     app = cdk.App(outdir=str(tmp_path / "custom"))
     stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
     iam.Role.customize_roles(stack)
-    job(stack, wait_for_completion=wait, tags={"team": "growth"})
+    add_job(stack, wait_for_completion=wait, tags={"team": "growth"})
     app.synth()
     template = json.loads((tmp_path / "custom" / "Demo.template.json").read_text())
     assert [one["Type"] for one in template["Resources"].values() if one["Type"].startswith("AWS::IAM")] == []
@@ -60,7 +56,7 @@ def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_
     }
 
     usual = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
-    job(usual, wait_for_completion=wait, tags={"team": "growth"})
+    add_job(usual, wait_for_completion=wait, tags={"team": "growth"})
     written: dict[str, list[str]] = {}
     for logical_id, role in resources(usual, "AWS::IAM::Role").items():
         path = next(name for name in reported if _is_role(logical_id, name))
@@ -79,12 +75,8 @@ def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_
     }
 
 
-def _actions(statements_: list[dict]) -> list[str]:
-    return [
-        action
-        for statement in statements_
-        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
-    ]
+def _actions(of: list[dict[str, Any]]) -> list[str]:
+    return [action for statement in of for action in as_list(statement["Action"])]
 
 
 def _is_role(logical_id: str, name: str) -> bool:
@@ -99,7 +91,7 @@ def _is_role(logical_id: str, name: str) -> bool:
 
 
 def test_boundaries_and_tags_of_aspects_reach_every_role(app: cdk.App, stack: cdk.Stack) -> None:
-    job(stack, wait_for_completion=WAIT)
+    add_job(stack, wait_for_completion=WAIT)
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
     iam.PermissionsBoundary.of(app).apply(iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", boundary))
     cdk.Tags.of(app).add("cost-center", "42")
@@ -112,22 +104,22 @@ def test_boundaries_and_tags_of_aspects_reach_every_role(app: cdk.App, stack: cd
 
 def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack: cdk.Stack) -> None:
     BatchSegmentProvider(stack, "Provider", role=lambda_role(stack))
-    job(stack, wait_for_completion=WAIT)
+    add_job(stack, wait_for_completion=WAIT)
     assert not [name for name in resources(stack, "AWS::IAM::Role") if "HandlerRole" in name or "IsComplete" in name]
     (logs_,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if name.startswith("ProviderLogs")]
     for policy in ("HandlerPolicy", "IsCompletePolicy"):
-        assert statements(stack, policy)[0] == {
+        assert policy_statements(stack, policy)[0] == {
             "Effect": "Allow",
             "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
             "Resource": [f"<{logs_}.Arn>"],
         }
-    assert "personalize:CreateBatchSegmentJob" in _actions(statements(stack, "HandlerPolicy"))
+    assert "personalize:CreateBatchSegmentJob" in _actions(policy_statements(stack, "HandlerPolicy"))
 
 
-def test_an_imported_role_is_a_warning_with_every_statement(app: cdk.App, stack: cdk.Stack) -> None:
+def test_warns_with_every_statement_of_an_imported_role(app: cdk.App, stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{ACCOUNT}:role/theirs")
     BatchSegmentProvider(stack, "Provider", role=role)
-    job(stack)
+    add_job(stack)
     app.synth()
     (found,) = Annotations.from_stack(stack).find_warning(
         "*", Match.string_like_regexp("cannot be changed because the role is imported")
@@ -135,65 +127,65 @@ def test_an_imported_role_is_a_warning_with_every_statement(app: cdk.App, stack:
     text = str(found.entry.data)
     listed = json.loads(text[text.index(": [") + 2 : text.rindex("]", 0, text.rindex("[ack")) + 1])
     usual = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
-    job(usual)
+    add_job(usual)
     assert _actions(listed) == [
         "logs:CreateLogStream",
         "logs:PutLogEvents",
-        *_actions(statements(usual, "HandlerPolicy")),
+        *_actions(policy_statements(usual, "HandlerPolicy")),
     ]
     assert "Fn::" not in text
 
 
 def test_a_stack_has_one_provider(stack: cdk.Stack) -> None:
-    job(stack)
+    add_job(stack)
     with pytest.raises(
         ValueError, match=r"^provider: the stack Demo already has a BatchSegmentProvider; create it once"
     ):
         BatchSegmentProvider(stack, "Provider")
 
 
-def test_a_provider_without_jobs_may_look_at_its_stack_only(stack: cdk.Stack) -> None:
+# -- keys and logs
+
+
+def test_a_provider_without_jobs_may_describe_its_stack_only(stack: cdk.Stack) -> None:
     BatchSegmentProvider(stack, "Provider")
-    assert statements(stack, "HandlerPolicy") == [
+    assert policy_statements(stack, "HandlerPolicy") == [
         {"Effect": "Allow", "Action": ["cloudformation:DescribeStacks"], "Resource": ["<AWS::StackId>"]}
     ]
 
 
 def test_the_provider_that_a_job_creates_has_the_default_id(stack: cdk.Stack) -> None:
-    job(stack)
+    add_job(stack)
     assert stack.node.find_child(BatchSegmentProvider.DEFAULT_ID) is BatchSegmentProvider.of(stack)
 
 
-# -- keys and logs
-
-
-def test_the_key_of_the_assets_is_granted_and_named(stack: cdk.Stack) -> None:
+def test_grants_and_names_the_key_of_the_assets(stack: cdk.Stack) -> None:
     key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1a2b")
     BatchSegmentProvider(stack, "Provider", asset_encryption_key=key)
-    job(stack)
-    granted = [one for one in statements(stack, "HandlerPolicy") if "kms:Decrypt" in one["Action"]]
+    add_job(stack)
+    granted = [one for one in policy_statements(stack, "HandlerPolicy") if "kms:Decrypt" in one["Action"]]
     via_s3 = {"StringLike": {"kms:ViaService": f"s3.{REGION}.amazonaws.com*"}}
     assert granted == [{"Effect": "Allow", "Action": ["kms:Decrypt"], "Resource": [key.key_arn], "Condition": via_s3}]
     assert job_properties(stack)["AssetKmsKeyArn"] == key.key_arn
 
 
-def test_without_a_key_of_the_assets_nothing_is_granted(stack: cdk.Stack) -> None:
-    job(stack)
-    assert "kms:" not in str(_actions(statements(stack, "HandlerPolicy")))
+def test_grants_no_key_without_a_key_of_the_assets(stack: cdk.Stack) -> None:
+    add_job(stack)
+    assert "kms:" not in str(_actions(policy_statements(stack, "HandlerPolicy")))
     assert "AssetKmsKeyArn" not in job_properties(stack)
 
 
-def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack: cdk.Stack) -> None:
+def test_log_groups_can_have_a_key_and_are_retained(stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
     BatchSegmentProvider(stack, "Provider", log_encryption_key=key, log_retention=logs.RetentionDays.ONE_YEAR)
-    job(stack)
+    add_job(stack)
     groups = resources(stack, "AWS::Logs::LogGroup")
     assert len(groups) == 2
     for group in groups.values():
         assert group["DeletionPolicy"] == "Retain"
         assert group["Properties"]["KmsKeyId"] == readable(stack.resolve(key.key_arn))
         assert group["Properties"]["RetentionInDays"] == 365
-    assert one(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1] == {
+    assert only_resource(stack, "AWS::KMS::Key")["KeyPolicy"]["Statement"][-1] == {
         "Action": ["kms:Encrypt*", "kms:Decrypt*", "kms:ReEncrypt*", "kms:GenerateDataKey*", "kms:Describe*"],
         "Condition": {
             "ArnLike": {
@@ -212,10 +204,10 @@ def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack:
 # -- VPC and tracing
 
 
-def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack: cdk.Stack) -> None:
+def test_functions_in_a_vpc_have_its_permissions(stack: cdk.Stack) -> None:
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     BatchSegmentProvider(stack, "Provider", vpc=vpc)
-    job(stack, wait_for_completion=WAIT)
+    add_job(stack, wait_for_completion=WAIT)
     functions = resources(stack, "AWS::Lambda::Function")
     ours = {name: one for name, one in functions.items() if name.startswith("Provider")}
     assert len(ours) == 5
@@ -230,11 +222,11 @@ def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack: cdk.St
 def test_tracing_and_waiter_logs_can_be_turned_on(stack: cdk.Stack) -> None:
     destination = logs.LogGroup(stack, "WaiterLogs")
     BatchSegmentProvider(stack, "Provider", tracing=True, waiter_log_options=cr.LogOptions(destination=destination))
-    job(stack, wait_for_completion=WAIT)
+    add_job(stack, wait_for_completion=WAIT)
     for name, function in resources(stack, "AWS::Lambda::Function").items():
         if "ramework" not in name:
             assert function["Properties"]["TracingConfig"] == {"Mode": "Active"}
-    machine = one(stack, "AWS::StepFunctions::StateMachine")
+    machine = only_resource(stack, "AWS::StepFunctions::StateMachine")
     assert machine["TracingConfiguration"] == {"Enabled": True}
     assert machine["LoggingConfiguration"]["Level"] == "ERROR"
     traced = [name for name, role in resources(stack, "AWS::IAM::Role").items() if "xray:" in json.dumps(role)]
@@ -243,7 +235,7 @@ def test_tracing_and_waiter_logs_can_be_turned_on(stack: cdk.Stack) -> None:
 
 
 def test_the_defaults_add_nothing(stack: cdk.Stack) -> None:
-    job(stack)
+    add_job(stack)
     assert count_resources(stack) == 14
     Template.from_stack(stack).resource_count_is("AWS::IAM::Role", 3)
 
@@ -254,8 +246,8 @@ def test_a_role_that_serves_two_stacks_has_a_policy_of_each(app: cdk.App) -> Non
     stacks = [cdk.Stack(app, name, env=ENVIRONMENT) for name in ("A", "B")]
     for stack in stacks:
         BatchSegmentProvider(stack, "Provider", role=role)
-        job(stack)
-    found = [one(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyName"] for stack in stacks]
+        add_job(stack)
+    found = [only_resource(stack, "AWS::IAM::Policy", "HandlerPolicy")["PolicyName"] for stack in stacks]
     assert found[0] != found[1]
     assert all(name.endswith("-HandlerPolicy") for name in found)
 
@@ -265,7 +257,7 @@ def test_roles_reach_no_other_stacks_folders_in_a_shared_bucket() -> None:
     for stack_name in ("segments-dev", "segments-prod"):
         stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)
         bucket = s3.Bucket.from_bucket_name(stack, "Shared", "shared")
-        job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
+        add_job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
         objects = {
             resource
             for policy in resources(stack, "AWS::IAM::Policy").values()

@@ -2,14 +2,15 @@
 
 import json
 import re
-from typing import Any
+from collections.abc import Callable
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
 import pytest
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from support import ENVIRONMENT, FILTER, SOLUTION, VERSION
+from support.constants import FILTER, SOLUTION, VERSION
+from support.templates import ENVIRONMENT
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
@@ -39,7 +40,7 @@ def everything(stack: cdk.Stack) -> None:
 
 
 @pytest.mark.parametrize("build", [one_job, everything], ids=lambda build: build.__name__)
-def test_a_template_is_what_it_was(snapshot: SnapshotAssertion, build: Any) -> None:
+def test_a_template_matches_its_snapshot(snapshot: SnapshotAssertion, build: Callable[[cdk.Stack], None]) -> None:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Demo", env=ENVIRONMENT)
     build(stack)
     written = json.dumps(Template.from_stack(stack).to_json())

@@ -4,7 +4,8 @@ import pytest
 from batch_segment_handler.adoption import differences
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
-from events import (
+from support.constants import FILTER, SOLUTION, VERSION
+from support.events import (
     NAME,
     ROLE,
     Context,
@@ -20,7 +21,6 @@ from events import (
     stub_missing_job,
     stub_solution_version,
 )
-from support import FILTER, SOLUTION, VERSION
 
 OTHER_INPUT = {"s3DataSource": {"path": "s3://in/other.jsonl"}}
 OTHER_OUTPUT = {"s3DataDestination": {"path": "s3://theirs/segments/"}}

@@ -5,7 +5,18 @@ from batch_segment_handler import handler
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.results import QueryErrors
-from events import NAME, WAIT, Context, arn, event, failure, stub_errors, stub_existing_job, stub_missing_job, waiting
+from support.events import (
+    NAME,
+    WAIT,
+    Context,
+    arn,
+    event,
+    failure,
+    stub_errors,
+    stub_existing_job,
+    stub_missing_job,
+    waiting,
+)
 
 
 @pytest.fixture

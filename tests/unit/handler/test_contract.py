@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 from batch_segment_handler import contract, handler
 from batch_segment_handler.properties import flatten, has
-from events import Context, event, properties_with, stub_existing_job
+from support.events import Context, event, properties_with, stub_existing_job
 
 
 @pytest.mark.parametrize("name", [contract.ON_EVENT, contract.IS_COMPLETE])

@@ -8,7 +8,8 @@ import pytest
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.text import printable
-from events import (
+from support.constants import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
+from support.events import (
     LOG_GROUP,
     NAME,
     ROLE,
@@ -25,7 +26,6 @@ from events import (
     stub_solution_version,
     waiting,
 )
-from support import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
 
 
 def test_creates_a_job_for_a_new_resource(personalize, log):

@@ -3,7 +3,8 @@
 import pytest
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
-from events import (
+from support.constants import FILTER, VERSION
+from support.events import (
     EXPLICIT,
     ROLE,
     Context,
@@ -17,7 +18,6 @@ from events import (
     stub_missing_job,
     stub_stack,
 )
-from support import FILTER, VERSION
 
 
 def test_adopts_the_job_of_an_explicit_name(personalize):

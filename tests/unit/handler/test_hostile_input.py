@@ -5,8 +5,8 @@ import json
 import pytest
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
-from events import ROLE, Context, arn, derived_name, event, stub_missing_job, stub_solution_version
-from support import VERSION
+from support.constants import VERSION
+from support.events import ROLE, Context, arn, derived_name, event, stub_missing_job, stub_solution_version
 
 PATHS = [
     "s3://in/../../etc/passwd",

@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from events import NAME, STACK, derived_name, identity_with
-from support import FILTER, VERSION
+from support.constants import FILTER, VERSION
+from support.events import NAME, STACK, derived_name, identity_with
 
 
 def test_derived_name_is_the_prefix_and_twelve_hexadecimal_digits():

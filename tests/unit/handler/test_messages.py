@@ -9,7 +9,8 @@ from batch_segment_handler.errors import JobError, explain
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.text import json_length, printable, quote, shorten
 from botocore.exceptions import ClientError
-from events import (
+from support.constants import FILTER, SOLUTION, VERSION
+from support.events import (
     LOG_GROUP,
     Context,
     arn,
@@ -20,7 +21,6 @@ from events import (
     stub_missing_job,
     stub_solution_version,
 )
-from support import FILTER, SOLUTION, VERSION
 
 ESCAPES = "today/\x1b]0;pwned\x07\x9b\u202e\ud800"
 ESCAPED = "today/\\x1b]0;pwned\\x07\\x9b\\u202e\\ud800"

@@ -4,7 +4,7 @@ import pytest
 from batch_segment_handler import preflight
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.retries import RetryBudget
-from support import FILTER, VERSION
+from support.constants import FILTER, VERSION
 
 RECIPE = "arn:aws:personalize:::recipe/"
 

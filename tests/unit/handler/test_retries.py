@@ -12,7 +12,8 @@ from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.retries import RetryBudget, call_with_retries
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
-from events import (
+from support.constants import REGION
+from support.events import (
     NAME,
     Context,
     answer,
@@ -27,7 +28,6 @@ from events import (
     stub_solution_version,
     waiting,
 )
-from support import REGION
 
 #: Creates the handler's own clients. Fixtures replace the functions of `clients` during a test.
 CREATE_CLIENT = {name: getattr(clients, name).__wrapped__ for name in ("personalize", "cloudformation")}

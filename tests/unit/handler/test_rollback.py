@@ -6,7 +6,8 @@ from batch_segment_handler.errors import JobError, StackUnknownError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.results import QueryErrors
 from batch_segment_handler.rollback import is_rolling_back
-from events import (
+from support.constants import VERSION
+from support.events import (
     LOG_GROUP,
     NAME,
     ROLE,
@@ -23,7 +24,6 @@ from events import (
     stub_stack,
     waiting,
 )
-from support import VERSION
 
 
 def test_rollback_adopts_the_old_job(personalize):

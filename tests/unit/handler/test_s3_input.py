@@ -8,8 +8,8 @@ from batch_segment_handler.existing_input import check_existing
 from batch_segment_handler.preflight import Preflight
 from batch_segment_handler.retries import RetryBudget
 from botocore.response import StreamingBody
-from events import stub_errors
 from query_objects import ITEMS, KEY, KMS_DENIED, body, lines, listed
+from support.events import stub_errors
 
 
 def check(path: str, found: Preflight = ITEMS, **properties: str) -> None:

@@ -9,8 +9,8 @@ from batch_segment_handler import staging
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.preflight import Preflight
 from batch_segment_handler.retries import RetryBudget
-from events import stub_errors
 from query_objects import ATTRIBUTES, ITEMS, KEY, KMS_DENIED, body, lines, objects
+from support.events import stub_errors
 
 
 @pytest.fixture

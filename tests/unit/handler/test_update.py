@@ -2,7 +2,7 @@
 
 import pytest
 from batch_segment_handler.handler import on_event
-from events import (
+from support.events import (
     NAME,
     ROLE,
     Context,

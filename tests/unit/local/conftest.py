@@ -5,7 +5,7 @@ import boto3
 import pytest
 from botocore.config import Config
 from personalize_local.gateway import LocalAws
-from support import wait_until
+from support.local import wait_until
 from unit.local.job_fixture import JobFixture
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from personalize_local.gateway import LocalAws
-from support import wait_until
+from support.local import wait_until
 
 
 class JobFixture:

@@ -21,7 +21,7 @@ from personalize_local.display import printable
 from personalize_local.errors import UsageError
 from personalize_local.gateway import LocalAws
 from personalize_local.process import run_command
-from support import wait_until
+from support.local import wait_until
 from unit.local.job_fixture import JobFixture
 
 

@@ -21,7 +21,7 @@ import pytest
 from botocore.exceptions import ClientError
 from personalize_local.behavior import Behavior
 from personalize_local.gateway import LocalAws
-from support import wait_until
+from support.local import wait_until
 from unit.local.job_fixture import JobFixture
 
 COMEDY = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}'

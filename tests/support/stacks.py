@@ -1,4 +1,4 @@
-"""Stacks deployed without the CDK CLI: synthesised here, created by CloudFormation. Takes a second each."""
+"""Stacks deployed without the CDK CLI: synthesized here, created by CloudFormation."""
 
 import io
 import itertools
@@ -8,14 +8,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from time import sleep
 from typing import Any
 
 import aws_cdk as cdk
+import aws_cdk.aws_iam as iam
+from batch_segment_handler.contract import RESOURCE_TYPE
 from botocore.exceptions import ClientError
+from constructs import IDependable
 from personalize_local.gateway import LocalAws
 
+from support.constants import CREATED, UPDATED
+from support.local import Clients, wait_until
+
 Build = Callable[[cdk.Stack], Any]
+
+
+def add_failing_resource(scope: cdk.Stack, *after: IDependable) -> None:
+    """Adds a resource that CloudFormation cannot create, since its role does not exist.
+
+    Args:
+        scope: The stack.
+        *after: The resource is created after these.
+    """
+    allow = {"Effect": "Allow", "Action": "s3:GetObject", "Resource": "*"}
+    document = {"Version": "2012-10-17", "Statement": [allow]}
+    policy = iam.CfnPolicy(scope, "Fails", policy_name="none", policy_document=document, roles=["none"])
+    policy.node.add_dependency(*after)
 
 
 @dataclass(frozen=True)
@@ -35,7 +53,7 @@ class Outcome:
 class RealStage:
     """The stacks of a stage, deployed in the order of what needs what."""
 
-    def __init__(self, aws: LocalAws, client: Callable[[str], Any], name: str) -> None:
+    def __init__(self, aws: LocalAws, client: Clients, name: str) -> None:
         self.aws = aws
         self.name = name
         self._client = client
@@ -63,7 +81,7 @@ class RealStage:
                 stack.publish(place, (place / f"{artifact.id}.assets.json").read_text())
                 outcome = stack.deploy_template(json.loads((place / artifact.template_file).read_text()))
                 outcomes[artifact.stack_name.removeprefix(f"{self.name}-")] = outcome
-                if outcome.status not in ("CREATE_COMPLETE", "UPDATE_COMPLETE"):
+                if outcome.status not in (CREATED, UPDATED):
                     break
         return outcomes
 
@@ -76,7 +94,7 @@ class RealStage:
 class RealStack:
     """A stack of the local AWS, deployed as often as a test wants."""
 
-    def __init__(self, aws: LocalAws, client: Callable[[str], Any], name: str) -> None:
+    def __init__(self, aws: LocalAws, client: Clients, name: str) -> None:
         self.aws = aws
         self.name = name
         self._cloudformation = client("cloudformation")
@@ -87,7 +105,7 @@ class RealStack:
     def template(self, build: Build) -> dict[str, Any]:
         """The stack's template; its assets are in S3 afterwards."""
         environment = cdk.Environment(account=self.aws.account, region=self.aws.region)
-        return self._synthesised(lambda app: build(cdk.Stack(app, self.name, env=environment)))
+        return self._synthesize(lambda app: build(cdk.Stack(app, self.name, env=environment)))
 
     def deploy(self, build: Build) -> Outcome:
         """Creates the stack, or updates it."""
@@ -95,9 +113,9 @@ class RealStack:
 
     def deploy_app(self, make: Callable[[cdk.App], Any]) -> Outcome:
         """The same with a stack of somebody else's class, made in an app."""
-        return self.deploy_template(self._synthesised(make))
+        return self.deploy_template(self._synthesize(make))
 
-    def _synthesised(self, make: Callable[[cdk.App], Any]) -> dict[str, Any]:
+    def _synthesize(self, make: Callable[[cdk.App], Any]) -> dict[str, Any]:
         with TemporaryDirectory() as folder:
             app = cdk.App(outdir=folder, analytics_reporting=False)
             make(app)
@@ -158,6 +176,12 @@ class RealStack:
         """The ARNs of the stack's jobs, in the order in which they were created."""
         return [arn for arn in self.aws.personalize.jobs if f"/{self.name}-" in arn]
 
+    @property
+    def job_resource(self) -> str:
+        """The ARN of the job that the stack's only job resource stands for."""
+        (arn,) = self.resources_of(RESOURCE_TYPE)
+        return arn
+
     def _describe(self, name: str | None = None) -> dict[str, Any]:
         (stack,) = self._cloudformation.describe_stacks(StackName=name or self.name)["Stacks"]
         described: dict[str, Any] = stack
@@ -172,13 +196,14 @@ class RealStack:
         return new
 
     def _outcome(self, stack_id: str | None = None) -> Outcome:
-        for _ in range(3000):
-            stack = self._describe(stack_id)
-            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
-                break
-            sleep(0.02)
-        else:
-            raise AssertionError(f"the stack {self.name} is stuck in {stack['StackStatus']}")
+        stack: dict[str, Any] = {}
+
+        def is_over() -> bool:
+            stack.update(self._describe(stack_id))
+            return not stack["StackStatus"].endswith("_IN_PROGRESS")
+
+        # Ten checks a second: fifty took a quarter of the processor time of a deployment.
+        wait_until(is_over, timeout=120, interval=0.1)
         events = self._new_events(stack_id or self.name)
         reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
         outputs = {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}

@@ -5,7 +5,8 @@ from typing import Any
 from batch_segment_handler.contract import RESOURCE_TYPE, JobDefinition
 from batch_segment_handler.identity import JobIdentity
 from batch_segment_handler.properties import flatten
-from support import ACCOUNT, REGION, VERSION
+
+from support.constants import ACCOUNT, REGION, VERSION
 
 STACK = f"arn:aws:cloudformation:{REGION}:{ACCOUNT}:stack/Demo/0e0f"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/service"

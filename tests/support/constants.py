@@ -1,0 +1,14 @@
+"""An account, its ARNs, and the statuses of stacks."""
+
+ACCOUNT = "123456789012"
+REGION = "eu-west-1"
+SOLUTION = f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/films"
+VERSION = f"{SOLUTION}/0123abcd"
+FILTER = f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/adults"
+
+#: Statuses that a deployment ends with.
+CREATED, UPDATED, DELETED = "CREATE_COMPLETE", "UPDATE_COMPLETE", "DELETE_COMPLETE"
+#: A new stack that failed, and one whose update failed.
+NOT_CREATED, ROLLED_BACK = "ROLLBACK_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
+#: The physical ID that CDK's provider framework gives a resource whose creation failed.
+CREATE_FAILED_MARKER = "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"

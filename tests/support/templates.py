@@ -1,0 +1,110 @@
+"""Reading synthesized templates."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk.assertions import Annotations, Match, Template
+from batch_segment_handler.contract import DEFINITION, RESOURCE_TYPE
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
+from constructs import Construct
+
+from support.constants import ACCOUNT, REGION, VERSION
+
+ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
+
+
+def add_job(scope: Construct, id: str = "Job", **props: Any) -> BatchSegmentJob:
+    """Adds a job with one query for an item; `props` replace and add properties."""
+    if "solution_arn" not in props:
+        props.setdefault("solution_version_arn", VERSION)
+    if "job_input" not in props:
+        props["job_input"] = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    return BatchSegmentJob(scope, id, **props)
+
+
+def readable(value: Any) -> Any:
+    """Returns a template's value with its intrinsic functions written as ``<LogicalId.Attribute>``."""
+    match value:
+        case {"Ref": name} if len(value) == 1:
+            return f"<{name}>"
+        case {"Fn::GetAtt": [name, attribute]}:
+            return f"<{name}.{attribute}>"
+        case {"Fn::Join": ["", parts]}:
+            return "".join(readable(part) for part in parts)
+        case {"Fn::Sub": text}:
+            return text.replace("${", "<").replace("}", ">")
+        case {"Fn::ImportValue": name}:
+            return f"<import {readable(name)}>"
+        case dict():
+            return {key: readable(part) for key, part in value.items()}
+        case list():
+            return [readable(part) for part in value]
+        case _:
+            return value
+
+
+def resources(stack: cdk.Stack, of_type: str) -> dict[str, dict[str, Any]]:
+    """Returns the resources of a type by logical ID, in readable form."""
+    found = Template.from_stack(stack).find_resources(of_type)
+    return {logical_id: readable(resource) for logical_id, resource in found.items()}
+
+
+def only_resource(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[str, Any]:
+    """Returns the properties of the only resource of a type whose logical ID contains a text."""
+    (found,) = [resource for logical_id, resource in resources(stack, of_type).items() if containing in logical_id]
+    properties: dict[str, Any] = found["Properties"]
+    return properties
+
+
+def policy_statements(stack: cdk.Stack, policy: str) -> list[dict[str, Any]]:
+    """Returns the statements of the only IAM policy whose logical ID contains a text."""
+    found: list[dict[str, Any]] = only_resource(stack, "AWS::IAM::Policy", policy)["PolicyDocument"]["Statement"]
+    return found
+
+
+def count_resources(stack: cdk.Stack) -> int:
+    """Returns how many resources a stack has."""
+    return len(Template.from_stack(stack).to_json()["Resources"])
+
+
+def job_properties(stack: cdk.Stack) -> dict[str, Any]:
+    """Returns the properties of a stack's only job, with its definition merged in."""
+    properties = only_resource(stack, RESOURCE_TYPE)
+    definition: dict[str, Any] = properties.pop(DEFINITION)
+    assert not properties.keys() & definition.keys()
+    return properties | definition
+
+
+def warnings(stack: cdk.Stack) -> list[str]:
+    """Returns the texts of a stack's warnings."""
+    found = Annotations.from_stack(stack).find_warning("*", Match.any_value())
+    return [str(entry.entry.data) for entry in found]
+
+
+def resource_names(template: Mapping[str, Any], of_type: str, containing: str = "") -> list[str]:
+    """Returns the logical IDs of a type in a template as JSON."""
+    named = template["Resources"].items()
+    return [name for name, resource in named if resource["Type"] == of_type and containing in name]
+
+
+def policies(template: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yields the policies in a template: logical ID of the resource, name of the policy, document."""
+    for logical_id, resource in template["Resources"].items():
+        properties = resource.get("Properties", {})
+        match resource["Type"]:
+            case "AWS::IAM::Role":
+                yield logical_id, "trust", properties["AssumeRolePolicyDocument"]
+                for inline in properties.get("Policies", []):
+                    yield logical_id, inline["PolicyName"], inline["PolicyDocument"]
+            case "AWS::IAM::Policy":
+                yield logical_id, properties["PolicyName"], properties["PolicyDocument"]
+            case "AWS::S3::BucketPolicy":
+                yield logical_id, "bucket", properties["PolicyDocument"]
+            case "AWS::KMS::Key":
+                yield logical_id, "key", properties["KeyPolicy"]
+
+
+def as_list(value: Any) -> list[Any]:
+    """Returns a policy's element as a list: IAM writes a list of one as its element."""
+    return value if isinstance(value, list) else [value]

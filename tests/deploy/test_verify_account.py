@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from personalize_local.faults import JOB, Fault
 from personalize_local.gateway import LocalAws
 from support import wait_until
 
@@ -311,8 +312,12 @@ def test_refuses_before_anything_is_created(
     assert jobs() == []
 
 
-def test_the_page_lists_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
+
+
+def test_the_page_lists_every_question(tools: None) -> None:
     from verify_account.questions import QUESTIONS
 
     page = (ROOT / "docs" / "how-to" / "verify-account.md").read_text()
@@ -335,3 +340,74 @@ def test_make_hands_the_query_over_as_it_is(command: Any, left: Callable[[], lis
     assert done.returncode == 2
     assert "verify-account: 1 fault in the queries:\n  query, line 1, column" in done.stderr
     assert left() == []
+
+
+def test_finds_a_python_whose_path_a_shell_would_split(
+    tools: None, command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from verify_account.cdk import Cdk
+    from verify_account.settings import parse_arn
+
+    python = tmp_path / "my $(touch SHELL) python's" / "python"
+    python.parent.mkdir()
+    # Not a link, because Python finds its packages relative to itself.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", command.environment["PATH"])
+    settings = dataclasses.replace(parse_arn(command.version, "abcdef", {}), query="1", recipe="aws-item-affinity")
+    Cdk(settings, folder).synth()
+    assert [path.name for path in folder.iterdir()] == ["cdk.out"]
+
+
+HOSTILE = "no access \x1b]0;title\x07\x1b[2J\x9b2J\r\u202e"
+ESCAPED = r"no access \x1b]0;title\x07\x1b[2J\x9b2J\r\u202e"
+
+
+def test_a_failure_reason_cannot_control_the_terminal(command: Any, local_aws: LocalAws) -> None:
+    local_aws.faults.inject(Fault(JOB, message=HOSTILE))
+    try:
+        _, said = command.run(command.version, "--yes", "--only=output-slash")
+    finally:
+        local_aws.faults.clear()
+    assert ESCAPED in said
+    report = command.report.read_text()
+    assert ESCAPED in report
+    for text in (said, report):
+        assert all(char.isprintable() or char == "\n" for char in text)
+
+
+def test_no_message_can_control_the_terminal(tools: None, capsys: pytest.CaptureFixture[str]) -> None:
+    from verify_account import terminal
+
+    for print_message in (terminal.print_result, terminal.print_error, terminal.print_progress):
+        print_message(f"{HOSTILE}\nSegmentación —")
+    captured = capsys.readouterr()
+    assert captured.out == f"{ESCAPED}\nSegmentación —\n"
+    assert re.fullmatch(
+        rf"verify-account: {re.escape(ESCAPED)}\nSegmentación —\n\d\d:\d\d:\d\d {re.escape(ESCAPED)}\nSegmentación —\n",
+        captured.err,
+    )
+
+
+def test_only_one_module_of_the_command_prints() -> None:
+    modules = (ROOT / "tools" / "verify_account").glob("*.py")
+    printing = {path.name for path in modules if re.search(r"\bprint\(|\.write\(", path.read_text())}
+    assert printing == {"terminal.py"}
+
+
+@pytest.mark.parametrize("length", range(1, 13))
+@pytest.mark.parametrize("cut", ["in the report", "before the report"])
+def test_redacts_an_account_that_is_cut(tools: None, length: int, cut: str) -> None:
+    from verify_account.questions import QUESTIONS
+    from verify_account.report import Report, Result
+    from verify_account.settings import excerpt, parse_arn
+
+    settings = parse_arn("arn:aws:personalize:eu-west-1:123456789012:solution/films/1", "abcdef", {})
+    start = "x" * (1500 - len("arn:aws:iam::") - length) + "arn:aws:iam::"
+    evidence = f"{start}123456789012:role/R"
+    shown = excerpt(evidence) if cut == "before the report" else evidence
+    text = Report(settings, [Result(QUESTIONS[0], None, shown)], []).markdown()
+    assert f"\n{start}{'<account>' if length == 12 else ''}…\n" in text

@@ -3,7 +3,6 @@
 import http.client
 import json
 import urllib.parse
-import urllib.request
 
 from botocore.auth import SigV4Auth, SigV4QueryAuth
 from botocore.awsrequest import AWSRequest

@@ -2,7 +2,6 @@
 
 import http.client
 import urllib.parse
-import urllib.request
 from collections.abc import Callable
 
 import pytest

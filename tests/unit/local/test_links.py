@@ -3,7 +3,6 @@
 import hashlib
 import json
 import shutil
-import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path

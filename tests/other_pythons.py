@@ -12,7 +12,10 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-_IMPORTS_CDK = re.compile(r"^(?:from|import) (?:aws_cdk|cdk_personalize_segments|stacks)\b", re.MULTILINE)
+_IMPORTS_CDK = re.compile(
+    r"^(?:from|import) (?:aws_cdk|cdk_personalize_segments|support\.(?:stacks|templates|segments|custom_resources))\b",
+    re.MULTILINE,
+)
 # Staging sends an object's parts from threads.
 _STARTS_THREADS = {"test_staging.py"}
 _left_out: dict[str, str] = {}

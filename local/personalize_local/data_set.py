@@ -106,7 +106,7 @@ class DataSet:
         return sorted(allowed, key=lambda user: (-scores[user], user))[:limit]
 
 
-_CONDITION = re.compile(r'\s*ITEMS\s*\.\s*(\w+)\s*=\s*"((?:[^"\\]|\\.)*)"\s*(AND\b|$)', re.I | re.S)
+_CONDITION = re.compile(r'\s*+ITEMS\s*+\.\s*+(\w++)\s*+=\s*+"((?:[^"\\]|\\.)*+)"\s*+(AND\b|$)', re.I | re.S)
 
 
 def parse_expression(expression: str) -> list[tuple[str, str]]:

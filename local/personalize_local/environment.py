@@ -1,4 +1,4 @@
-"""Environment variables: of the shell, of MiniStack, and of programs that use the local AWS."""
+"""Environment variables of the shell, and of programs that use the local AWS."""
 
 import os
 import shlex
@@ -29,8 +29,6 @@ EXPORTED_VARIABLES = (
 #: even if this terminal does not.
 UNSET_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
 _LOCAL_HOSTS = ("127.0.0.1", "localhost")
-# Its sitecustomize.py is imported by every Lambda function in Python.
-_LAMBDA_SITE = Path(__file__).parent / "lambda_site"
 
 
 @dataclass(frozen=True)
@@ -123,40 +121,6 @@ def program_environment(connection: Connection, shell: Mapping[str, str], path: 
         **{name: f"{arn}:{resource}" for name, resource in SEEDS.items()},
         "PATH": os.pathsep.join([path, *bin_folders]),
     }
-
-
-def ministack_settings(connection: Connection, shell: Mapping[str, str], wait_scale: float) -> dict[str, str]:
-    """Returns the variables that configure MiniStack and its Lambda functions.
-
-    Args:
-        connection: The local AWS.
-        shell: The environment of the shell.
-        wait_scale: The factor for waits in state machines and sleeps in Lambda functions.
-    """
-    connection.empty_file.touch()
-    settings = {
-        "AUTH": "true",
-        "GATEWAY_PORT": connection.endpoint_url.rpartition(":")[2],
-        "MINISTACK_HOST": "127.0.0.1",
-        "MINISTACK_ACCOUNT_ID": connection.account,
-        "MINISTACK_REGION": connection.region,
-        **connection.sdk_variables(),
-        **no_proxy(shell),
-        "IOT_MTLS_ENABLED": "0",
-        "SFTP_ENABLED": "0",
-        "PERSIST_STATE": "0",
-        "LAMBDA_EXECUTOR": "local",
-        "LOG_LEVEL": "CRITICAL",
-        "TMPDIR": str(connection.folder),
-        "SFN_WAIT_SCALE": str(wait_scale),
-        "PERSONALIZE_LOCAL_WAIT_SCALE": str(wait_scale),
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(_LAMBDA_SITE), shell.get("PYTHONPATH")])),
-        "NODE_PATH": os.pathsep.join(filter(None, [*toolchain.sdk_folders(), shell.get("NODE_PATH")])),
-    }
-    node_folder = toolchain.link_installed_node(connection.folder)
-    if node_folder is not None:
-        settings["PATH"] = os.pathsep.join([str(node_folder), shell.get("PATH", os.defpath)])
-    return settings
 
 
 def shell_commands(environment: Mapping[str, str], shell: Iterable[str]) -> list[str]:

@@ -14,7 +14,8 @@ from pathlib import Path
 
 from . import toolchain
 from .behavior import Behavior
-from .environment import Connection, ministack_settings, program_environment, without_aws_variables
+from .environment import Connection, program_environment
+from .ministack_settings import ministack_environment
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
@@ -77,8 +78,7 @@ class LocalAws:
             raise
 
     def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float, behavior: Behavior) -> None:
-        settings = ministack_settings(self._connection, self._environment_before, wait_scale)
-        environment = without_aws_variables(self._environment_before) | settings
+        environment = ministack_environment(self._connection, self._environment_before, wait_scale)
         os.environ.clear()
         os.environ.update(environment)
         tempfile.tempdir = str(self._folder)
@@ -98,6 +98,8 @@ class LocalAws:
         ministack_patches.apply()
         # With Docker, MiniStack would remove the containers of another MiniStack on this machine.
         ministack_app._docker_socket_present = lambda: False
+        # In a container, MiniStack would run the startup scripts of another MiniStack or LocalStack.
+        ministack_app._collect_scripts = lambda *_folders: []
         self._shutdown = Shutdown()
         #: The faults to inject into Personalize.
         self.faults = Faults()

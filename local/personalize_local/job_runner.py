@@ -83,7 +83,8 @@ class JobRunner:
                     f"The file {key} has more than {recipe.max_queries_per_file} queries, the quota of {recipe.name}"
                 )
         body = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
-        s3.put_object(Bucket=job.output.bucket, Key=output_key, Body=body.encode())
+        # A query can contain half of a surrogate pair. It has no UTF-8, but the replacement is its escape in JSON.
+        s3.put_object(Bucket=job.output.bucket, Key=output_key, Body=body.encode(errors="backslashreplace"))
 
 
 def _lines(body: Any) -> Iterator[bytes]:
@@ -99,7 +100,7 @@ def _record(job: Job, line: bytes, behavior: Behavior) -> Json:
     try:
         try:
             query = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise QueryError("the line is not JSON") from None
         return _format_record(query, _users(job, query, behavior), None, behavior)
     except QueryError as error:
@@ -112,13 +113,16 @@ def _users(job: Job, query: Any, behavior: Behavior) -> list[str]:
     if not isinstance(query, dict) or not isinstance(query.get(key), str):
         raise QueryError(f"the line has no {key}")
     values = query.get("filterValues") or {}
-
-    def is_allowed(user: User) -> bool:
-        return job.filter is None or job.filter.allows(user, values)
-
+    if not isinstance(values, dict):
+        raise QueryError("filterValues is not an object")
+    is_allowed = _allow_all if job.filter is None else job.filter.bind(values)
     limit = job.request.get("numResults", behavior.default_results)
     find_users = films().segment_by_item if key == "itemId" else films().segment_by_attributes
     return find_users(query[key], is_allowed, limit)
+
+
+def _allow_all(_user: User) -> bool:
+    return True
 
 
 def _format_record(query: Json, users: list[str] | None, error: str | None, behavior: Behavior) -> Json:

@@ -44,13 +44,14 @@ class Filter:
         name: The last part of its ARN.
         expression: Its expression.
         status: Its status.
-        allows: Evaluates the expression for a user and the query's ``filterValues``.
+        bind: Binds the query's ``filterValues`` to the expression. Returns a function that tells whether the filter
+            includes a user. Raises a `QueryError` if the values are invalid.
     """
 
     name: str
     expression: str
     status: str
-    allows: Callable[[User, Json], bool]
+    bind: Callable[[Json], Callable[[User], bool]]
 
 
 @dataclass(frozen=True)

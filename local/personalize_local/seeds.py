@@ -5,9 +5,11 @@ They are the same in every run. The interactions exceed the minimum that Persona
 """
 
 import functools
+import json
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
 
 from .data_set import DataSet, Item, User
 from .errors import QueryError
@@ -46,16 +48,26 @@ VERSIONS = (
 )
 
 
-def _is_in_country(user: User, values: Json) -> bool:
+# A value that has no closing quote extends to the end. Otherwise, a search would start again at each quote in it.
+_VALUE = re.compile(r'"((?:[^"\\]|\\.)*+)("?)', re.S)
+
+
+def _are_in_country(values: Json) -> Callable[[User], bool]:
     if "COUNTRY" not in values:
         raise QueryError("filterValues: no value for the placeholder COUNTRY")
-    return user.country in re.findall(r'"((?:[^"\\]|\\.)*)"', values["COUNTRY"])
+    text = values["COUNTRY"]
+    if not isinstance(text, str):
+        raise QueryError(f"filterValues: COUNTRY: got {json.dumps(text)[:50]}, expected a string")
+    countries = {match[1] for match in _VALUE.finditer(text) if match[2]}
+    return lambda user: user.country in countries
 
 
 FILTERS = (
-    Filter("adults", "INCLUDE UserID WHERE Users.AGE >= 18", "ACTIVE", lambda user, _: user.age >= 18),
-    Filter("country", "INCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY)", "ACTIVE", _is_in_country),
-    Filter("unfinished", "INCLUDE UserID WHERE Users.AGE < 18", "CREATE IN_PROGRESS", lambda *_: True),
+    Filter("adults", "INCLUDE UserID WHERE Users.AGE >= 18", "ACTIVE", lambda _: lambda user: user.age >= 18),
+    Filter("country", "INCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY)", "ACTIVE", _are_in_country),
+    Filter(
+        "unfinished", "INCLUDE UserID WHERE Users.AGE < 18", "CREATE IN_PROGRESS", lambda _: lambda user: user.age < 18
+    ),
 )
 
 _GENRES = ("Comedy", "Drama", "Action", "Romance", "Thriller", "Documentary", "Komödie", 'The "New" Wave')

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from deploy.verify_command import ANSWERS, OTHERS, ROOT, Command
+from personalize_local.faults import JOB, Fault
 from personalize_local.gateway import LocalAws
 from support.local import Clients, wait_until
 
@@ -247,8 +248,12 @@ def test_rejects_bad_arguments_before_creating_anything(
     assert jobs() == []
 
 
-def test_the_page_lists_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def tools(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
+
+
+def test_the_page_lists_every_question(tools: None) -> None:
     from verify_account.questions import QUESTIONS
 
     page = (ROOT / "docs" / "how-to" / "verify-account.md").read_text()
@@ -271,3 +276,40 @@ def test_make_passes_the_query_unchanged(command: Command, left: Callable[[], li
     assert done.returncode == 2
     assert "verify-account: 1 fault in the queries:\n  query, line 1, column" in done.stderr
     assert left() == []
+
+
+def test_finds_a_python_whose_path_a_shell_would_split(
+    tools: None, command: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from verify_account.cdk import Cdk
+    from verify_account.settings import parse_arn
+
+    python = tmp_path / "my $(touch SHELL) python's" / "python"
+    python.parent.mkdir()
+    # Not a link, because Python finds its packages relative to itself.
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o700)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", command.environment["PATH"])
+    settings = dataclasses.replace(parse_arn(command.version, "abcdef", {}), query="1", recipe="aws-item-affinity")
+    Cdk(settings, folder).synth()
+    assert [path.name for path in folder.iterdir()] == ["cdk.out"]
+
+
+HOSTILE = "no access \x1b]0;title\x07\x1b[2J\x9b2J\r\u202e"
+ESCAPED = r"no access \x1b]0;title\x07\x1b[2J\x9b2J\r\u202e"
+
+
+def test_a_failure_reason_cannot_control_the_terminal(command: Any, local_aws: LocalAws) -> None:
+    local_aws.faults.inject(Fault(JOB, message=HOSTILE))
+    try:
+        _, said = command.run(command.version, "--yes", "--only=output-slash")
+    finally:
+        local_aws.faults.clear()
+    assert ESCAPED in said
+    report = command.report.read_text()
+    assert ESCAPED in report
+    for text in (said, report):
+        assert all(char.isprintable() or char == "\n" for char in text)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -64,7 +65,8 @@ class Cdk:
         Raises:
             CdkError: It failed.
         """
-        app = f"{sys.executable} -m verify_account.app"
+        # The CLI passes it to a shell.
+        app = shlex.join([sys.executable, "-m", "verify_account.app"])
         self._run("synth", "--quiet", "--app", app, "--output", str(self._assembly))
 
     def deploy(self, stack: str) -> dict[str, str]:

@@ -8,7 +8,6 @@ import secrets
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from .cdk import Cdk, CdkError
 from .questions import QUESTIONS, Question, trials_for
 from .report import Report, Result
 from .settings import LIBRARY_STACKS, PAIRS, PROBES, Settings, UsageError, excerpt, parse_arn
+from .terminal import print_error, print_progress, print_result
 from .trials import AT_ONCE, TRIALS, NotAnsweredError, Trials
 
 _RECIPES = ("aws-item-affinity", "aws-item-attribute-affinity")
@@ -43,21 +43,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = _checked(settings, options.query)
         with tempfile.TemporaryDirectory(prefix="verify-account-") as folder:
             cdk = Cdk(settings, Path(folder))
-            _say("synthesizing the stacks; nothing is created yet")
+            print_progress("synthesizing the stacks; nothing is created yet")
             try:
                 cdk.synth()
             except CdkError as error:
                 raise UsageError(str(error)) from error
-            print(_plan(settings, questions))
+            print_result(_plan(settings, questions))
             if not (options.yes or _confirmed()):
-                print("Aborted. Nothing was created.")
+                print_result("Aborted. Nothing was created.")
                 return _INCOMPLETE
             return _run(settings, cdk, questions, options)
     except UsageError as error:
-        print(f"verify-account: {error}", file=sys.stderr)
+        print_error(str(error))
         return _USAGE
     except KeyboardInterrupt:
-        print("\nAborted. Nothing was created.", file=sys.stderr)
+        print_result("\nAborted. Nothing was created.")
         return _INTERRUPTED
 
 
@@ -82,10 +82,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--job-minutes", type=float, default=180, metavar="N", help="to watch a job (default: 180)")
     return parser
-
-
-def _say(text: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {text}", file=sys.stderr, flush=True)
 
 
 def _chosen(only: str | None) -> list[Question]:
@@ -167,7 +163,7 @@ def _plan(settings: Settings, questions: list[Question]) -> str:
 
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
-        print("There is no terminal to ask for confirmation: pass --yes to go on.")
+        print_result("There is no terminal to ask for confirmation: pass --yes to go on.")
         return False
     try:
         return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
@@ -179,7 +175,7 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
     trials = Trials(
         settings,
         cdk,
-        _say,
+        print_progress,
         poll=options.poll_seconds,
         patience=options.patience_seconds,
         longest=options.job_minutes * 60,
@@ -208,15 +204,15 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
     report = Report(settings, results, notes, show_account=options.show_account)
     path = Path(options.report)
     try:
-        path.write_text(report.markdown())
+        path.write_text(report.markdown(), encoding="utf-8")
     except OSError as error:
         # What has been paid for is not lost.
-        print(report.markdown())
-        print(f"verify-account: the report could not be written: {error}", file=sys.stderr)
+        print_result(report.markdown())
+        print_error(f"the report could not be written: {error}")
         return _INCOMPLETE
     for note in notes:
-        _say(note)
-    print(f"The report is in {path}.")
+        print_progress(note)
+    print_result(f"The report is in {path}.")
     if interrupted:
         return _INTERRUPTED
     return _OK if clean and all(result.answer is not None for result in results) else _INCOMPLETE
@@ -235,7 +231,7 @@ def _result(question: Question, trials: Trials) -> Result:
 def _clean_up(cdk: Cdk) -> list[str]:
     if not cdk.stacks:
         return []
-    _say(f"deleting {len(cdk.stacks)} stacks with their buckets; Ctrl-C now would leave them in the account")
+    print_progress(f"deleting {len(cdk.stacks)} stacks with their buckets; Ctrl-C now would leave them in the account")
     try:
         with _terminable():
             failures = cdk.destroy()

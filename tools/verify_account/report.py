@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from .questions import Answer, Question
 from .settings import Settings, excerpt
+from .terminal import printable
 
 _REDACTED = "<account>"
 
@@ -57,7 +58,8 @@ class Report:
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
         for result in self.results:
             lines += ["", *_section(result)]
-        text = "\n".join(lines) + "\n"
+        # The report may be printed to a terminal.
+        text = printable("\n".join(lines) + "\n")
         return text if self.show_account else text.replace(self.settings.account, _REDACTED)
 
     def _summary(self) -> str:

@@ -34,6 +34,7 @@ PAIRS = {
 _ARN = re.compile(
     r"arn:(?P<partition>aws[a-z-]*):personalize:(?P<region>[a-z\d-]+):(?P<account>\d{12}):(?P<resource>solution/.+)"
 )
+_DIGITS = "0123456789"
 _FORM = "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id>"
 
 
@@ -140,6 +141,12 @@ def parse_arn(arn: str, run: str, environment: Mapping[str, str]) -> Settings:
 
 
 def excerpt(value: Any, longest: int = 1500) -> str:
-    """Something as the report shows it, at most so long."""
+    """Something as the report shows it, at most so long.
+
+    It does not end within a number: the report can redact only a complete account number.
+    """
     text = value if isinstance(value, str) else json.dumps(value, indent=2, default=str, ensure_ascii=False)
-    return text if len(text) <= longest else f"{text[:longest]}…"
+    if len(text) <= longest:
+        return text
+    cut = text[:longest]
+    return f"{cut.rstrip(_DIGITS) if text[longest] in _DIGITS else cut}…"

@@ -1,3 +1,5 @@
+import http.client
+import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -7,6 +9,7 @@ from botocore.config import Config
 from personalize_local.gateway import LocalAws
 from support.local import wait_until
 from unit.local.job_fixture import JobFixture
+from unit.local.signed_requests import Answer
 
 
 @pytest.fixture(scope="session")
@@ -27,3 +30,41 @@ def jobs(client: Callable[..., Any], local_aws: LocalAws) -> Iterator[JobFixture
     yield JobFixture(client, local_aws)
     # The next test starts with no job in flight, because only five can be.
     wait_until(lambda: not any(job.in_flight for job in local_aws.personalize.jobs.values()))
+
+
+@pytest.fixture
+def caller(jobs: JobFixture, client: Callable[..., Any]) -> Callable[..., Any]:
+    """Makes clients of a user with the given policy statements."""
+
+    def make(*statements: dict[str, Any]) -> Any:
+        name = f"user-{jobs.role_name}"
+        jobs.iam.create_user(UserName=name)
+        jobs.iam.put_user_policy(
+            UserName=name,
+            PolicyName="own",
+            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": list(statements)}),
+        )
+        key = jobs.iam.create_access_key(UserName=name)["AccessKey"]
+        return client("personalize", aws_access_key_id=key["AccessKeyId"], aws_secret_access_key=key["SecretAccessKey"])
+
+    return make
+
+
+@pytest.fixture
+def send(local_aws: LocalAws) -> Callable[..., Answer]:
+    """Sends a request unchanged. Only a missing Host header is added."""
+
+    def sent(method: str, target: str, headers: dict[str, str], body: str = "") -> Answer:
+        connection = http.client.HTTPConnection(local_aws.endpoint_url.partition("://")[2], timeout=30)
+        try:
+            connection.request(method, target, body.encode(), headers)
+            return Answer(connection.getresponse())
+        finally:
+            connection.close()
+
+    return sent
+
+
+@pytest.fixture
+def roles(client: Callable[..., Any]) -> Callable[[], set[str]]:
+    return lambda: {role["RoleName"] for role in client("iam").list_roles()["Roles"]}

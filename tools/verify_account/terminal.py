@@ -1,0 +1,29 @@
+"""Output for people, without control characters of AWS's answers."""
+
+import sys
+import time
+
+
+def printable(text: str) -> str:
+    r"""Escapes nonprintable characters except newlines, for example as ``\x1b``.
+
+    Failure reasons, error messages and names of objects can contain control characters. A terminal would execute them.
+    """
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode("ascii") for char in text
+    )
+
+
+def print_result(text: str) -> None:
+    """Prints to stdout."""
+    print(printable(text), flush=True)
+
+
+def print_error(text: str) -> None:
+    """Prints an error to stderr."""
+    print(printable(f"verify-account: {text}"), file=sys.stderr, flush=True)
+
+
+def print_progress(text: str) -> None:
+    """Prints a line with the time to stderr."""
+    print(printable(f"{time.strftime('%H:%M:%S')} {text}"), file=sys.stderr, flush=True)

@@ -25,7 +25,7 @@ import aws_cdk.custom_resources as cr
 import batch_segment_handler
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from cdk_personalize_segments.provider import ASSET_EXCLUDES
+from cdk_personalize_segments.functions import ASSET_EXCLUDES
 
 VERSION = "arn:aws:personalize:eu-west-1:123456789012:solution/films/0123abcd"
 ENVIRONMENT = cdk.Environment(account="123456789012", region="eu-west-1")

@@ -32,6 +32,7 @@ from cdk_personalize_segments import (
     SegmentQuery,
     acknowledge_nag_findings,
     nag,
+    nag_findings,
 )
 
 ROOT = Path(__file__).parents[1]
@@ -148,7 +149,11 @@ def synthesize(folder: str) -> None:
     used = [entry for _, _, entry in acknowledged]
     unused = [
         *(f"{rule} in {path}" for rule, path, _ in acknowledged if (rule, path) not in found),
-        *(f"{one.rule} in {one.places}" for one in (*nag.OF_PROVIDER, *nag.OF_STORAGE) if one not in used),
+        *(
+            f"{one.rule} in {one.places}"
+            for one in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE)
+            if one not in used
+        ),
     ]
     (Path(folder) / UNUSED).write_text(json.dumps(unused))
 

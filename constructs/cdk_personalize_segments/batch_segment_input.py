@@ -1,85 +1,23 @@
-"""What a job is asked: queries given inline, in a local file, or in S3 already."""
+"""The input of a job: queries in the app, in a local file, or in S3."""
 
 import itertools
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
-from batch_segment_handler import queries
+from batch_segment_handler import contract, queries
 from batch_segment_handler.text import quote
 from constructs import Construct
 
-from . import query_lines, validation
-
-
-@dataclass(frozen=True)
-class SegmentQuery:
-    """One query: one line of the job's input, and one segment of its output.
-
-    Made by `items_like` and `where`.
-    """
-
-    #: The query as the service reads it, for example ``{"itemId": "105"}``.
-    content: Mapping[str, Any] = field()
-
-    @classmethod
-    def items_like(cls, item_id: str) -> "SegmentQuery":
-        """Users with an affinity for an item; for a solution of the Item-Affinity recipe.
-
-        Args:
-            item_id: The item's id as in the Items or Interactions data.
-
-        Raises:
-            ValueError: The id is empty or not a string.
-        """
-        if not isinstance(item_id, str) or not item_id:
-            got = f"item_id: got {validation.shown(item_id)}, expected a non-empty string"
-            raise ValueError(f"{got}{query_lines.as_text(item_id)}")
-        return cls({"itemId": item_id})
-
-    @classmethod
-    def where(cls, **columns: str | Sequence[str]) -> "SegmentQuery":
-        """Users with an affinity for items of given attributes; for a solution of the Item-Attribute-Affinity recipe.
-
-        Args:
-            **columns: Columns of the Items data and their values. All have to hold; several values for one column are
-                given as a list. Quotes and backslashes in values are escaped.
-
-        Raises:
-            ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
-        """
-        return cls({"itemAttributes": query_lines.attribute_expression(columns)})
-
-    def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
-        """The same query with values for the placeholders of the job's filter.
-
-        Args:
-            **values: Names of placeholders, without the ``$``, and their values; several values for one placeholder
-                are given as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
-
-        Raises:
-            ValueError: There is none, a name starts with ``$``, or a value is not a string.
-        """
-        if not values:
-            raise ValueError('filter values: got none, expected at least one, for example COUNTRY="Japan"')
-        rendered = {}
-        for name, value in values.items():
-            listed: Sequence[object] = value if isinstance(value, list | tuple) else [value]
-            if name.startswith("$"):
-                got = f"filter values: got the name {validation.shown(name)}"
-                raise ValueError(f"{got}, expected {validation.shown(name[1:])}: write it without the $")
-            texts = [one for one in listed if isinstance(one, str)]
-            if not texts or len(texts) < len(listed):
-                other = next((one for one in listed if not isinstance(one, str)), None)
-                got = f"filter value {name[:40]}: got {validation.shown(value)}, expected a string or a list of strings"
-                raise ValueError(f"{got}{query_lines.as_text(other, name[:40])}")
-            rendered[name] = ",".join(query_lines.quoted(text) for text in texts)
-        return replace(self, content={**self.content, "filterValues": rendered})
+from . import locations, query_summary, validation
+from .batch_segment_storage import BatchSegmentStorage
+from .buckets import BucketInfo
+from .handler_access import HandlerAccess
+from .segment_query import SegmentQuery, find_token, query_line
 
 
 @dataclass(frozen=True)
@@ -98,6 +36,32 @@ class StagedInput:
     summary: str
     is_inline: bool
 
+    def properties(
+        self, storage: BatchSegmentStorage, access: HandlerAccess, names_of_stack: str
+    ) -> tuple[contract.JobDefinition, contract.JobSettings]:
+        """Grants access to the asset and the input bucket, and returns the job's properties for them.
+
+        Args:
+            storage: The job's storage.
+            access: The needs of the handler.
+            names_of_stack: A pattern of job names.
+        """
+        info = storage.bucket_info(storage.input_bucket)
+        folders = f"{storage.input_prefix}{names_of_stack}/"
+        storage.allow_reading(storage.input_bucket, folders)
+        storage.service_access.allow_handler(info, writes=folders)
+        settings = access.allow_staging(self.asset, info, folders)
+        settings["Queries"] = self.summary
+        if self.is_inline:
+            settings["InputIsInline"] = "true"
+        definition: contract.JobDefinition = {
+            "AssetHash": self.asset.asset_hash,
+            "InputBucket": info.name,
+            "InputPrefix": storage.input_prefix,
+        }
+        _add_common(definition, settings, info, self.queries_per_file)
+        return definition, settings
+
 
 @dataclass(frozen=True)
 class ExistingInput:
@@ -108,13 +72,44 @@ class ExistingInput:
     validate: bool
     queries_per_file: int | None
 
+    def properties(
+        self, storage: BatchSegmentStorage, access: HandlerAccess, _names_of_stack: str
+    ) -> tuple[contract.JobDefinition, contract.JobSettings]:
+        """Grants access to the objects, and returns the job's properties for them.
+
+        Args:
+            storage: The job's storage.
+            access: The needs of the handler.
+        """
+        info = storage.bucket_info(self.bucket)
+        path = f"s3://{info.name}/{self.key_or_prefix}"
+        locations.check_s3_path("job_input", path)
+        storage.allow_reading(self.bucket, self.key_or_prefix)
+        definition: contract.JobDefinition = {"InputPath": path}
+        settings: contract.JobSettings = {}
+        if self.validate:
+            settings["ValidateInput"] = "true"
+            access.allow_reading_input(info, self.key_or_prefix)
+            storage.service_access.allow_handler(info, reads=self.key_or_prefix)
+        _add_common(definition, settings, info, self.queries_per_file)
+        return definition, settings
+
+
+def _add_common(
+    definition: contract.JobDefinition, settings: contract.JobSettings, info: BucketInfo, queries_per_file: int | None
+) -> None:
+    if queries_per_file is not None:
+        settings["QueriesPerFile"] = queries_per_file
+    if info.key_arn is not None:
+        definition["InputKmsKeyArn"] = info.key_arn
+
 
 class BatchSegmentInput:
-    """The input of a job. Made by `from_queries`, `from_asset` and `from_bucket`."""
+    """The input of a job. Created by `from_queries`, `from_asset` and `from_bucket`."""
 
     def __init__(self, content: bytes | Path | ExistingInput, queries_per_file: int | None) -> None:
         """Use the class methods."""
-        validation.queries_per_file(queries_per_file)
+        validation.check_queries_per_file(queries_per_file)
         self._content = content
         self._queries_per_file = queries_per_file
 
@@ -125,20 +120,20 @@ class BatchSegmentInput:
         """Queries given in the program, one for each segment.
 
         Args:
-            segment_queries: At least one; all made by `SegmentQuery.items_like`, or all by `SegmentQuery.where`. They
-                are split into as many files as the service wants, at most 1000.
-            queries_per_file: Your quota of queries per input file. Without it the documented one of the solution's
-                recipe is kept, 500 for Item-Affinity and 10 for Item-Attribute-Affinity
+            segment_queries: At least one query; all created by `SegmentQuery.items_like`, or all by
+                `SegmentQuery.where`. The handler splits them into at most 1,000 files of the quota's size.
+            queries_per_file: Your quota of queries per input file. Default: the documented quota of the solution's
+                recipe, 500 for Item-Affinity and 10 for Item-Attribute-Affinity
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: There is none, the two kinds are mixed, a value is known only at deploy, or `queries_per_file`
-                is not a positive whole number.
-            TypeError: One is no `SegmentQuery`.
+            ValueError: There is no query, the two kinds are mixed, a value is known only at deploy, or
+                `queries_per_file` is not a positive whole number.
+            TypeError: An element is no `SegmentQuery`.
         """
         content, first = [], ""
         for number, query in enumerate(segment_queries):
-            validation.type_of(f"segment_queries[{number}]", query, SegmentQuery, "a SegmentQuery")
+            validation.check_type(f"segment_queries[{number}]", query, SegmentQuery, "a SegmentQuery")
             kind = next((key for key in query.content if key != "filterValues"), "nothing")
             first = first or kind
             if kind != first:
@@ -146,10 +141,10 @@ class BatchSegmentInput:
                     f"segment_queries[{number}]: got a query with {kind}, expected {first} as before: a job takes one "
                     "kind of query"
                 )
-            line = query_lines.query_line(query.content)
-            if token := query_lines.find_token(line):
+            line = query_line(query.content)
+            if token := find_token(line):
                 raise ValueError(
-                    f"segment_queries[{number}]: got a value that is known only at deploy, {validation.shown(token)}, "
+                    f"segment_queries[{number}]: got a value that is known only at deploy, {validation.quote(token)}, "
                     "expected text: queries are written at synth. Write them to S3 and pass them as "
                     "BatchSegmentInput.from_bucket"
                 )
@@ -164,7 +159,7 @@ class BatchSegmentInput:
 
         Args:
             path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
-                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. It is split to fit when the stack is deployed.
+                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. The handler splits it to fit the quota.
                 A change of line ends, of blank lines at the end or of a byte order mark starts no new job.
             queries_per_file: As for `from_queries`.
 
@@ -175,7 +170,7 @@ class BatchSegmentInput:
         if not file.is_file():
             what = "a folder" if file.is_dir() else "a path where there is no file"
             raise ValueError(
-                f"path: got {what}, {validation.shown(str(path))}, expected a file of queries, one JSON object a line"
+                f"path: got {what}, {validation.quote(str(path))}, expected a file of queries, one JSON object a line"
             )
         return cls(file, queries_per_file)
 
@@ -191,7 +186,7 @@ class BatchSegmentInput:
     ) -> "BatchSegmentInput":
         """Queries that are in S3 when the stack is deployed. They are never rewritten.
 
-        The bucket has to be in the job's region. Changing the objects does not start a new job: change the job's
+        The bucket must be in the job's region. Changing the objects does not start a new job: change the job's
         ``trigger`` to start one. The handler checks the objects once, before it creates the job. Personalize reads
         them later, so an object that is overwritten in between is processed without a check: do not write to the
         location while a job starts.
@@ -204,19 +199,19 @@ class BatchSegmentInput:
                 such a key is rejected as a prefix without a trailing "/".
             validate_input: Whether the handler reads and checks the objects before it creates the job. If False, the
                 handler gets no read permission and Personalize reports invalid queries in the job output.
-            queries_per_file: Your quota of queries per input file. Without it a file that has more than the
-                documented one is refused at deploy, see `from_queries`.
+            queries_per_file: Your quota of queries per input file. A file that exceeds it is rejected at deploy.
+                Default: the documented quota, see `from_queries`.
 
         Raises:
-            ValueError: It looks like a folder and does not end in "/", or `queries_per_file` is not a positive whole
-                number.
+            ValueError: The key looks like a folder and does not end in "/", or `queries_per_file` is not a positive
+                whole number.
         """
         looks_like_folder = not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]
         if looks_like_folder and not single_object:
-            validation.prefix(
+            locations.check_prefix(
                 "key_or_prefix", key_or_prefix, hint="; if it is the key of one object, pass single_object=True"
             )
-        validation.s3_key("key_or_prefix", key_or_prefix)
+        locations.check_s3_key("key_or_prefix", key_or_prefix)
         return cls(ExistingInput(bucket, key_or_prefix, validate_input, queries_per_file), queries_per_file)
 
     @property
@@ -256,7 +251,7 @@ class BatchSegmentInput:
             with file.open("rb") as source, tidied.open("wb") as target:
                 target.writelines(queries.tidy_blocks(source))
             with tidied.open("rb") as lines:
-                summary = query_lines.summary(report.queries, itertools.islice(lines, 100))
+                summary = query_summary.summarize(report.queries, itertools.islice(lines, 100))
             # The asset is copied into the assembly before the folder is deleted.
             asset = s3_assets.Asset(scope, "Queries", path=str(tidied.resolve()))
         return StagedInput(asset, self._queries_per_file, summary, is_inline)
@@ -276,5 +271,5 @@ class BatchSegmentInput:
         if report.warnings:
             more = report.warning_count - len(report.warnings)
             listed = [*map(str, report.warnings), *([f"and {more} more"] if more else [])]
-            cdk.Annotations.of(scope).add_warning_v2("cdk-personalize-segments:queries", "\n  ".join(listed))
+            cdk.Annotations.of(scope).add_warning_v2(f"{validation.WARNING}:queries", "\n  ".join(listed))
         return report

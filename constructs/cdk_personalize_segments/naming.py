@@ -1,4 +1,4 @@
-"""Names that reach nobody else: what a stack's jobs and assets are called, and the patterns that cover them.
+"""The names of a stack's jobs and query assets, and the patterns that cover these names and no others.
 
 A derived job name is ``<stack>-<8 hex>-<job>-<8 hex>-<12 hex of the definition>``, and ``-<attempt>`` after a failure.
 The readable parts have no hyphen, so the hashes are at the same place in every name: no stack's pattern matches a name
@@ -39,10 +39,10 @@ class StackNames:
 
     @classmethod
     def of(cls, stack: cdk.Stack) -> "StackNames":
-        """Derives the names from what tells stacks apart.
+        """Derives the names from the identity of the stack.
 
-        Within an account and a region that is the name of the root stack, and below it the path of a nested stack. The
-        account and the region count where they are known at synth.
+        The identity is the name of the root stack and the path of a nested stack in it, and the account and the region
+        if they are known at synth.
 
         Args:
             stack: The stack, or nested stack, that the jobs are in.
@@ -69,17 +69,17 @@ class StackNames:
         return f"{self.prefix}-*"
 
     def job_prefix(self, identity: str) -> str:
-        """The start of a job's derived names, without the hyphen after it.
+        """Returns the start of a job's derived names, without the hyphen after it.
 
         Args:
-            identity: The path of the construct within the stack, or an identity of the user's own choice.
+            identity: The path of the construct within the stack, or the identity that the user passed.
         """
         return f"{self.prefix}-{_letters(identity, _JOB)}-{_hash(identity)}"
 
 
 @dataclass(frozen=True)
 class StackFacts:
-    """What the constructs need to know of a stack, read once: in Python every property is a call to another process."""
+    """Stack attributes, read once and cached: in Python every jsii property access is a call to another process."""
 
     stack: cdk.Stack
     account: str
@@ -89,7 +89,7 @@ class StackFacts:
 
     @classmethod
     def of(cls, scope: Construct) -> "StackFacts":
-        """The facts of the stack that a construct is in."""
+        """Returns the attributes of the stack that a construct is in."""
         if scope not in _FACTS:
             stack = scope if isinstance(scope, cdk.Stack) else cdk.Stack.of(scope)
             if stack not in _FACTS:

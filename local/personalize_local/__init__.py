@@ -1,1 +1,1 @@
-"""An AWS on this machine that has Amazon Personalize: for trying and testing, nothing of it is deployed."""
+"""A local AWS with Amazon Personalize, for trials and tests. It is never deployed."""

@@ -1,31 +1,30 @@
-"""Failures on demand: any operation can be told to answer with an error, late, cut off, or nonsense."""
+"""Fault injection: makes any operation of Personalize fail, answer late, or answer nonsense."""
 
 import random
 import threading
 from dataclasses import dataclass
 
-#: In place of an operation: the job itself, which then ends CREATE FAILED with the message as its reason.
+#: Instead of an operation: the job itself, which ends CREATE FAILED with the message as its reason.
 JOB = "the job itself"
-#: In place of an operation: whichever is called.
+#: Instead of an operation: any operation.
 ANY = "*"
 
 
 @dataclass
 class Fault:
-    """What is to go wrong.
+    """A failure to inject.
 
     Attributes:
-        operation: An operation's name, `ANY` or `JOB`.
-        code: The error to answer with; without it the answer is the right one, if `reset` or `malformed` do not say
-            otherwise.
-        message: The error's message.
-        status: The error's HTTP status.
-        delay: Seconds before the answer.
-        reset: Whether the connection is cut instead of answered.
-        malformed: Whether the answer is no JSON.
-        after: Whether the service has done its work when it goes wrong, so that only its answer is lost.
-        times: How often it goes wrong; None for ever.
-        probability: How likely it goes wrong each time, 0 to 1.
+        operation: The name of an operation, `ANY` or `JOB`.
+        code: The error code to answer. If omitted, the answer is correct unless `reset` or `malformed` is set.
+        message: The error message.
+        status: The HTTP status of the error.
+        delay: Seconds to wait before the answer.
+        reset: Whether to cut the connection instead of answering.
+        malformed: Whether to answer invalid JSON.
+        after: Whether to run the operation first, so that only its answer is lost.
+        times: How often to fail. None means always.
+        probability: The probability of each failure, from 0 to 1.
     """
 
     operation: str
@@ -41,30 +40,30 @@ class Fault:
 
 
 class Faults:
-    """The failures that are to come."""
+    """The faults that are still to be injected."""
 
     def __init__(self, seed: int = 0) -> None:
-        """Starts without any.
+        """Starts without faults.
 
         Args:
-            seed: Of what is random.
+            seed: The seed of the random numbers that `Fault.probability` is compared with.
         """
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
         self._random = random.Random(seed)
 
     def inject(self, *faults: Fault) -> None:
-        """Adds failures; of two for one operation the earlier one comes first."""
+        """Adds faults. If several match an operation, the one added first takes effect."""
         with self._lock:
             self._faults.extend(faults)
 
     def clear(self) -> None:
-        """Forgets all that have not come."""
+        """Removes all faults."""
         with self._lock:
             self._faults.clear()
 
-    def take(self, operation: str) -> Fault | None:
-        """What goes wrong with a call of an operation, if anything."""
+    def next_fault(self, operation: str) -> Fault | None:
+        """Returns the fault for a call of an operation, if any, and counts it."""
         with self._lock:
             for fault in self._faults:
                 if fault.operation not in (operation, ANY) or (operation == JOB) != (fault.operation == JOB):

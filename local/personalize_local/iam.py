@@ -1,4 +1,4 @@
-"""Who may do what, decided by MiniStack's evaluation of the policies that are deployed."""
+"""IAM decisions for the local Personalize, made by MiniStack's evaluation of the deployed policies."""
 
 import secrets
 import time
@@ -10,22 +10,14 @@ from ministack.services import iam as ministack_iam
 from ministack.services import s3 as ministack_s3
 from ministack.services import sts as ministack_sts
 
+from .errors import ServiceError
+
 SERVICE = "personalize.amazonaws.com"
-
-
-class ServiceError(Exception):
-    """An answer of the service that is an error."""
-
-    def __init__(self, code: str, message: str, status: int = 400) -> None:
-        super().__init__(f"{code}: {message}")
-        self.code = code
-        self.message = message
-        self.status = status
 
 
 @dataclass(frozen=True)
 class Caller:
-    """Who sent a request, and where to."""
+    """The sender of a request, and the account and region of the request."""
 
     access_key: str
     account: str
@@ -37,7 +29,7 @@ class Caller:
         return "aws-cn" if self.region.startswith("cn-") else "aws"
 
     def arn(self, resource: str) -> str:
-        """The ARN of a resource of Personalize in the caller's account and region."""
+        """Returns the ARN of a Personalize resource in the caller's account and region."""
         return f"arn:{self.partition}:personalize:{self.region}:{self.account}:{resource}"
 
     def authorize(self, action: str, resource: str, context: dict[str, Any] | None = None) -> None:
@@ -45,11 +37,11 @@ class Caller:
 
         Args:
             action: For example ``"personalize:CreateBatchSegmentJob"``.
-            resource: The ARN it is done to, or ``"*"``.
+            resource: The ARN of the resource, or ``"*"``.
             context: Condition keys and their values.
 
         Raises:
-            ServiceError: They do not.
+            ServiceError: The action is denied.
         """
         denied = iam_evaluator.enforce(
             self.access_key, action, action.partition(":")[0], self.region, resource, context or {}
@@ -80,7 +72,7 @@ def _context(caller: Caller, source_arn: str | None, action: str, resource: str)
 
 
 def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
-    """Whether a role's trust policy lets Personalize assume it, in the name of a job."""
+    """Returns whether a role's trust policy allows Personalize to assume it for a job."""
     role = ministack_iam._roles.get_scoped(role_arn.split(":")[4], None, role_arn.rpartition("/")[2])
     if role is None:
         return False
@@ -92,11 +84,19 @@ def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
 def bucket_policy_allows(
     caller: Caller, bucket: str, action: str, key: str, source_arn: str | None, prefix: str | None = None
 ) -> bool:
-    """Whether a bucket's policy lets Personalize do an action, as the service's guide asks for.
+    """Returns whether a bucket policy allows Personalize an action.
 
-    Without a source the request carries neither ``aws:SourceAccount`` nor ``aws:SourceArn``.
-
+    The guide requires a bucket policy in addition to the role's policy:
     https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html
+
+    Args:
+        caller: The sender of the request that created the job.
+        bucket: The name of the bucket.
+        action: For example ``"s3:GetObject"``.
+        key: The key of an object, or an empty string for the bucket itself.
+        source_arn: The ``aws:SourceArn`` of the request. None means that the request has neither ``aws:SourceAccount``
+            nor ``aws:SourceArn``.
+        prefix: The prefix of ``s3:ListBucket``.
     """
     resource = f"arn:{caller.partition}:s3:::{bucket}" + (f"/{key}" if key else "")
     document = ministack_s3._bucket_policies.get_scoped(caller.account, None, bucket)
@@ -106,11 +106,11 @@ def bucket_policy_allows(
     return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
 
 
-def session_of(role_arn: str) -> dict[str, Any]:
-    """Makes a session of a role, as the service has when it has assumed it.
+def create_role_session(role_arn: str) -> dict[str, Any]:
+    """Creates a session of a role, without checking its trust policy.
 
     Returns:
-        The credentials as boto3 takes them.
+        The credentials as keyword arguments for boto3.
     """
     access_key = f"ASIA{secrets.token_hex(8).upper()}"
     credentials = {

@@ -1,4 +1,4 @@
-"""Where MiniStack differs from CloudFormation in a way that matters here."""
+"""Fixes differences between MiniStack and AWS that matter to deployments of this library."""
 
 import json
 import re
@@ -14,18 +14,18 @@ from . import nested_stacks
 
 
 def apply() -> None:
-    """Changes MiniStack in place; fails loudly where it is not as expected."""
+    """Patches MiniStack in place. Raises an error if a patched name does not exist."""
     _delete_after_failed_create()
-    _tags_of_buckets()
-    _service_tokens_that_stay()
-    _types_of_personalize()
-    _permissions_boundaries_of_roles()
-    _resources_of_policies()
+    _keep_bucket_tags()
+    _reject_changed_service_tokens()
+    _add_personalize_types()
+    _enforce_permissions_boundaries()
+    _validate_policy_resources()
     nested_stacks.apply()
 
 
-def _tags_of_buckets() -> None:
-    # MiniStack leaves out a bucket's tags, by which CDK's custom resource knows the buckets that it may empty.
+def _keep_bucket_tags() -> None:
+    # MiniStack's CloudFormation ignores the tags of buckets. CDK's custom resource for auto-delete requires one.
     # https://docs.aws.amazon.com/cdk/api/v2/docs/aws-cdk-lib.aws_s3-readme.html#bucket-deletion
     def xml(tags: list[dict[str, str]]) -> bytes:
         pairs = "".join(
@@ -38,7 +38,7 @@ def _tags_of_buckets() -> None:
 
 
 def _delete_after_failed_create() -> None:
-    # CloudFormation sends Delete to a custom resource whose Create failed, with the id that the failure named;
+    # CloudFormation sends Delete to a custom resource whose Create failed, with the physical ID of the failed response.
     # MiniStack does not. https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-requesttypes-delete.html
     invoke, deliver = custom_resource.invoke_custom_resource, custom_resource.deliver_response
     failed_ids: dict[tuple[str, str], str] = {}
@@ -49,10 +49,16 @@ def _delete_after_failed_create() -> None:
         return bool(deliver(token, response))
 
     def invoke_custom_resource(
-        request_type: str, logical_id: str, props: Any, stack_name: str, stack_id: str, resource_type: str, **more: Any
+        request_type: str,
+        logical_id: str,
+        props: Any,
+        stack_name: str,
+        stack_id: str,
+        resource_type: str,
+        **kwargs: Any,
     ) -> Any:
         try:
-            return invoke(request_type, logical_id, props, stack_name, stack_id, resource_type, **more)
+            return invoke(request_type, logical_id, props, stack_name, stack_id, resource_type, **kwargs)
         except RuntimeError:
             physical_id = failed_ids.pop((stack_id, logical_id), None)
             if request_type == "Create" and physical_id is not None:
@@ -63,36 +69,36 @@ def _delete_after_failed_create() -> None:
     custom_resource.invoke_custom_resource = invoke_custom_resource
 
 
-def _service_tokens_that_stay() -> None:
-    # CloudFormation changes no service token: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
+def _reject_changed_service_tokens() -> None:
+    # CloudFormation rejects a changed service token: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-cloudformation-customresource.html
     invoke = custom_resource.invoke_custom_resource
     tokens: dict[tuple[str, str], str] = {}
 
     def invoke_custom_resource(
-        request_type: str, logical_id: str, props: Any, stack_name: str, stack_id: str, *more: Any, **named: Any
+        request_type: str, logical_id: str, props: Any, stack_name: str, stack_id: str, *rest: Any, **kwargs: Any
     ) -> Any:
         resource, token = (stack_id, logical_id), props.get("ServiceToken")
         if request_type == "Update" and tokens.get(resource, token) != token:
             raise RuntimeError("Modifying service token is not allowed.")
-        answer = invoke(request_type, logical_id, props, stack_name, stack_id, *more, **named)
+        answer = invoke(request_type, logical_id, props, stack_name, stack_id, *rest, **kwargs)
         tokens[resource] = token
         return answer
 
     custom_resource.invoke_custom_resource = invoke_custom_resource
 
 
-def _types_of_personalize() -> None:
-    # MiniStack's CloudFormation has no types of Personalize. A data set group and a solution are only their ARNs here,
-    # since the local service has its own; of one of the same name the local service has trained versions.
+def _add_personalize_types() -> None:
+    # MiniStack's CloudFormation does not support Personalize. Here, a dataset group or a solution is only its ARN. If
+    # the local Personalize has a seeded solution with the same name, its solution versions are used.
     # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_Personalize.html
     def create(kind: str, attribute: str) -> Callable[[str, Any, str], tuple[str, dict[str, str]]]:
-        def made(_logical_id: str, props: Any, _stack_name: str) -> tuple[str, dict[str, str]]:
+        def create_resource(_logical_id: str, props: Any, _stack_name: str) -> tuple[str, dict[str, str]]:
             region = responses.get_region()
             partition = "aws-cn" if region.startswith("cn-") else "aws"
             arn = f"arn:{partition}:personalize:{region}:{responses.get_account_id()}:{kind}/{props['Name']}"
             return arn, {attribute: arn}
 
-        return made
+        return create_resource
 
     for type, kind, attribute in (
         ("AWS::Personalize::DatasetGroup", "dataset-group", "DatasetGroupArn"),
@@ -101,41 +107,42 @@ def _types_of_personalize() -> None:
         provisioners._RESOURCE_HANDLERS[type] = {"create": create(kind, attribute), "delete": lambda *_: None}
 
 
-def _permissions_boundaries_of_roles() -> None:
-    # MiniStack's CloudFormation leaves out a role's boundary, so that neither a missing one is found nor any enforced;
-    # its IAM checks one that it is given, with IAM's words.
+def _enforce_permissions_boundaries() -> None:
+    # MiniStack's CloudFormation ignores the permissions boundary of a role. MiniStack's IAM checks that the boundary
+    # exists, with the error message of IAM, and enforces it.
     # https://docs.aws.amazon.com/IAM/latest/APIReference/API_CreateRole.html
     handler = provisioners._RESOURCE_HANDLERS["AWS::IAM::Role"]
     create, update = handler["create"], handler["update"]
 
     def check(props: dict[str, Any]) -> None:
         boundary = props.get("PermissionsBoundary")
-        refused = boundary and iam._boundary_policy_error(boundary)
-        if refused:
-            # Status, headers, body; the body is XML with IAM's message.
-            raise ValueError(re.sub(rb".*<Message>(.*)</Message>.*", rb"\1", refused[2], flags=re.S).decode())
+        error = boundary and iam._boundary_policy_error(boundary)
+        if error:
+            # The error is a tuple of status, headers and body. The body is XML with the message.
+            raise ValueError(re.sub(rb".*<Message>(.*)</Message>.*", rb"\1", error[2], flags=re.S).decode())
         for policy in props.get("Policies", []):
             malformed = iam_evaluator.validate_policy_document(policy.get("PolicyDocument", {}))
             if malformed:
                 raise ValueError(malformed)
 
-    def made(answer: tuple[str, dict[str, str]], props: dict[str, Any]) -> tuple[str, dict[str, str]]:
+    def set_boundary(answer: tuple[str, dict[str, str]], props: dict[str, Any]) -> tuple[str, dict[str, str]]:
         iam._roles[answer[0]]["PermissionsBoundary"] = props.get("PermissionsBoundary") or None
         return answer
 
     def create_role(logical_id: str, props: dict[str, Any], stack_name: str) -> Any:
         check(props)
-        return made(create(logical_id, props, stack_name), props)
+        return set_boundary(create(logical_id, props, stack_name), props)
 
-    def update_role(physical_id: str, old: dict[str, Any], props: dict[str, Any], *more: Any) -> Any:
+    def update_role(physical_id: str, old: dict[str, Any], props: dict[str, Any], *rest: Any) -> Any:
         check(props)
-        return made(update(physical_id, old, props, *more), props)
+        return set_boundary(update(physical_id, old, props, *rest), props)
 
     handler |= {"create": create_role, "update": update_role}
 
 
-def _resources_of_policies() -> None:
-    # IAM refuses a policy whose resource is no ARN: MalformedPolicyDocument, Resource x must be in ARN format or "*".
+def _validate_policy_resources() -> None:
+    # IAM rejects a policy whose resource is not an ARN with MalformedPolicyDocument, `Resource x must be in ARN format
+    # or "*".`
     # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html
     validate = iam_evaluator.validate_policy_document
 
@@ -143,11 +150,11 @@ def _resources_of_policies() -> None:
         malformed: str | None = validate(document)
         if malformed is not None:
             return malformed
-        read = json.loads(document) if isinstance(document, str) else document
-        statements = read["Statement"]
+        policy = json.loads(document) if isinstance(document, str) else document
+        statements = policy["Statement"]
         for statement in statements if isinstance(statements, list) else [statements]:
-            given = statement.get("Resource", statement.get("NotResource"))
-            for resource in given if isinstance(given, list) else [given]:
+            resources = statement.get("Resource", statement.get("NotResource"))
+            for resource in resources if isinstance(resources, list) else [resources]:
                 if not (isinstance(resource, str) and re.fullmatch(r"\*|arn:(.*:){4}.*|arn:.*\*", resource, re.S)):
                     return f'Resource {resource} must be in ARN format or "*".'
         return None

@@ -1,11 +1,11 @@
-"""Nested stacks, deployed by the same code that MiniStack deploys a stack with.
+"""Deploys nested stacks with the same code that MiniStack uses for other stacks.
 
-MiniStack has a second, shorter copy of that code for nested stacks. It forgets the attributes of unchanged resources,
-rolls nothing back, and leaves behind a child that fails. Here the child goes through the first, so that an update
-touches what has changed, and a rollback puts back what was.
+MiniStack deploys nested stacks with separate, simplified code. It loses the attributes of unchanged resources, does not
+roll back, and leaves a failed child stack behind. Here, an update of a child stack changes only the changed resources,
+and a rollback restores them.
 
-As on CloudFormation, a child that fails rolls itself back, a child that succeeded is rolled back with its parent, and
-what a child no longer needs is deleted only after the update of the whole tree has succeeded:
+As in CloudFormation, a failed child stack rolls itself back, a successful child stack is rolled back with its parent,
+and removed resources are deleted only after the update of the whole tree succeeds:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/using-cfn-nested-stacks.html
 """
 
@@ -21,9 +21,9 @@ from ministack.services import cloudformation
 from ministack.services.cloudformation import changesets, engine, handlers, helpers, provisioners, stacks
 
 _TYPE = "AWS::CloudFormation::Stack"
-# In a child's record: how to undo its last update, and the deletions that wait for the whole tree.
+# Keys in a child stack's record: the operation that undoes its last update, and its postponed deletions.
 _UNDO, _CLEANUP = "_undo", "_cleanup"
-# What MiniStack keeps of a stack for a rollback.
+# The keys that MiniStack saves for a rollback.
 _STATE = (
     "_resources",
     "_template",
@@ -39,13 +39,13 @@ Stack = dict[str, Any]
 
 
 def apply() -> None:
-    """Changes MiniStack in place; fails loudly where it is not as expected."""
+    """Patches MiniStack in place. Raises an error if MiniStack differs from the version that the patches expect."""
     if provisioners._RESOURCE_HANDLERS[_TYPE] != {
         "create": provisioners._cfn_nested_stack_create,
         "update": provisioners._cfn_nested_stack_update,
         "delete": provisioners._cfn_nested_stack_delete,
     }:
-        raise RuntimeError("MiniStack handles nested stacks in another way than expected")
+        raise RuntimeError("expected the nested stack handlers of another version of MiniStack")
     provisioners._RESOURCE_HANDLERS[_TYPE] = {
         "create": _create,
         "update": _update,
@@ -54,9 +54,9 @@ def apply() -> None:
     }
     for module in (handlers, changesets):
         if module._deploy_stack_async is not stacks._deploy_stack_async:
-            raise RuntimeError(f"{module.__name__} deploys stacks in another way than expected")
-        module._deploy_stack_async = _cleaning_up(stacks._deploy_stack_async)
-    stacks._delete_resource = _deferring(stacks._delete_resource)
+            raise RuntimeError(f"{module.__name__}: expected _deploy_stack_async of another version of MiniStack")
+        module._deploy_stack_async = _with_cleanup(stacks._deploy_stack_async)
+    stacks._delete_resource = _postponing(stacks._delete_resource)
 
 
 def _create(logical_id: str, props: dict[str, Any], parent_name: str) -> tuple[str, dict[str, str]]:
@@ -82,7 +82,7 @@ def _create(logical_id: str, props: dict[str, Any], parent_name: str) -> tuple[s
     cloudformation._stack_events[stack_id] = []
     failure = _deploy(child, logical_id, parent, "CREATE", None)
     if failure is not None:
-        # CloudFormation deletes the child in the parent's rollback; MiniStack forgets a resource that it did not get.
+        # CloudFormation deletes the child in the rollback of the parent. MiniStack has no record of a failed resource.
         _delete(stack_id, props)
         raise RuntimeError(f"Embedded stack {stack_id} was not successfully created: {failure}")
     return stack_id, _attributes(child)
@@ -121,16 +121,16 @@ def _delete(stack_id: str, _props: dict[str, Any]) -> None:
 
 
 def _desired(props: dict[str, Any], parent_name: str) -> Stack:
-    """What the parent's template wants the child to be."""
+    """Returns the record of a child as its parent's template declares it."""
     body, error = helpers._resolve_template({"TemplateURL": [props.get("TemplateURL", "")]})
     if error is not None or not body:
         raise ValueError(f"the template of a nested stack cannot be read: TemplateURL {props.get('TemplateURL')!r}")
     template = engine._parse_template(body)
     provisioners._check_nested_stack_capabilities(parent_name, template)
-    given = props.get("Parameters") or {}
-    if any(isinstance(value, (list, dict)) for value in given.values()):
+    values = props.get("Parameters") or {}
+    if any(isinstance(value, (list, dict)) for value in values.values()):
         raise ValueError("Value of property Parameters must be an object with String (or simple type) properties")
-    parameters = engine._resolve_parameters(template, [{"Key": key, "Value": str(given[key])} for key in given])
+    parameters = engine._resolve_parameters(template, [{"Key": key, "Value": str(values[key])} for key in values])
     tags = provisioners._tag_map(props.get("Tags"))
     return {
         "Description": template.get("Description", ""),
@@ -149,13 +149,13 @@ def _desired(props: dict[str, Any], parent_name: str) -> Stack:
 
 
 def _deploy(child: Stack, logical_id: str, parent: Stack, verb: str, previous: Stack | None) -> str | None:
-    """Creates or updates a child, and says why it failed."""
+    """Creates or updates a child. Returns the reason if it fails."""
     name, stack_id = child["StackName"], child["StackId"]
     child["StackStatus"] = f"{verb}_IN_PROGRESS"
     events = cloudformation._stack_events[stack_id]
     before = len(events)
     stacks._add_event(stack_id, name, name, _TYPE, child["StackStatus"], physical_id=stack_id)
-    # By the id in this event the CDK CLI finds the child's events, which say what failed.
+    # The CDK CLI finds the child's events, which contain the reason, by the physical ID in this event.
     stacks._add_event(
         parent["StackId"], parent["StackName"], logical_id, _TYPE, child["StackStatus"], physical_id=stack_id
     )
@@ -175,22 +175,24 @@ def _deploy(child: Stack, logical_id: str, parent: Stack, verb: str, previous: S
         return None
     failed = [event for event in events[before:] if event["ResourceStatus"] in ("CREATE_FAILED", "UPDATE_FAILED")]
     for resource in (event["LogicalResourceId"] for event in failed if event["LogicalResourceId"] != name):
-        was_there = previous is not None and resource in previous["_resources"]
-        return f"The following resource(s) failed to {'update' if was_there else 'create'}: [{resource}]."
+        existed = previous is not None and resource in previous["_resources"]
+        return f"The following resource(s) failed to {'update' if existed else 'create'}: [{resource}]."
     return str(next((event["ResourceStatusReason"] for event in failed), child["StackStatus"]))
 
 
 def _undo(child: Stack, previous: Stack) -> dict[str, Any]:
-    made, before = child["_resources"], previous["_resources"]
+    current, before = child["_resources"], previous["_resources"]
     template, parameters = child["_template"], child["_resolved_params"]
     order = engine._topological_sort(template.get("Resources", {}), child["_conditions"])
     replaced = [
-        name for name in made.keys() & before if made[name]["PhysicalResourceId"] != before[name]["PhysicalResourceId"]
+        name
+        for name in current.keys() & before
+        if current[name]["PhysicalResourceId"] != before[name]["PhysicalResourceId"]
     ]
     undo: dict[str, Any] = stacks._failed_operation(
         is_update=True,
         previous_stack=previous,
-        created=[name for name in order if name in made],
+        created=[name for name in order if name in current],
         failed_update=None,
         failed_logical_id=None,
         replaced_ids=replaced,
@@ -205,7 +207,7 @@ def _undo(child: Stack, previous: Stack) -> dict[str, Any]:
 
 
 def _roll_back(child: Stack) -> None:
-    """Puts back what was before the last update, if the child has not done so itself."""
+    """Undoes the last update of a child, unless the child rolled itself back."""
     name, stack_id = child["StackName"], child["StackId"]
     undo = child.pop(_UNDO, None)
     child[_CLEANUP] = []
@@ -233,12 +235,12 @@ def _children(parent_name: str) -> Iterator[Stack]:
             yield from _children(child["StackName"])
 
 
-# -- deletions that wait for the whole tree
+# -- deletions that are postponed until the whole tree is updated
 
 
-def _deferring(delete: Callable[..., None]) -> Callable[..., None]:
+def _postponing(delete: Callable[..., None]) -> Callable[..., None]:
     @functools.wraps(delete)
-    def deferred(
+    def delete_resource(
         type: str, physical_id: str, props: Any, stack_name: str | None = None, logical_id: str | None = None
     ) -> None:
         child = cloudformation._stacks.get(stack_name) or {}
@@ -247,13 +249,13 @@ def _deferring(delete: Callable[..., None]) -> Callable[..., None]:
         else:
             delete(type, physical_id, props, stack_name, logical_id)
 
-    return deferred
+    return delete_resource
 
 
-def _cleaning_up(deploy: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
+def _with_cleanup(deploy: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Coroutine[Any, Any, None]]:
     @functools.wraps(deploy)
-    async def deployed(stack_name: str, *arguments: Any, **named: Any) -> None:
-        await deploy(stack_name, *arguments, **named)
+    async def deploy_stack(stack_name: str, *args: Any, **kwargs: Any) -> None:
+        await deploy(stack_name, *args, **kwargs)
         stack = cloudformation._stacks[stack_name]
         if stack["StackStatus"] != "UPDATE_COMPLETE":
             return
@@ -264,7 +266,7 @@ def _cleaning_up(deploy: Callable[..., Coroutine[Any, Any, None]]) -> Callable[.
                 await run_reentrant(_clean_up, child)
             stack["StackStatus"] = "UPDATE_COMPLETE"
 
-    return deployed
+    return deploy_stack
 
 
 def _clean_up(child: Stack) -> None:
@@ -272,7 +274,7 @@ def _clean_up(child: Stack) -> None:
         try:
             provisioners._delete_resource(*resource)
         except Exception as error:
-            # As for any stack, what cannot be deleted afterwards does not fail the update.
+            # As in any stack, a resource that cannot be deleted during cleanup does not fail the update.
             type, physical_id, _, name, logical_id = resource
             stacks._add_event(
                 child["StackId"], name, logical_id, type, "DELETE_FAILED", str(error), physical_id=physical_id

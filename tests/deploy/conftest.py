@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from personalize_local.gateway import LocalAws, cdk_cli
+from personalize_local.gateway import LocalAws
+from personalize_local.toolchain import find_cdk_cli
 from stacks import RealStack
 
 ROOT = Path(__file__).parents[2]
@@ -32,7 +33,7 @@ class Cdk:
         }
         given = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
         return subprocess.run(
-            [cdk_cli(environment), command, "--app", self.app, *given, *arguments],
+            [find_cdk_cli(environment), command, "--app", self.app, *given, *arguments],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -4,10 +4,13 @@ import hashlib
 import json
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk_lib
 import pytest
+from personalize_local.gateway import LocalAws
 
 ROOT = Path(__file__).parents[2]
 APP = f"{sys.executable} {ROOT / 'app.py'}"
@@ -18,14 +21,14 @@ def stack_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def app(cdk, request):
+def app(cdk: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
     made = cdk(APP, stack_name(request))
     (made.folder / "queries.jsonl").write_text('{"itemId": "1"}\n{"itemId": "2"}\n')
     return made
 
 
 @pytest.fixture
-def context(aws, request):
+def context(aws: LocalAws, request: pytest.FixtureRequest) -> Any:
     return {
         "stack_name": stack_name(request),
         "solution_version_arn": aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"],
@@ -35,12 +38,14 @@ def context(aws, request):
 
 
 @pytest.fixture
-def jobs_of(app, aws):
+def jobs_of(app: Any, aws: LocalAws) -> Any:
     """The stack's jobs, in the order in which they were created."""
     return lambda: [arn for arn in aws.personalize.jobs if f"/{app.stack}-" in arn]
 
 
-def test_a_stacks_life(app, context, jobs_of, aws, client):
+def test_a_stacks_life(
+    app: Any, context: dict[str, str], jobs_of: Any, aws: LocalAws, client: Callable[[str], Any]
+) -> None:
     first = app.deploy(**context, wait_minutes="5")
     (job,) = jobs_of()
     assert first["JobArn"] == job
@@ -78,7 +83,9 @@ def test_a_stacks_life(app, context, jobs_of, aws, client):
     assert len(jobs_of()) == 2
 
 
-def test_a_bucket_policy_that_is_broken_by_hand_is_named_in_what_the_cli_says(app, context, jobs_of, client):
+def test_a_bucket_policy_that_is_broken_by_hand_is_named_in_what_the_cli_says(
+    app: Any, context: dict[str, str], jobs_of: Any, client: Callable[[str], Any]
+) -> None:
     bucket = app.deploy(**context)["OutputUri"].split("/")[2]
     s3 = client("s3")
     policy = s3.get_bucket_policy(Bucket=bucket)["Policy"]
@@ -92,7 +99,9 @@ def test_a_bucket_policy_that_is_broken_by_hand_is_named_in_what_the_cli_says(ap
     assert len(jobs_of()) == 2
 
 
-def test_a_role_that_is_broken_by_hand_is_named_in_what_the_cli_says(app, context, jobs_of, aws, client):
+def test_a_role_that_is_broken_by_hand_is_named_in_what_the_cli_says(
+    app: Any, context: dict[str, str], jobs_of: Any, aws: LocalAws, client: Callable[[str], Any]
+) -> None:
     job = aws.personalize.jobs[app.deploy(**context)["JobArn"]]
     role = job.request["roleArn"].rpartition("/")[2]
     iam = client("iam")
@@ -104,7 +113,9 @@ def test_a_role_that_is_broken_by_hand_is_named_in_what_the_cli_says(app, contex
     assert len(jobs_of()) == 1
 
 
-def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
+def test_a_job_that_fails_fails_the_deployment_that_waits(
+    app: Any, context: dict[str, str], client: Callable[[str], Any]
+) -> None:
     s3 = client("s3")
     s3.create_bucket(Bucket="empty", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
     allow = {
@@ -144,7 +155,14 @@ def test_a_job_that_fails_fails_the_deployment_that_waits(app, context, client):
         ({"output": "bucket"}, "output: got 'bucket', expected s3://bucket/folder/"),
     ],
 )
-def test_a_bad_value_gets_one_sentence_and_no_traceback(context, aws, tmp_path, monkeypatch, changes, sentence):
+def test_a_bad_value_gets_one_sentence_and_no_traceback(
+    context: dict[str, str],
+    aws: LocalAws,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    changes: dict[str, Any],
+    sentence: str,
+) -> None:
     given = {name: value for name, value in {**context, **changes}.items() if value is not None}
     monkeypatch.chdir(tmp_path)
     (tmp_path / "queries.jsonl").write_text('{"itemId": "1"}\n')
@@ -155,7 +173,9 @@ def test_a_bad_value_gets_one_sentence_and_no_traceback(context, aws, tmp_path, 
     assert str(exit.value).startswith(sentence)
 
 
-def test_context_may_be_json_and_a_key_needs_no_dot(context, aws, tmp_path, monkeypatch):
+def test_context_may_be_json_and_a_key_needs_no_dot(
+    context: dict[str, str], aws: LocalAws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
         monkeypatch.setenv(name, aws.environment()[name])
     del context["queries"]
@@ -168,14 +188,14 @@ def test_context_may_be_json_and_a_key_needs_no_dot(context, aws, tmp_path, monk
     assert "ValidateInput" not in job
 
 
-def test_the_cli_shows_the_sentence(app, context):
+def test_the_cli_shows_the_sentence(app: Any, context: dict[str, str]) -> None:
     done = app.run("synth", **{**context, "num_results": "many"})
     assert done.returncode != 0
     assert "num_results: got 'many', expected a whole number" in done.stdout
     assert "Traceback" not in done.stdout
 
 
-def segments_at(client, uri: str) -> dict[str, list[tuple[dict, int]]]:
+def segments_at(client: Callable[[str], Any], uri: str) -> dict[str, list[tuple[dict, int]]]:
     """What each output file has: queries and how many users."""
     s3 = client("s3")
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
@@ -190,6 +210,6 @@ def segments_at(client, uri: str) -> dict[str, list[tuple[dict, int]]]:
     return found
 
 
-def stacks(client, name: str) -> list[dict]:
+def stacks(client: Callable[[str], Any], name: str) -> list[dict]:
     summaries = client("cloudformation").list_stacks()["StackSummaries"]
     return [stack for stack in summaries if stack["StackName"] == name]

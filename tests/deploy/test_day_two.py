@@ -12,6 +12,7 @@ import aws_cdk.aws_kms as kms
 import aws_cdk.aws_lambda as lambda_
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from personalize_local.gateway import LocalAws
 from stacks import Outcome, RealStage
 
 pytestmark = pytest.mark.slow
@@ -81,18 +82,18 @@ class Platform:
 
 
 @pytest.fixture
-def platform(aws) -> Platform:
+def platform(aws: LocalAws) -> Platform:
     return Platform(aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"])
 
 
 @pytest.fixture
-def stage(aws, client, request) -> RealStage:
+def stage(aws: LocalAws, client: Callable[[str], Any], request: pytest.FixtureRequest) -> RealStage:
     digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:6]
     return RealStage(aws, client, f"T{digest}")
 
 
 @pytest.fixture
-def deployed(stage, platform) -> Platform:
+def deployed(stage: RealStage, platform: Platform) -> Platform:
     """The platform, deployed: three jobs, two of the segments stack and one of the nested stack."""
     assert statuses(stage.deploy(platform)) == {CREATED}
     assert len(stage.jobs) == 3
@@ -104,7 +105,7 @@ def statuses(outcomes: Mapping[str, Outcome]) -> set[str]:
 
 
 @pytest.fixture
-def billed(stage) -> Callable[[Platform], list[str]]:
+def billed(stage: RealStage) -> Callable[[Platform], list[str]]:
     """Deploys a change that has to succeed; the names of the jobs that are new, without that of their stack."""
 
     def billed(change: Platform) -> list[str]:
@@ -121,43 +122,49 @@ def with_jobs(platform: Platform, **jobs: Job) -> Platform:
     return replace(platform, jobs={**platform.jobs, **jobs})
 
 
-def test_a_deployment_without_a_change_starts_no_job(deployed, billed):
+def test_a_deployment_without_a_change_starts_no_job(deployed: Any, billed: Any) -> None:
     assert billed(deployed) == []
 
 
-def test_one_year_in_one_query_starts_one_job(deployed, billed):
+def test_one_year_in_one_query_starts_one_job(deployed: Any, billed: Any) -> None:
     assert billed(with_jobs(deployed, Drama=Job("2001"))) == ["Drama"]
     # Back again: the first job is adopted.
     assert billed(deployed) == []
 
 
-def test_a_number_of_results_in_a_nested_stack_starts_one_job(deployed, billed, stage, aws):
+def test_a_number_of_results_in_a_nested_stack_starts_one_job(
+    deployed: Any, billed: Any, stage: RealStage, aws: LocalAws
+) -> None:
     assert billed(replace(deployed, nested=Job(props={"num_results": 7}))) == ["Romance"]
     assert aws.personalize.jobs[stage.jobs[-1]].request["numResults"] == 7
 
 
-def test_a_tag_of_the_stage_reaches_every_job_and_starts_none(deployed, billed, stage, aws):
+def test_a_tag_of_the_stage_reaches_every_job_and_starts_none(
+    deployed: Any, billed: Any, stage: RealStage, aws: LocalAws
+) -> None:
     assert billed(replace(deployed, tags={"team": "growth"})) == []
     assert [aws.personalize.jobs[arn].tags for arn in stage.jobs] == [{"team": "growth"}] * 3
 
 
-def test_a_job_that_is_added_starts_and_one_that_is_removed_starts_nothing(deployed, billed):
+def test_a_job_that_is_added_starts_and_one_that_is_removed_starts_nothing(deployed: Any, billed: Any) -> None:
     assert billed(with_jobs(deployed, Action=Job())) == ["Action"]
     assert billed(deployed) == []
 
 
-def test_a_rename_starts_a_job(deployed, billed):
+def test_a_rename_starts_a_job(deployed: Any, billed: Any) -> None:
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": Job()})) == ["Tragedy"]
 
 
-def test_a_rename_with_the_old_path_as_identity_starts_no_job(deployed, billed):
+def test_a_rename_with_the_old_path_as_identity_starts_no_job(deployed: Any, billed: Any) -> None:
     renamed = Job(props={"identity": "Drama"})
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": renamed})) == []
     # And once more, under the same identity.
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Catastrophe": renamed})) == []
 
 
-def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_further_one(deployed, billed, stage):
+def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_further_one(
+    deployed: Any, billed: Any, stage: RealStage
+) -> None:
     change = replace(with_jobs(deployed, Drama=Job("2001")), nested=Job(props={"num_results": 7}))
     outcomes = stage.deploy(replace(change, fails=True))
     assert outcomes["Segments"].status == ROLLED_BACK
@@ -165,7 +172,7 @@ def test_a_sibling_that_fails_rolls_every_job_back_and_a_repair_starts_no_furthe
     assert billed(change) == []
 
 
-def test_jobs_that_are_destroyed_and_deployed_again_start_again(deployed, billed, stage):
+def test_jobs_that_are_destroyed_and_deployed_again_start_again(deployed: Any, billed: Any, stage: RealStage) -> None:
     for name in ("Readers", "Segments"):
         gone = stage.stacks[f"{stage.name}-{name}"].destroy()
         assert gone.status == "DELETE_COMPLETE", gone.said

@@ -4,31 +4,34 @@ import dataclasses
 import importlib.util
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import aws_cdk
 import pytest
 from aws_cdk.assertions import Template
+from personalize_local.gateway import LocalAws
 from personalize_segments_reader import Segment, read_segments
-from stacks import Outcome
+from stacks import Outcome, RealStack
 from support import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def seed(aws, name: str) -> str:
+def seed(aws: LocalAws, name: str) -> str:
     return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
 
 
-def segments(client, uri: str) -> list[Segment]:
+def segments(client: Callable[[str], Any], uri: str) -> list[Segment]:
     """The segments of a job with one input file."""
     bucket, _, prefix = uri.removeprefix("s3://").partition("/")
     body = client("s3").get_object(Bucket=bucket, Key=f"{prefix}part-00000.jsonl.out")["Body"]
     return list(read_segments(body.iter_lines()))
 
 
-def test_minimal_by_the_cdk_cli(aws, cdk, client):
+def test_minimal_by_the_cdk_cli(aws: LocalAws, cdk: Callable[..., Any], client: Callable[[str], Any]) -> None:
     made = cdk("python app.py", "Minimal")
     shutil.copytree(EXAMPLES / "minimal", made.folder, dirs_exist_ok=True)
     outputs = made.deploy(solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
@@ -42,7 +45,9 @@ def test_minimal_by_the_cdk_cli(aws, cdk, client):
     made.destroy(solution_version_arn=seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION"))
 
 
-def test_pipeline_counts_the_users_of_every_segment(stack, aws, client):
+def test_pipeline_counts_the_users_of_every_segment(
+    stack: RealStack, aws: LocalAws, client: Callable[[str], Any]
+) -> None:
     example = app_of("pipeline")
 
     # First without a version, since there is none before the data is imported and the solution is trained.
@@ -81,7 +86,7 @@ def test_pipeline_counts_the_users_of_every_segment(stack, aws, client):
     ]
 
 
-def items(client, table: str) -> list[dict]:
+def items(client: Callable[[str], Any], table: str) -> list[dict]:
     return sorted(client("dynamodb").scan(TableName=table)["Items"], key=lambda item: int(item["line"]["N"]))
 
 
@@ -90,10 +95,12 @@ def audiences() -> ModuleType:
     return app_of("audiences")
 
 
-def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(stack, aws, client, audiences):
+def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(
+    stack: RealStack, aws: LocalAws, client: Callable[[str], Any], audiences: ModuleType
+) -> None:
     version = seed(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
 
-    def deploy_audiences(listed) -> Outcome:
+    def deploy_audiences(listed: Any) -> Outcome:
         return stack.deploy_app(
             lambda app: audiences.AudiencesStack(app, stack.name, solution_version_arn=version, audiences=listed),
         )
@@ -119,7 +126,7 @@ def test_seven_audiences_are_seven_jobs_and_a_changed_line_is_one_more(stack, aw
     assert len(segment.user_ids) == 5
 
 
-def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws, audiences):
+def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws: LocalAws, audiences: ModuleType) -> None:
     # MiniStack makes one resource after another, which CloudFormation does not: what counts is what waits for what.
     app = aws_cdk.App(analytics_reporting=False)
     listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
@@ -148,7 +155,7 @@ def test_no_more_than_four_audiences_are_ever_asked_for_at_once(aws, audiences):
         ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, expected a name of its own"),
     ],
 )
-def test_a_bad_line_of_the_audiences_is_named(audiences, tmp_path, line, said):
+def test_a_bad_line_of_the_audiences_is_named(audiences: ModuleType, tmp_path: Path, line: str, said: str) -> None:
     path = tmp_path / "audiences.csv"
     path.write_text(f"audience,attribute,values,max_users\nDramaFans,GENRES,Drama,5\n{line}\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 3: ") as refused:
@@ -156,7 +163,7 @@ def test_a_bad_line_of_the_audiences_is_named(audiences, tmp_path, line, said):
     assert said in str(refused.value)
 
 
-def test_other_columns_of_the_audiences_are_refused(audiences, tmp_path):
+def test_other_columns_of_the_audiences_are_refused(audiences: ModuleType, tmp_path: Path) -> None:
     path = tmp_path / "audiences.csv"
     path.write_text("name,genre\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, expected audience, "):

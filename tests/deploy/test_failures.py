@@ -5,7 +5,7 @@ was said, and then deploys the same again without it.
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +15,9 @@ import aws_cdk.aws_sqs as sqs
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.faults import ANY, JOB, Fault
+from personalize_local.gateway import LocalAws
+from personalize_local.models import Job
+from stacks import RealStack
 from support import wait_until
 
 QUERIES = [SegmentQuery.items_like("1")]
@@ -264,7 +267,7 @@ SCENARIOS = [
 
 
 @pytest.fixture
-def build(aws) -> Callable[..., Callable[[cdk.Stack], None]]:
+def build(aws: LocalAws) -> Callable[..., Callable[[cdk.Stack], None]]:
     """Makes stacks with one job."""
 
     def build(**props: Any) -> Callable[[cdk.Stack], None]:
@@ -282,13 +285,13 @@ def build(aws) -> Callable[..., Callable[[cdk.Stack], None]]:
 
 
 @pytest.fixture
-def faults(aws):
+def faults(aws: LocalAws) -> Iterator[Any]:
     yield aws.faults
     aws.faults.clear()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-def test_scenario(scenario, stack, build, faults):
+def test_scenario(scenario: Any, stack: RealStack, build: Callable[..., Any], faults: Any) -> None:
     if scenario.before is not None:
         assert stack.deploy(build(**scenario.before)).status == CREATED
     faults.inject(*scenario.faults)
@@ -309,7 +312,9 @@ def test_scenario(scenario, stack, build, faults):
 # -- deleting
 
 
-def test_destroying_calls_nothing_and_cannot_fail(stack, build, faults, aws):
+def test_destroying_calls_nothing_and_cannot_fail(
+    stack: RealStack, build: Callable[..., Any], faults: Any, aws: LocalAws
+) -> None:
     assert stack.deploy(build(tags={"team": "growth"})).status == CREATED
     faults.inject(Fault(ANY, "ServiceUnavailable", status=503, times=None))
     before = len(aws.personalize.calls)
@@ -318,7 +323,9 @@ def test_destroying_calls_nothing_and_cannot_fail(stack, build, faults, aws):
     assert len(stack.jobs) == 1
 
 
-def test_destroying_does_not_wait_for_a_job_that_runs(stack, build, aws, monkeypatch):
+def test_destroying_does_not_wait_for_a_job_that_runs(
+    stack: RealStack, build: Callable[..., Any], aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 5)
     assert stack.deploy(build()).status == CREATED
     assert stack.destroy().status == "DELETE_COMPLETE"
@@ -329,7 +336,9 @@ def test_destroying_does_not_wait_for_a_job_that_runs(stack, build, aws, monkeyp
 # -- waiting
 
 
-def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(stack, build, aws, monkeypatch):
+def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(
+    stack: RealStack, build: Callable[..., Any], aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # Far longer than a function takes to start on a busy machine.
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 20)
     done = stack.deploy(build(wait_for_completion=cdk.Duration.seconds(1)))
@@ -343,18 +352,22 @@ def test_a_wait_that_is_over_fails_the_deployment_and_says_that_the_job_goes_on(
     assert aws.personalize.jobs[arn].in_flight
 
 
-def test_a_word_for_a_status_that_nobody_knows_counts_as_in_progress(stack, build, aws, monkeypatch):
+def test_a_word_for_a_status_that_nobody_knows_counts_as_in_progress(
+    stack: RealStack, build: Callable[..., Any], aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 1)
-    set_status = aws.personalize._set_status
+    set_status = Job.set_status
     words = {"CREATE IN_PROGRESS": "CREATE REHEARSING"}
-    monkeypatch.setattr(aws.personalize, "_set_status", lambda job, status: set_status(job, words.get(status, status)))
+    monkeypatch.setattr(Job, "set_status", lambda job, status: set_status(job, words.get(status, status)))
     assert stack.deploy(build(**WAIT)).status == CREATED
 
 
 # -- what cannot be one job's fault
 
 
-def test_seven_jobs_of_one_stack_queue_for_the_five_that_may_run(stack, aws, client, monkeypatch):
+def test_seven_jobs_of_one_stack_queue_for_the_five_that_may_run(
+    stack: RealStack, aws: LocalAws, client: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 0.5)
     version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
 
@@ -372,7 +385,7 @@ def test_seven_jobs_of_one_stack_queue_for_the_five_that_may_run(stack, aws, cli
     assert len(stack.jobs) == 7
 
 
-def test_jobs_that_depend_on_each_other_run_one_after_the_other(stack, aws):
+def test_jobs_that_depend_on_each_other_run_one_after_the_other(stack: RealStack, aws: LocalAws) -> None:
     version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
 
     def build(scope: cdk.Stack) -> None:
@@ -414,7 +427,9 @@ def with_a_sibling_that_fails(build: Callable[[cdk.Stack], None]) -> Callable[[c
     return both
 
 
-def test_a_job_that_was_replaced_beside_a_sibling_that_fails_is_adopted_the_next_time(stack, build):
+def test_a_job_that_was_replaced_beside_a_sibling_that_fails_is_adopted_the_next_time(
+    stack: RealStack, build: Callable[..., Any]
+) -> None:
     assert stack.deploy(build()).status == CREATED
     first = stack.resource("JobB")
     done = stack.deploy(with_a_sibling_that_fails(build(trigger="2")))
@@ -426,7 +441,9 @@ def test_a_job_that_was_replaced_beside_a_sibling_that_fails_is_adopted_the_next
     assert stack.resource("JobB") == stack.jobs[1] != first
 
 
-def test_a_new_stack_whose_sibling_fails_is_rolled_back_and_can_be_deleted(stack, build):
+def test_a_new_stack_whose_sibling_fails_is_rolled_back_and_can_be_deleted(
+    stack: RealStack, build: Callable[..., Any]
+) -> None:
     done = stack.deploy(with_a_sibling_that_fails(build()))
     assert done.status == REFUSED
     assert len(stack.jobs) == 1
@@ -434,8 +451,8 @@ def test_a_new_stack_whose_sibling_fails_is_rolled_back_and_can_be_deleted(stack
 
 
 def test_an_update_that_is_cancelled_in_the_middle_is_rolled_back_and_its_job_adopted_later(
-    stack, build, aws, monkeypatch
-):
+    stack: RealStack, build: Callable[..., Any], aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert stack.deploy(build(**WAIT)).status == CREATED
     first = stack.jobs[0]
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 1.5)
@@ -460,7 +477,7 @@ def test_an_update_that_is_cancelled_in_the_middle_is_rolled_back_and_its_job_ad
     assert len(stack.jobs) == 2
 
 
-def test_what_does_not_define_the_job_starts_nothing(stack, build):
+def test_what_does_not_define_the_job_starts_nothing(stack: RealStack, build: Callable[..., Any]) -> None:
     assert stack.deploy(build()).status == CREATED
     (arn,) = stack.jobs
     for props in ({"tags": {"a": "b"}}, WAIT, {}):
@@ -468,7 +485,9 @@ def test_what_does_not_define_the_job_starts_nothing(stack, build):
         assert stack.jobs == [arn]
 
 
-def test_a_wait_that_is_added_or_taken_away_adopts_the_job_under_another_logical_id(stack, build):
+def test_a_wait_that_is_added_or_taken_away_adopts_the_job_under_another_logical_id(
+    stack: RealStack, build: Callable[..., Any]
+) -> None:
     assert stack.deploy(build()).status == CREATED
     (arn,) = stack.jobs
     for props in (WAIT, {}, WAIT):
@@ -477,7 +496,9 @@ def test_a_wait_that_is_added_or_taken_away_adopts_the_job_under_another_logical
         assert stack.jobs == [arn]
 
 
-def test_the_local_aws_refuses_a_changed_service_token_as_cloudformation_does(stack, build):
+def test_the_local_aws_refuses_a_changed_service_token_as_cloudformation_does(
+    stack: RealStack, build: Callable[..., Any]
+) -> None:
     template = stack.template(build())
     assert stack.deploy_template(template).status == CREATED
     (resource,) = [made for made in template["Resources"].values() if made["Type"].startswith("Custom::Personalize")]
@@ -492,7 +513,9 @@ def test_the_local_aws_refuses_a_changed_service_token_as_cloudformation_does(st
     assert "Modifying service token is not allowed." in done.said
 
 
-def test_a_rollback_to_a_job_that_failed_starts_nothing(stack, build, faults, aws):
+def test_a_rollback_to_a_job_that_failed_starts_nothing(
+    stack: RealStack, build: Callable[..., Any], faults: Any, aws: LocalAws
+) -> None:
     faults.inject(Fault(JOB, message="no data"))
     assert stack.deploy(build()).status == CREATED
     (failed,) = stack.jobs
@@ -502,7 +525,9 @@ def test_a_rollback_to_a_job_that_failed_starts_nothing(stack, build, faults, aw
     assert len(stack.jobs) == 2
 
 
-def test_a_rollback_whose_old_job_is_gone_starts_nothing(stack, build, aws):
+def test_a_rollback_whose_old_job_is_gone_starts_nothing(
+    stack: RealStack, build: Callable[..., Any], aws: LocalAws
+) -> None:
     assert stack.deploy(build()).status == CREATED
     (first,) = stack.jobs
     job = aws.personalize.jobs.pop(first)
@@ -512,7 +537,9 @@ def test_a_rollback_whose_old_job_is_gone_starts_nothing(stack, build, aws):
     assert stack.resource("JobB") == first == job.arn
 
 
-def test_an_explicit_denial_is_not_retried_and_names_the_policy(stack, build, faults):
+def test_an_explicit_denial_is_not_retried_and_names_the_policy(
+    stack: RealStack, build: Callable[..., Any], faults: Any
+) -> None:
     # A second attempt would succeed.
     faults.inject(fails("AccessDeniedException", f"{DENIED} with an explicit deny in a session policy", times=1))
     done = stack.deploy(build())
@@ -521,7 +548,7 @@ def test_an_explicit_denial_is_not_retried_and_names_the_policy(stack, build, fa
     assert " Log group: " in done.said
 
 
-def test_an_explicit_name_that_is_taken_fails_and_says_why(stack, build):
+def test_an_explicit_name_that_is_taken_fails_and_says_why(stack: RealStack, build: Callable[..., Any]) -> None:
     name = f"{stack.name}-mine"
     assert stack.deploy(build(job_name=name)).status == CREATED
     done = stack.deploy(build(job_name=name, num_results=7))
@@ -532,7 +559,7 @@ def test_an_explicit_name_that_is_taken_fails_and_says_why(stack, build):
     assert len(stack.jobs) == 2
 
 
-def test_an_unrelated_resource_changes_nothing(stack, build):
+def test_an_unrelated_resource_changes_nothing(stack: RealStack, build: Callable[..., Any]) -> None:
     assert stack.deploy(build()).status == CREATED
 
     def more(scope: cdk.Stack) -> None:

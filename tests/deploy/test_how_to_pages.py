@@ -7,6 +7,8 @@ from typing import Any
 
 import aws_cdk as cdk
 import pytest
+from personalize_local.gateway import LocalAws
+from stacks import RealStack
 
 from docs import pages
 
@@ -83,20 +85,22 @@ class Reader:
 
 
 @pytest.fixture
-def reader(stack, client, tmp_path, monkeypatch) -> Callable[[Path], Reader]:
+def reader(
+    stack: RealStack, client: Callable[[str], Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], Reader]:
     """Makes readers of pages, in a folder with the file that pages name."""
     monkeypatch.chdir(tmp_path)
     Path("queries.jsonl").write_text(pages.QUERIES)
     return lambda page: Reader(stack, client, page)
 
 
-def test_the_readers_own_resources_are_written_on_the_page():
+def test_the_readers_own_resources_are_written_on_the_page() -> None:
     (snippet,) = pages.python(pages.STACK)
     assert [written for written in OWN if written not in snippet.code] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_a_page_is_deployed(page, reader, aws):
+def test_a_page_is_deployed(page: Any, reader: Any, aws: LocalAws) -> None:
     reader = reader(page)
     reader.has()
     done = reader.follows()
@@ -110,5 +114,5 @@ def test_a_page_is_deployed(page, reader, aws):
         assert done.outputs["QueryErrors"] == "none"
 
 
-def test_every_page_of_the_folder_is_deployed():
+def test_every_page_of_the_folder_is_deployed() -> None:
     assert {page.stem for page in PAGES} >= {"input", "kms", "many-segments", "own-bucket-and-role", "pipelines"}

@@ -8,6 +8,8 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_sqs as sqs
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
+from personalize_local.gateway import LocalAws
+from stacks import RealStack
 
 CREATED, UPDATED, ROLLED_BACK = "CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_ROLLBACK_COMPLETE"
 Build = Callable[[cdk.Stack], None]
@@ -25,7 +27,7 @@ class Platform(cdk.NestedStack):
 
 
 @pytest.fixture
-def build(aws) -> Callable[..., Build]:
+def build(aws: LocalAws) -> Callable[..., Build]:
     """Makes parents of the nested stack; `more` is what else is in the child."""
 
     def build(more: Callable[[Platform], None] | None = None, **props: Any) -> Build:
@@ -42,7 +44,7 @@ def build(aws) -> Callable[..., Build]:
 
 
 @pytest.fixture
-def resources_of(stack, client) -> Callable[[], dict[str, tuple[str, str]]]:
+def resources_of(stack: RealStack, client: Callable[[str], Any]) -> Callable[[], dict[str, tuple[str, str]]]:
     """Looks at the child: the physical id and the status of each resource."""
     cloudformation = client("cloudformation")
 
@@ -68,7 +70,9 @@ def fails(scope: cdk.Stack, *after: Any) -> None:
     policy.node.add_dependency(*after)
 
 
-def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(stack, build, resources_of):
+def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(
+    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+) -> None:
     done = stack.deploy(build())
     assert done.status == CREATED, done.said
     (arn,) = stack.jobs
@@ -77,7 +81,9 @@ def test_creates_the_job_of_a_nested_stack_and_hands_its_output_to_the_parent(st
     assert segments.endswith(f"/{arn.rpartition('/')[2]}/")
 
 
-def test_changes_nothing_in_a_nested_stack_that_has_not_changed(stack, build, resources_of):
+def test_changes_nothing_in_a_nested_stack_that_has_not_changed(
+    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+) -> None:
     assert stack.deploy(build()).status == CREATED
     before = resources_of()
 
@@ -91,7 +97,9 @@ def test_changes_nothing_in_a_nested_stack_that_has_not_changed(stack, build, re
     assert len(stack.jobs) == 1
 
 
-def test_updates_only_the_job_when_only_its_number_of_results_changes(stack, build, resources_of):
+def test_updates_only_the_job_when_only_its_number_of_results_changes(
+    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+) -> None:
     assert stack.deploy(build()).status == CREATED
     before = resources_of()
     done = stack.deploy(build(num_results=7))
@@ -106,7 +114,9 @@ def test_updates_only_the_job_when_only_its_number_of_results_changes(stack, bui
     assert all(second.rpartition("/")[2] in output for output in done.outputs.values())
 
 
-def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(stack, build, aws):
+def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(
+    stack: RealStack, build: Callable[..., Any], aws: LocalAws
+) -> None:
     assert stack.deploy(build()).status == CREATED
     done = stack.deploy(build(tags={"team": "growth"}))
     assert done.status == UPDATED, done.said
@@ -114,7 +124,9 @@ def test_updates_a_tag_in_a_nested_stack_and_starts_nothing(stack, build, aws):
     assert aws.personalize.jobs[arn].tags == {"team": "growth"}
 
 
-def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(stack, build, resources_of):
+def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(
+    stack: RealStack, build: Callable[..., Any], resources_of: Callable[[], dict[str, tuple[str, str]]]
+) -> None:
     assert stack.deploy(build()).status == CREATED
     before = {name: id for name, (id, _) in resources_of().items()}
 
@@ -132,7 +144,12 @@ def test_rolls_the_job_back_when_a_sibling_of_the_nested_stack_fails(stack, buil
     assert job_of(resources_of()) == stack.jobs[1]
 
 
-def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(stack, build, resources_of, client):
+def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(
+    stack: RealStack,
+    build: Callable[..., Any],
+    resources_of: Callable[[], dict[str, tuple[str, str]]],
+    client: Callable[[str], Any],
+) -> None:
     assert stack.deploy(build()).status == CREATED
     before = {name: id for name, (id, _) in resources_of().items()}
     done = stack.deploy(build(lambda platform: fails(platform, platform.job), num_results=7))
@@ -149,7 +166,9 @@ def test_rolls_the_job_back_when_a_sibling_in_the_nested_stack_fails(stack, buil
     assert len(stack.jobs) == 2
 
 
-def test_leaves_nothing_of_a_new_nested_stack_that_fails(stack, build, client):
+def test_leaves_nothing_of_a_new_nested_stack_that_fails(
+    stack: RealStack, build: Callable[..., Any], client: Callable[[str], Any]
+) -> None:
     done = stack.deploy(build(lambda platform: fails(platform, platform.job)))
     assert done.status == "ROLLBACK_COMPLETE"
     assert "was not successfully created: The following resource(s) failed to create: [Fails]." in done.said
@@ -158,7 +177,12 @@ def test_leaves_nothing_of_a_new_nested_stack_that_fails(stack, build, client):
     assert [f for page in functions for f in page["Functions"] if stack.name in f["FunctionName"]] == []
 
 
-def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updated(stack, build, resources_of, client):
+def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updated(
+    stack: RealStack,
+    build: Callable[..., Any],
+    resources_of: Callable[[], dict[str, tuple[str, str]]],
+    client: Callable[[str], Any],
+) -> None:
     def with_a_queue(platform: Platform) -> None:
         sqs.Queue(platform, "Queue")
 
@@ -178,7 +202,9 @@ def test_deletes_what_a_nested_stack_no_longer_has_only_when_its_parent_is_updat
     assert len(stack.jobs) == 1
 
 
-def test_deletes_the_nested_stack_and_leaves_the_job(stack, build, client):
+def test_deletes_the_nested_stack_and_leaves_the_job(
+    stack: RealStack, build: Callable[..., Any], client: Callable[[str], Any]
+) -> None:
     assert stack.deploy(build()).status == CREATED
     (child,) = stack.resources_of("AWS::CloudFormation::Stack")
     assert stack.destroy().status == "DELETE_COMPLETE"

@@ -9,9 +9,11 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import pytest
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, Segment, SegmentQuery
 from personalize_local.behavior import Behavior
-from personalize_segments_reader import Segment, read_segments
+from personalize_local.gateway import LocalAws
+from personalize_segments_reader import read_segments
+from stacks import RealStack
 
 pytestmark = pytest.mark.slow
 
@@ -50,7 +52,7 @@ WAITS = {"statuses", "check_object", "output_format", "checks_access"}
 
 
 @pytest.fixture
-def behave(aws, monkeypatch) -> Callable[[str], None]:
+def behave(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Turns an answer round until the test is over."""
 
     def behave(name: str) -> None:
@@ -61,7 +63,7 @@ def behave(aws, monkeypatch) -> Callable[[str], None]:
 
 
 @pytest.fixture
-def build(aws) -> Callable[..., Build]:
+def build(aws: LocalAws) -> Callable[..., Build]:
     """Makes stacks with one job that is waited for, and with a resource after it that fails, if asked for."""
 
     def build(*, fails: bool = False, waits: bool = True, **props: Any) -> Build:
@@ -90,7 +92,7 @@ def build(aws) -> Callable[..., Build]:
 
 
 @pytest.fixture
-def segments_at(client) -> Callable[[str], list[Segment]]:
+def segments_at(client: Callable[[str], Any]) -> Callable[[str], list[Segment]]:
     """Reads segments as the page on reading them shows."""
     s3 = client("s3")
 
@@ -103,7 +105,7 @@ def segments_at(client) -> Callable[[str], list[Segment]]:
     return lambda output_uri: list(segments_at(output_uri))
 
 
-def test_every_answer_is_turned_round():
+def test_every_answer_is_turned_round() -> None:
     turned = {name for answers in OTHER.values() for name in answers}
     assert turned == {field.name for field in dataclasses.fields(Behavior)}
     default = Behavior()
@@ -126,7 +128,14 @@ def resource_of(stack: Any) -> str:
 
 
 @pytest.mark.parametrize("answer", OTHER)
-def test_a_job_is_created_tagged_replaced_and_rolled_back(answer, stack, build, aws, behave, segments_at):
+def test_a_job_is_created_tagged_replaced_and_rolled_back(
+    answer: Any,
+    stack: RealStack,
+    build: Callable[..., Any],
+    aws: LocalAws,
+    behave: Callable[[str], None],
+    segments_at: Callable[[str], list[Segment]],
+) -> None:
     behave(answer)
     build = functools.partial(build, waits=bool(WAITS & OTHER[answer].keys()))
     done = stack.deploy(build())
@@ -161,7 +170,9 @@ def test_a_job_is_created_tagged_replaced_and_rolled_back(answer, stack, build, 
 
 
 @pytest.mark.parametrize("answer", DESCRIBED)
-def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(answer, stack, build, aws, behave):
+def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(
+    answer: Any, stack: RealStack, build: Callable[..., Any], aws: LocalAws, behave: Callable[[str], None]
+) -> None:
     behave(answer)
     build = functools.partial(build, waits=False)
     name = f"{stack.name}-mine"
@@ -190,7 +201,9 @@ def test_a_job_of_an_explicit_name_is_kept_when_nothing_that_defines_it_changes(
 # -- where the deployment cannot succeed, it says why
 
 
-def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(stack, build, behave, client):
+def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(
+    stack: RealStack, build: Callable[..., Any], behave: Callable[[str], None], client: Callable[[str], Any]
+) -> None:
     behave("access is checked as the job runs")
     done = stack.deploy(build())
     assert done.status == CREATED, done.said
@@ -203,7 +216,9 @@ def test_a_policy_that_is_missing_as_the_job_runs_fails_a_deployment_that_waits(
 
 
 @pytest.mark.parametrize("answer", ["a version that is not ready is invalid input", None])
-def test_a_solution_version_that_is_not_ready_is_named(answer, stack, aws, behave, monkeypatch):
+def test_a_solution_version_that_is_not_ready_is_named(
+    answer: str | None, stack: RealStack, aws: LocalAws, behave: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     if answer is not None:
         behave(answer)
     version = aws.environment()["PERSONALIZE_LOCAL_VERSION_IN_PROGRESS_ARN"]

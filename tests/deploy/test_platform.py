@@ -7,8 +7,10 @@ import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from personalize_local.gateway import LocalAws
 from support import wait_until
 
 pytestmark = pytest.mark.slow
@@ -19,7 +21,7 @@ ASSIGNED = "# Personalize runs five jobs of an account"
 
 
 @pytest.fixture
-def platform(cdk):
+def platform(cdk: Callable[..., Any]) -> Any:
     """A copy of the example, to be edited as somebody does."""
     made = cdk(f"{sys.executable} app.py", "Dev-Segments")
     shutil.copytree(EXAMPLE, made.folder, dirs_exist_ok=True)
@@ -27,7 +29,7 @@ def platform(cdk):
 
 
 @pytest.fixture
-def context(aws, client) -> dict[str, str]:
+def context(aws: LocalAws, client: Callable[[str], Any]) -> dict[str, str]:
     """The app's context values; the boundary that they name exists."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
@@ -42,7 +44,7 @@ def context(aws, client) -> dict[str, str]:
 
 
 @pytest.fixture
-def run(platform, context) -> Callable[..., str]:
+def run(platform: Any, context: dict[str, str]) -> Callable[..., str]:
     """Runs a command of the CLI that has to succeed, and returns what it said."""
 
     def run(*arguments: str) -> str:
@@ -54,7 +56,7 @@ def run(platform, context) -> Callable[..., str]:
 
 
 @pytest.fixture
-def new_jobs(aws) -> Callable[[], list[str]]:
+def new_jobs(aws: LocalAws) -> Callable[[], list[str]]:
     """Looks which jobs of the stage there are that it has not seen; their names."""
     seen: set[str] = set()
 
@@ -66,7 +68,7 @@ def new_jobs(aws) -> Callable[[], list[str]]:
     return new_jobs
 
 
-def edit(platform, old: str, new: str) -> None:
+def edit(platform: Any, old: str, new: str) -> None:
     """Changes the one place of the app where there is a text."""
     path = platform.folder / "app.py"
     text = path.read_text()
@@ -76,7 +78,13 @@ def edit(platform, old: str, new: str) -> None:
 
 # The CLI runs seven times, and each run synthesises two stages.
 @pytest.mark.timeout(600)
-def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(platform, run, new_jobs, aws, client):
+def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(
+    platform: Any,
+    run: Callable[..., str],
+    new_jobs: Callable[[], list[str]],
+    aws: LocalAws,
+    client: Callable[[str], Any],
+) -> None:
     run("deploy", "Dev/*", "--require-approval=never")
     created = new_jobs()
     assert len(created) == 13
@@ -141,7 +149,7 @@ def test_a_stage_is_deployed_and_an_edit_of_one_query_starts_one_job(platform, r
     assert "-WinterFans-" in name
 
 
-def test_no_name_of_a_stage_is_covered_by_the_pattern_of_another(platform, run):
+def test_no_name_of_a_stage_is_covered_by_the_pattern_of_another(platform: Any, run: Callable[..., str]) -> None:
     run("synth", "--quiet")
     patterns: dict[str, set[str]] = {}
     for stage in ("Dev", "Prod"):

@@ -5,12 +5,15 @@ https://github.com/aws/aws-cdk/blob/main/packages/aws-cdk-lib/custom-resources/t
 
 import json
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.faults import JOB, Fault
+from personalize_local.gateway import LocalAws
+from stacks import RealStack
 
 RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
 MARKER = "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"
@@ -19,7 +22,7 @@ MARKER = "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED"
 class Framework:
     """CloudFormation's side: what it sends to the framework, and what it is answered."""
 
-    def __init__(self, stack, aws, *, waits: bool) -> None:
+    def __init__(self, stack: RealStack, aws: LocalAws, *, waits: bool) -> None:
         version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]
         self.aws = aws
         self.stack = stack
@@ -95,17 +98,17 @@ class Framework:
 
 
 @pytest.fixture(params=[False, True], ids=["synchronous", "waiting"])
-def framework(stack, aws, request) -> Framework:
+def framework(stack: RealStack, aws: LocalAws, request: pytest.FixtureRequest) -> Framework:
     return Framework(stack, aws, waits=request.param)
 
 
 @pytest.fixture
-def faults(aws):
+def faults(aws: LocalAws) -> Iterator[Any]:
     yield aws.faults
     aws.faults.clear()
 
 
-def test_create_answers_with_the_physical_id_of_the_job_and_its_attributes(framework):
+def test_create_answers_with_the_physical_id_of_the_job_and_its_attributes(framework: Any) -> None:
     answer = framework.answered
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", framework.arn)
     assert set(answer["Data"]) == {"JobName", "OutputUri", "Status", "SolutionVersionArn", "QueryErrors"}
@@ -113,7 +116,7 @@ def test_create_answers_with_the_physical_id_of_the_job_and_its_attributes(frame
     assert len(json.dumps(answer)) < 4096
 
 
-def test_update_keeps_the_physical_id_or_answers_with_another(framework):
+def test_update_keeps_the_physical_id_or_answers_with_another(framework: Any) -> None:
     kept = framework.send("Update", framework.arn)
     assert (kept["Status"], kept["PhysicalResourceId"]) == ("SUCCESS", framework.arn)
     other = framework.send("Update", framework.arn, Trigger="2")
@@ -121,20 +124,20 @@ def test_update_keeps_the_physical_id_or_answers_with_another(framework):
     assert other["PhysicalResourceId"] == framework.stack.jobs[1] != framework.arn
 
 
-def test_delete_does_not_change_the_physical_id(framework):
+def test_delete_does_not_change_the_physical_id(framework: Any) -> None:
     for physical_id in (framework.arn, "invented"):
         answer = framework.send("Delete", physical_id)
         assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", physical_id)
 
 
-def test_delete_after_a_create_that_failed_never_reaches_the_handler(framework):
+def test_delete_after_a_create_that_failed_never_reaches_the_handler(framework: Any) -> None:
     before = len(framework.aws.personalize.calls)
     answer = framework.send("Delete", MARKER)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("SUCCESS", MARKER)
     assert len(framework.aws.personalize.calls) == before
 
 
-def test_a_create_that_fails_has_the_frameworks_marker_as_its_id(framework, faults):
+def test_a_create_that_fails_has_the_frameworks_marker_as_its_id(framework: Any, faults: Any) -> None:
     faults.inject(Fault("CreateBatchSegmentJob", "InvalidInputException", "numResults is odd"))
     answer = framework.send("Create", Trigger=uuid.uuid4().hex)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", MARKER)
@@ -142,13 +145,13 @@ def test_a_create_that_fails_has_the_frameworks_marker_as_its_id(framework, faul
     assert len(answer["Reason"].encode()) < 4096
 
 
-def test_an_update_that_fails_keeps_the_physical_id(framework, faults):
+def test_an_update_that_fails_keeps_the_physical_id(framework: Any, faults: Any) -> None:
     faults.inject(Fault("CreateBatchSegmentJob", "InvalidInputException", "numResults is odd"))
     answer = framework.send("Update", framework.arn, Trigger=uuid.uuid4().hex)
     assert (answer["Status"], answer["PhysicalResourceId"]) == ("FAILED", framework.arn)
 
 
-def test_a_wait_that_fails_says_why(stack, aws, faults):
+def test_a_wait_that_fails_says_why(stack: RealStack, aws: LocalAws, faults: Any) -> None:
     framework = Framework(stack, aws, waits=True)
     faults.inject(Fault(JOB, message="no data"))
     answer = framework.send("Create", Trigger="fails")
@@ -156,13 +159,13 @@ def test_a_wait_that_fails_says_why(stack, aws, faults):
     assert "ended CREATE FAILED: no data" in answer["Reason"]
 
 
-def test_attributes_of_the_wait_are_merged_into_those_of_the_start(stack, aws):
+def test_attributes_of_the_wait_are_merged_into_those_of_the_start(stack: RealStack, aws: LocalAws) -> None:
     framework = Framework(stack, aws, waits=True)
     assert framework.answered["Data"]["Status"] == "ACTIVE"
     assert framework.answered["Data"]["QueryErrors"] == "none"
     assert framework.answered["Data"]["OutputUri"].startswith("s3://")
 
 
-def test_a_job_that_is_not_waited_for_has_no_waiter(framework):
+def test_a_job_that_is_not_waited_for_has_no_waiter(framework: Any) -> None:
     waits = "WaitSeconds" in framework.created["props"]
     assert len(framework.stack.resources_of("AWS::StepFunctions::StateMachine")) == waits

@@ -3,11 +3,14 @@
 import os
 import random
 import re
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.faults import ANY, JOB, Fault
+from personalize_local.gateway import LocalAws
+from stacks import RealStack
 
 #: The same steps each time, so that a test that fails fails again; SOAK_SEED=<number> takes other ones.
 DEFAULT_SEED = 20261125
@@ -28,7 +31,7 @@ FAULTS = [
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_soak(stack, aws, part):
+def test_soak(stack: RealStack, aws: LocalAws, part: Any) -> None:
     seed = int(os.environ.get("SOAK_SEED") or DEFAULT_SEED)
     chance = random.Random(f"{seed} {part}")
     version = aws.environment()["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"]

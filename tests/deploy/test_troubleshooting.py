@@ -6,7 +6,7 @@ in the error message.
 
 import gzip
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,10 @@ import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
-from personalize_local import personalize
 from personalize_local.faults import JOB, Fault
 from personalize_local.gateway import LocalAws
+from personalize_local.models import SolutionVersion
+from personalize_local.seeds import ITEM_AFFINITY
 from stacks import RealStack
 
 ROOT = Path(__file__).parents[2]
@@ -194,8 +195,9 @@ def other_recipe(world: World) -> str:
 
 
 def no_active_version(world: World) -> str:
-    untrained = personalize.SolutionVersion("untrained", "0001", "aws-item-affinity", "CREATE IN_PROGRESS")
-    world.monkeypatch.setattr(personalize, "_VERSIONS", [*personalize._VERSIONS, untrained])
+    untrained = SolutionVersion("untrained", "0001", ITEM_AFFINITY, "CREATE IN_PROGRESS")
+    catalog = world.aws.personalize.catalog
+    world.monkeypatch.setattr(catalog, "versions", [*catalog.versions, untrained])
     arn = world.seed("ITEM_AFFINITY_SOLUTION").rpartition("/")[0]
     return _deploy(solution_arn=f"{arn}/untrained")(world)
 
@@ -286,23 +288,30 @@ PROVOKE: dict[str, Callable[[World], str]] = {
 
 
 @pytest.fixture
-def world(aws, client, stack, cdk, monkeypatch, tmp_path):
+def world(
+    aws: LocalAws,
+    client: Callable[[str], Any],
+    stack: RealStack,
+    cdk: Callable[..., Any],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> Iterator[Any]:
     yield World(aws, client, stack, cdk, monkeypatch, tmp_path)
     aws.faults.clear()
 
 
-def test_every_failure_of_the_page_is_provoked():
+def test_every_failure_of_the_page_is_provoked() -> None:
     assert list(SECTIONS) == re.findall(r"^### (.+)$", PAGE, re.M)
     assert list(SECTIONS) == list(PROVOKE)
 
 
-def test_every_failure_has_a_fix():
+def test_every_failure_has_a_fix() -> None:
     for section in re.split(r"^### ", PAGE, flags=re.M)[1:]:
         assert section.count("**Cause:**") == section.count("**Fix:**") == 1
 
 
 @pytest.mark.parametrize("title", SECTIONS)
-def test_the_user_sees_the_words_of_the_page(title, world):
+def test_the_user_sees_the_words_of_the_page(title: Any, world: Any) -> None:
     said = " ".join(PROVOKE[title](world).split())
     for words in SECTIONS[title]:
         assert words in said

@@ -114,7 +114,9 @@ def jobs(aws: LocalAws) -> Callable[[], list[str]]:
 
 
 @pytest.mark.timeout(600)
-def test_answers_every_question_and_leaves_no_stack_and_no_bucket(command, left, jobs):
+def test_answers_every_question_and_leaves_no_stack_and_no_bucket(
+    command: Any, left: Callable[[], list[str]], jobs: Any
+) -> None:
     code, said = command.run(command.version, "--yes")
     answers = command.answers()
     assert {id: answer for id, answer in answers.items() if id not in OTHERS} == ANSWERS, said
@@ -151,7 +153,9 @@ def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..
     return change
 
 
-def test_finds_out_which_conditions_work_where_the_service_sends_no_source(command, left, behaves):
+def test_finds_out_which_conditions_work_where_the_service_sends_no_source(
+    command: Any, left: Callable[[], list[str]], behaves: Any
+) -> None:
     behaves(sends_source=False)
     code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
     assert code == 0, said
@@ -170,7 +174,7 @@ def test_finds_out_which_conditions_work_where_the_service_sends_no_source(comma
     assert left() == []
 
 
-def test_tells_each_answer_turned_round(command, left, behaves):
+def test_tells_each_answer_turned_round(command: Any, left: Callable[[], list[str]], behaves: Any) -> None:
     behaves(
         echoes_trailing_slash=False,
         echoes_absent_arns=True,
@@ -199,7 +203,9 @@ def test_tells_each_answer_turned_round(command, left, behaves):
     assert left() == []
 
 
-def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(command, left, behaves):
+def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(
+    command: Any, left: Callable[[], list[str]], behaves: Any
+) -> None:
     behaves(authorizes_tagging="always", checks_access="running", check_object="running")
     code, said = command.run(command.version, "--yes", "--only=tag-resource,bucket-policy")
     assert code == 0, said
@@ -210,7 +216,7 @@ def test_tells_that_tagging_has_to_be_allowed_and_that_access_is_checked_late(co
     assert left() == []
 
 
-def test_knows_the_other_error_for_an_unknown_job(command, behaves):
+def test_knows_the_other_error_for_an_unknown_job(command: Any, behaves: Any) -> None:
     behaves(unknown_job_error="InvalidInputException")
     code, said = command.run(command.version, "--yes", "--only=unknown-job")
     assert code == 0, said
@@ -218,7 +224,7 @@ def test_knows_the_other_error_for_an_unknown_job(command, behaves):
 
 
 @pytest.mark.parametrize("reply", ["n", "yess"])
-def test_declining_creates_nothing(command, left, jobs, reply):
+def test_declining_creates_nothing(command: Any, left: Callable[[], list[str]], jobs: Any, reply: str) -> None:
     ours, theirs = pty.openpty()
     try:
         os.write(ours, f"{reply}\n".encode())
@@ -236,7 +242,7 @@ def test_declining_creates_nothing(command, left, jobs, reply):
     assert not command.report.exists()
 
 
-def test_asks_for_yes_where_there_is_no_terminal(command, left, jobs):
+def test_asks_for_yes_where_there_is_no_terminal(command: Any, left: Callable[[], list[str]], jobs: Any) -> None:
     code, said = command.run(command.version)
     assert code == 1
     assert said.endswith("pass --yes to go on.\nAborted. Nothing was created.\n")
@@ -244,7 +250,9 @@ def test_asks_for_yes_where_there_is_no_terminal(command, left, jobs):
     assert jobs() == []
 
 
-def test_an_interrupt_deletes_what_was_created_and_writes_the_report(command, left, aws):
+def test_an_interrupt_deletes_what_was_created_and_writes_the_report(
+    command: Any, left: Callable[[], list[str]], aws: LocalAws
+) -> None:
     process = command.start(command.version, "--yes", "--only=role-split,output-slash")
     try:
         wait_until(lambda: any("-probes" in name for name in left()) or process.poll() is not None, timeout=100)
@@ -275,7 +283,14 @@ def test_an_interrupt_deletes_what_was_created_and_writes_the_report(command, le
         (["VERSION", "--only=weather"], {}, "--only: got 'weather', expected role-split, "),
     ],
 )
-def test_refuses_before_anything_is_created(command, left, jobs, arguments, environment, words):
+def test_refuses_before_anything_is_created(
+    command: Any,
+    left: Callable[[], list[str]],
+    jobs: Any,
+    arguments: list[str],
+    environment: dict[str, Any],
+    words: str,
+) -> None:
     seeds = command.environment
     arns = {
         "VERSION": command.version,
@@ -296,7 +311,7 @@ def test_refuses_before_anything_is_created(command, left, jobs, arguments, envi
     assert jobs() == []
 
 
-def test_the_page_lists_every_question(monkeypatch):
+def test_the_page_lists_every_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "tools"))
     from verify_account.questions import QUESTIONS
 
@@ -306,7 +321,7 @@ def test_the_page_lists_every_question(monkeypatch):
     assert {question.id for question in QUESTIONS} == ANSWERS.keys() | OTHERS
 
 
-def test_make_hands_the_query_over_as_it_is(command, left):
+def test_make_hands_the_query_over_as_it_is(command: Any, left: Callable[[], list[str]]) -> None:
     make = ["make", "-C", str(ROOT), "-o", "install", "verify-account"]
     attributes = command.environment["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
     done = subprocess.run(

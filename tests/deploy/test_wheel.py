@@ -8,11 +8,14 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 from packaging.requirements import Requirement
+from personalize_local.gateway import LocalAws
 
 ROOT = Path(__file__).parents[2]
 APP = """\
@@ -34,7 +37,7 @@ app.synth()
 
 
 @pytest.fixture(scope="session")
-def wheel(tmp_path_factory) -> Path:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     pip(*["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir"], str(folder), str(ROOT))
     (built,) = folder.glob("*.whl")
@@ -42,7 +45,7 @@ def wheel(tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def clean(wheel, tmp_path_factory) -> Path:
+def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packages with the wheel, what it requires and nothing else."""
     folder = tmp_path_factory.mktemp("clean")
     pip(*["install", "--no-deps", "--target"], str(folder), str(wheel))
@@ -69,7 +72,7 @@ def pip(*arguments: str) -> None:
     subprocess.run([sys.executable, "-m", "pip", "--quiet", *arguments], check=True, stdin=subprocess.DEVNULL)
 
 
-def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel):
+def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_else(wheel: Path) -> None:
     files = zipfile.ZipFile(wheel).namelist()
     packages = {"cdk_personalize_segments", "batch_segment_handler", "personalize_local", "personalize_segments_reader"}
     info = f"{wheel.name.split('-')[0]}-{importlib.metadata.version('cdk-personalize-segments')}.dist-info"
@@ -84,7 +87,7 @@ def test_the_wheel_holds_the_library_the_handler_and_the_local_aws_and_nothing_e
         assert {name for name in files if name.startswith(f"{package}/")} == sources
 
 
-def test_the_source_distribution_is_the_whole_project_and_makes_the_same_wheel(wheel, tmp_path):
+def test_the_source_distribution_is_the_whole_project_and_makes_the_same_wheel(wheel: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", str(tmp_path)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (source,) = tmp_path.glob("*.tar.gz")
@@ -114,7 +117,7 @@ def contents(wheel: Path) -> dict[str, int]:
     return {info.filename: info.CRC for info in zipfile.ZipFile(wheel).infolist()}
 
 
-def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(wheel):
+def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     fields, _, description = archive.read(metadata).decode().partition("\n\n")
@@ -130,14 +133,14 @@ def test_the_description_on_an_index_is_the_readme_without_what_is_not_there(whe
     assert "[" not in description.partition("## Try it")[0]
 
 
-def test_a_clean_environment_has_nothing_that_the_wheel_does_not_require(clean):
+def test_a_clean_environment_has_nothing_that_the_wheel_does_not_require(clean: Path) -> None:
     packages = {path.name for path in clean.iterdir()}
     assert packages >= {"aws_cdk", "constructs", "jsii"}
     assert packages >= {"cdk_personalize_segments", "batch_segment_handler", "personalize_segments_reader"}
     assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
 
 
-def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(clean, tmp_path):
+def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_inside(clean: Path, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "app.py").write_text(APP)
@@ -175,7 +178,9 @@ def test_a_stack_of_a_users_own_synthesises_from_the_wheel_with_the_handler_insi
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
 
 
-def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(clean, cdk, aws):
+def test_a_stack_of_a_users_own_is_deployed_from_the_wheel_in_another_folder(
+    clean: Path, cdk: Callable[..., Any], aws: LocalAws
+) -> None:
     version = aws.environment()["PERSONALIZE_LOCAL_ITEM_ATTRIBUTE_AFFINITY_VERSION_ARN"]
     made = cdk(f"env PYTHONPATH={clean} {sys.executable} -S app.py", "Mine")
     deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(

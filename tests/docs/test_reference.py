@@ -19,7 +19,7 @@ PACKAGE = cdk_personalize_segments.__name__
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
     built = subprocess.run([*command, str(pages.DOCS), str(folder)], capture_output=True, text=True)
@@ -33,9 +33,11 @@ def public_names() -> Iterator[tuple[str, str]]:
         public = getattr(cdk_personalize_segments, name)
         yield f"{PACKAGE}.{name}", inspect.getdoc(public) or ""
         if inspect.isclass(public):
-            comments = comments_of(public)
-            for member in members_of(public):
-                documented = comments.get(member) or inspect.getdoc(vars(public).get(member)) or ""
+            bases = [base for base in public.__mro__ if base.__module__.startswith(PACKAGE)] or [public]
+            comments = {name: text for base in reversed(bases) for name, text in comments_of(base).items()}
+            for member in dict.fromkeys(member for base in bases for member in members_of(base)):
+                described = inspect.getdoc(getattr(public, member)) if hasattr(public, member) else ""
+                documented = comments.get(member) or described or ""
                 # What the library's own classes ask of each other is no part of the contract.
                 if ":meta private:" not in documented:
                     yield f"{PACKAGE}.{name}.{member}", documented
@@ -60,11 +62,11 @@ def comments_of(of: type) -> dict[str, str]:
     return comments | {name.strip(): text for name, colon, text in (line.partition(":") for line in lines) if colon}
 
 
-def test_every_public_name_has_a_docstring():
+def test_every_public_name_has_a_docstring() -> None:
     assert [name for name, documented in public_names() if not documented.strip()] == []
 
 
-def test_every_public_name_is_in_the_reference(site):
+def test_every_public_name_is_in_the_reference(site: Path) -> None:
     inventory = (site / "objects.inv").read_bytes().split(b"\n", 4)[4]
     listed = {line.split(" ")[0] for line in zlib.decompress(inventory).decode().splitlines()}
     names = {name for name, _ in public_names()}
@@ -73,7 +75,7 @@ def test_every_public_name_is_in_the_reference(site):
     assert "cdk_personalize_segments.Segment.user_ids" in names
 
 
-def test_every_page_is_in_the_site(site):
+def test_every_page_is_in_the_site(site: Path) -> None:
     made = {
         page.relative_to(pages.DOCS).with_suffix(".html") for page in pages.PAGES if page.is_relative_to(pages.DOCS)
     }

@@ -7,10 +7,11 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from personalize_local import cli
-from personalize_local.personalize import SEEDS
+from personalize_local.seeds import SEEDS
 from support import ACCOUNT, REGION
 
 from docs import pages
@@ -20,7 +21,9 @@ WITH_PYTHON = [page for page in pages.PAGES if pages.python(page)]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(pages.ROOT)))
-def test_the_python_of_a_page_runs_and_its_stack_is_synthesised(page, tmp_path, monkeypatch):
+def test_the_python_of_a_page_runs_and_its_stack_is_synthesised(
+    page: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     # What a program finds within `personalize-local run`.
@@ -40,13 +43,13 @@ def test_the_python_of_a_page_runs_and_its_stack_is_synthesised(page, tmp_path, 
 
 
 @EVERY_PAGE
-def test_no_python_is_left_out(page):
+def test_no_python_is_left_out(page: Path) -> None:
     assert {snippet.language for snippet in pages.snippets(page)} <= {"python", "sh", "json", "{toctree}", "{eval-rst}"}
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
 
 
 @EVERY_PAGE
-def test_every_make_target_exists(page):
+def test_every_make_target_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z-]+):", (pages.ROOT / "Makefile").read_text(), re.M))
     named = {target for line in pages.shell(page) for target in re.findall(r"\bmake ([a-z-]+)", line)}
     assert named <= targets
@@ -67,21 +70,21 @@ def local_commands(page: Path) -> list[list[str]]:
 
 
 @EVERY_PAGE
-def test_every_command_of_the_local_aws_is_understood(page, capsys):
-    parser: argparse.ArgumentParser = cli._parser()
+def test_every_command_of_the_local_aws_is_understood(page: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parser: argparse.ArgumentParser = cli.build_parser()
     for command in local_commands(page):
         parser.parse_args(command)
 
 
-def test_commands_of_the_local_aws_are_found():
+def test_commands_of_the_local_aws_are_found() -> None:
     found = {command[0] for page in pages.PAGES for command in local_commands(page)}
     assert {"run", "serve", "status", "segments"} <= found
 
 
 @EVERY_PAGE
-def test_every_variable_of_the_local_aws_exists(page):
+def test_every_variable_of_the_local_aws_exists(page: Path) -> None:
     assert set(re.findall(r"PERSONALIZE_LOCAL_[A-Z_]+", page.read_text())) - SEEDS.keys() == set()
 
 
-def test_every_variable_of_the_local_aws_is_documented():
+def test_every_variable_of_the_local_aws_is_documented() -> None:
     assert SEEDS.keys() - set(re.findall(r"PERSONALIZE_LOCAL_\w+", (pages.DOCS / "local-aws.md").read_text())) == set()

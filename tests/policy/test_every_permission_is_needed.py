@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 import pytest
+from personalize_local.gateway import LocalAws
 from policy.examples import EXAMPLES, WORKS, Example
 from stacks import RealStack
 from support import readable
@@ -180,7 +181,13 @@ class Deployed:
 
 @pytest.mark.parametrize("kind", ["actions", "resources", "principals", "conditions"])
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
-def test_what_is_taken_away_is_missed(deployed, client, record_property, example, kind):
+def test_what_is_taken_away_is_missed(
+    deployed: Callable[[Any], Example],
+    client: Callable[[str], Any],
+    record_property: Callable[[str, object], None],
+    example: Any,
+    kind: str,
+) -> None:
     stack = deployed(example)
     assert fails(stack) == []
     in_force = Deployed(stack, client)
@@ -207,7 +214,7 @@ def fails(stack: Example) -> list[str]:
     return [f"{path.__name__}: {failure}" for path in stack.paths if (failure := path()) != WORKS]
 
 
-def test_what_is_not_proven_here_is_still_given(aws, client):
+def test_what_is_not_proven_here_is_still_given(aws: LocalAws, client: Callable[[str], Any]) -> None:
     templates = [RealStack(aws, client, "Policy").template(example(aws)) for example in EXAMPLES]
     given = [str(loss) for template in templates for loss in losses(template)]
     assert [pattern for pattern in UNPROVEN_HERE if not any(fnmatchcase(one, pattern) for one in given)] == []

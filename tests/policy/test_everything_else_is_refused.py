@@ -15,7 +15,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 from personalize_local.gateway import DEFAULT_ACCOUNT, DEFAULT_REGION
-from personalize_local.iam import SERVICE, session_of
+from personalize_local.iam import SERVICE, create_role_session
 from policy.examples import Example, given_in_the_app, in_s3_already, seed, with_a_key_and_strict_conditions
 
 JOB = "batch-segment-job"
@@ -101,7 +101,7 @@ class World:
 
     def _session(self, role: str, service: str) -> Any:
         arn = self.arn("iam", f"role/{self.id(role)}", region="")
-        return boto3.Session(region_name=self.aws.region, **session_of(arn)).client(
+        return boto3.Session(region_name=self.aws.region, **create_role_session(arn)).client(
             service, endpoint_url=self.aws.endpoint_url, config=Config(retries={"total_max_attempts": 1})
         )
 
@@ -370,14 +370,14 @@ ALLOWED = [
 
 
 @pytest.fixture(scope="session")
-def world(deployed, client):
+def world(deployed: Callable[[Any], Example], client: Callable[[str], Any]) -> Any:
     region = {"LocationConstraint": client("s3").meta.region_name}
     client("s3").create_bucket(Bucket=OTHER_BUCKET, CreateBucketConfiguration=region)
     return functools.cache(lambda example: World(deployed(example), client))
 
 
 @pytest.mark.parametrize("attempt", REFUSED, ids=lambda attempt: attempt.name)
-def test_refused(world, record_property, attempt):
+def test_refused(world: Any, record_property: Callable[[str, object], None], attempt: Any) -> None:
     around = world(attempt.example)
     with pytest.raises(ClientError) as refused:
         attempt.call(around.session(attempt.role, attempt.service), around)
@@ -386,7 +386,7 @@ def test_refused(world, record_property, attempt):
 
 
 @pytest.mark.parametrize("attempt", ALLOWED, ids=lambda attempt: attempt.name)
-def test_allowed(world, record_property, attempt):
+def test_allowed(world: Any, record_property: Callable[[str, object], None], attempt: Any) -> None:
     around = world(attempt.example)
     attempt.call(around.session(attempt.role, attempt.service), around)
     record_property("allowed", 1)
@@ -403,7 +403,9 @@ OTHER_SOURCES = {
 
 
 @pytest.mark.parametrize("source", OTHER_SOURCES.values(), ids=OTHER_SOURCES)
-def test_the_service_role_is_not_assumed_for(world, record_property, source):
+def test_the_service_role_is_not_assumed_for(
+    world: Any, record_property: Callable[[str, object], None], source: Any
+) -> None:
     around = world(APP)
     question = (around.trust(), "sts:AssumeRole", around.request["roleArn"])
     assert around.service_may(*question)
@@ -413,7 +415,9 @@ def test_the_service_role_is_not_assumed_for(world, record_property, source):
 
 @pytest.mark.parametrize("source", OTHER_SOURCES.values(), ids=OTHER_SOURCES)
 @pytest.mark.parametrize("what", ["lists_input", "reads_input", "lists_output", "writes_output"])
-def test_buckets_with_strict_conditions_refuse(world, record_property, source, what):
+def test_buckets_with_strict_conditions_refuse(
+    world: Any, record_property: Callable[[str, object], None], source: Any, what: str
+) -> None:
     around = world(STRICT)
     question, context = in_bucket(around, what)
     assert around.service_may(*question, **context)
@@ -426,7 +430,7 @@ OTHERWISE = {"another_service": {"service": "lambda.amazonaws.com"}, "plain_http
 
 @pytest.mark.parametrize("how", OTHERWISE.values(), ids=OTHERWISE)
 @pytest.mark.parametrize("what", ["lists_input", "reads_input", "lists_output", "writes_output"])
-def test_buckets_refuse(world, record_property, how, what):
+def test_buckets_refuse(world: Any, record_property: Callable[[str, object], None], how: Any, what: str) -> None:
     around = world(APP)
     question, context = in_bucket(around, what)
     assert around.service_may(*question, **context)
@@ -445,7 +449,9 @@ def test_buckets_refuse(world, record_property, how, what):
         ("output", "s3:PutObject", "other/a.out"),
     ],
 )
-def test_buckets_refuse_the_service_what_it_does_not_need(world, record_property, bucket, action, key):
+def test_buckets_refuse_the_service_what_it_does_not_need(
+    world: Any, record_property: Callable[[str, object], None], bucket: str, action: str, key: str
+) -> None:
     around = world(APP)
     name = getattr(around, bucket)
     assert not around.service_may(around.bucket_policy(name), action, f"arn:aws:s3:::{name}/{key}")

@@ -89,7 +89,7 @@ def simulate(simulations: list[dict[str, Any]]) -> list[str]:
     return decided
 
 
-def test_the_simulator_decides_as_the_local_aws_does(policies):
+def test_the_simulator_decides_as_the_local_aws_does(policies: Any) -> None:
     simulations = []
     for owner, action, resource, context, _ in CASES:
         documents = [document for name, document in policies if owner in name and not name.startswith(("trust", "pol"))]
@@ -126,7 +126,7 @@ def test_the_simulator_decides_as_the_local_aws_does(policies):
     ],
     ids=["as the service does", "from another account", "from another region"],
 )
-def test_the_simulator_reads_the_trust_policy_alike(policies, changed, expected):
+def test_the_simulator_reads_the_trust_policy_alike(policies: Any, changed: dict[str, Any], expected: str) -> None:
     (trust,) = [document for name, document in policies if name.startswith("trust of StorageRole")]
     request = {
         "principal": "personalize.amazonaws.com",

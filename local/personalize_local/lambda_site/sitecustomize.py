@@ -1,7 +1,7 @@
-"""Python imports this when a Lambda function starts on the local AWS; the function's code stays as it is.
+"""Python imports this module when a Lambda function starts on the local AWS. The function's code is not modified.
 
-It shortens the function's sleeps, since nothing has to propagate here, so that waiting at full length would show
-nothing. And it finds programs of layers: Lambda unpacks layers in /opt, which nothing local may write to.
+It shortens sleeps, because nothing in the local AWS needs time to propagate. It also finds the programs of layers:
+Lambda extracts layers to /opt, where the local AWS cannot write.
 https://docs.aws.amazon.com/lambda/latest/dg/packaging-layers.html
 """
 
@@ -18,18 +18,19 @@ time.sleep = lambda seconds: _sleep(float(seconds) * _scale)
 _start = subprocess.Popen.__init__
 
 
-def _start_from_layer(self: Any, args: Any, *more: Any, **named: Any) -> None:
+def _start_from_layer(self: Any, args: Any, *rest: Any, **kwargs: Any) -> None:
     if not isinstance(args, (str, bytes)) and str(args[0]).startswith("/opt/"):
         for layer in os.environ.get("_LAMBDA_LAYERS_DIRS", "").split(os.pathsep):
             program = os.path.join(layer, str(args[0]).removeprefix("/opt/"))
             if layer and os.path.isfile(program):
-                # MiniStack unpacks without permissions, and a script names Lambda's interpreter, /var/lang/bin/python.
+                # MiniStack extracts files without their permissions, and scripts name the interpreter of Lambda,
+                # /var/lang/bin/python.
                 with open(program, "rb") as file:
                     is_python = b"python" in file.readline()
                 os.chmod(program, 0o700)
                 args = [*([sys.executable] if is_python else []), program, *args[1:]]
                 break
-    _start(self, args, *more, **named)
+    _start(self, args, *rest, **kwargs)
 
 
 subprocess.Popen.__init__ = _start_from_layer  # type: ignore[method-assign]

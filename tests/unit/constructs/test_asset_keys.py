@@ -39,26 +39,26 @@ def decrypted(stack: cdk.Stack) -> list[list[str]]:
     return [statement["Resource"] for statement in statements if "kms:Decrypt" in statement["Action"]]
 
 
-def test_the_key_that_a_synthesizer_reports_is_granted_and_named(stack):
+def test_the_key_that_a_synthesizer_reports_is_granted_and_named(stack: cdk.Stack) -> None:
     job(stack)
     assert decrypted(stack) == [[REPORTED]]
     assert job_properties(stack)["AssetKmsKeyArn"] == REPORTED
 
 
-def test_the_key_that_is_reported_for_every_file_is_granted_once(stack):
+def test_the_key_that_is_reported_for_every_file_is_granted_once(stack: cdk.Stack) -> None:
     job(stack, "First", "1")
     job(stack, "Second", "2")
     assert decrypted(stack) == [[REPORTED]]
 
 
-def test_a_given_key_wins_over_the_reported_one(stack):
+def test_a_given_key_wins_over_the_reported_one(stack: cdk.Stack) -> None:
     BatchSegmentProvider(stack, "Provider", asset_encryption_key=kms.Key.from_key_arn(stack, "Key", GIVEN))
     job(stack)
     assert decrypted(stack) == [[GIVEN]]
     assert job_properties(stack)["AssetKmsKeyArn"] == GIVEN
 
 
-def test_the_key_of_the_bootstrap_stack_can_be_imported():
+def test_the_key_of_the_bootstrap_stack_can_be_imported() -> None:
     stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
     arn = cdk.Fn.import_value("CdkBootstrap-hnb659fds-FileAssetKeyArn")
     BatchSegmentProvider(stack, "Provider", asset_encryption_key=kms.Key.from_key_arn(stack, "Key", arn))
@@ -66,7 +66,7 @@ def test_the_key_of_the_bootstrap_stack_can_be_imported():
     assert decrypted(stack) == [["<import CdkBootstrap-hnb659fds-FileAssetKeyArn>"]]
 
 
-def test_rejects_an_alias_because_a_policy_cannot_name_a_key_by_it(stack):
+def test_rejects_an_alias_because_a_policy_cannot_name_a_key_by_it(stack: cdk.Stack) -> None:
     alias = kms.Alias.from_alias_name(stack, "Alias", "alias/assets")
     with pytest.raises(ValueError, match=r"^asset_encryption_key: got .*Alias.*: a policy cannot name a key by its"):
         BatchSegmentProvider(stack, "Provider", asset_encryption_key=alias)

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
@@ -48,17 +49,17 @@ def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | N
         ),
     ],
 )
-def test_a_query_is_written_as_the_service_reads_it(stack, query, line):
+def test_a_query_is_written_as_the_service_reads_it(stack: cdk.Stack, query: Any, line: Any) -> None:
     assert asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER) == line
 
 
-def test_queries_keep_their_order(stack):
+def test_queries_keep_their_order(stack: cdk.Stack) -> None:
     queries = [SegmentQuery.items_like(str(number)) for number in range(1000)]
     lines = asset_of(stack, BatchSegmentInput.from_queries(queries)).splitlines()
     assert lines == [b'{"itemId": "%d"}' % number for number in range(1000)]
 
 
-def test_queries_of_a_file_travel_unchanged_on_tidy_lines(stack, tmp_path):
+def test_queries_of_a_file_travel_unchanged_on_tidy_lines(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     content = b'{ "itemId" : "1" }\r\n{"itemId": "2"}'
     file.write_bytes(content)
@@ -66,7 +67,7 @@ def test_queries_of_a_file_travel_unchanged_on_tidy_lines(stack, tmp_path):
     assert file.read_bytes() == content
 
 
-def bound(stack: cdk.Stack, job_input: BatchSegmentInput, **options) -> StagedInput:
+def bound(stack: cdk.Stack, job_input: BatchSegmentInput, **options: Any) -> StagedInput:
     found = job_input.bind(stack, is_filtered=False, **options)
     assert isinstance(found, StagedInput)
     return found
@@ -81,7 +82,7 @@ def bound(stack: cdk.Stack, job_input: BatchSegmentInput, **options) -> StagedIn
         b'\xef\xbb\xbf{"itemId": "1"}\n{"itemId": "2"}\n',
     ],
 )
-def test_the_same_queries_have_the_same_hash(tmp_path, content):
+def test_the_same_queries_have_the_same_hash(tmp_path: Path, content: bytes) -> None:
     hashes = set()
     for name, written in (("a.jsonl", b'{"itemId": "1"}\n{"itemId": "2"}\n'), ("b.txt", content)):
         file = tmp_path / name
@@ -95,13 +96,13 @@ def test_the_same_queries_have_the_same_hash(tmp_path, content):
     assert found.is_inline
 
 
-def test_another_query_has_another_hash():
+def test_another_query_has_another_hash() -> None:
     inputs = [BatchSegmentInput.from_queries([SegmentQuery.items_like(id)]) for id in "12"]
     assert len({bound(cdk.Stack(), one).asset.asset_hash for one in inputs}) == 2
 
 
 @pytest.mark.parametrize("extension", [".jsonl", ".personalize-8a2cc0"])
-def test_the_key_of_the_asset_ends_in_the_extension(stack, extension):
+def test_the_key_of_the_asset_ends_in_the_extension(stack: cdk.Stack, extension: str) -> None:
     found = bound(stack, BatchSegmentInput.from_queries([SegmentQuery.items_like("1")]), extension=extension)
     assert found.asset.s3_object_key == f"{found.asset.asset_hash}{extension}"
 
@@ -127,13 +128,15 @@ def test_the_key_of_the_asset_ends_in_the_extension(stack, extension):
         ),
     ],
 )
-def test_the_summary_shows_the_first_queries_in_at_most_300_characters(stack, queries, summary):
+def test_the_summary_shows_the_first_queries_in_at_most_300_characters(
+    stack: cdk.Stack, queries: Any, summary: str
+) -> None:
     found = bound(stack, BatchSegmentInput.from_queries(queries)).summary
     assert found == summary
     assert len(found) <= 300
 
 
-def test_what_looks_like_a_token_in_a_file_stays_text(stack, tmp_path):
+def test_what_looks_like_a_token_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "${Token[AWS.Region.1]}"}\n{"itemId": "#{Token[A.2]}"}\n')
     found = bound(stack, BatchSegmentInput.from_asset(file))
@@ -150,7 +153,7 @@ def test_what_looks_like_a_token_in_a_file_stays_text(stack, tmp_path):
         lambda: SegmentQuery.items_like(cdk.Token.as_list(cdk.Fn.ref("List"))[0]),
     ],
 )
-def test_rejects_a_value_that_is_known_only_at_deploy(query):
+def test_rejects_a_value_that_is_known_only_at_deploy(query: Any) -> None:
     with pytest.raises(
         ValueError, match=r"^segment_queries\[1\]: got a value that is known only at deploy, '"
     ) as refused:
@@ -163,7 +166,7 @@ def test_rejects_a_value_that_is_known_only_at_deploy(query):
     )
 
 
-def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack, tmp_path):
+def test_a_fault_in_a_file_is_an_error_at_synth_that_names_the_line(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n{"itemID": "2"}\n')
     with pytest.raises(ValueError, match="line 2") as refused:
@@ -175,23 +178,23 @@ def warnings(stack: cdk.Stack) -> list[str]:
     return [entry.entry.data for entry in Annotations.from_stack(stack).find_warning("*", Match.any_value())]
 
 
-def test_rejects_an_expression_that_is_known_only_at_deploy():
+def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
     with pytest.raises(ValueError, match=r"^segment_queries\[0\]: got a value that is known only at deploy, '"):
         BatchSegmentInput.from_queries([SegmentQuery.where(GENRES=cdk.Aws.REGION)])
 
 
-def test_rejects_a_number_that_is_known_only_at_deploy():
+def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
     with pytest.raises(ValueError, match=r", expected text, known at synth: queries are written then$"):
         SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))
 
 
-def test_an_empty_filter_value_is_a_warning_at_synth(stack):
+def test_an_empty_filter_value_is_a_warning_at_synth(stack: cdk.Stack) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="")
     asset_of(stack, BatchSegmentInput.from_queries([query]), FILTER)
     assert warnings(stack) == ["segment_queries[0]: an empty filter value [ack: cdk-personalize-segments:queries]"]
 
 
-def test_rejects_or_in_a_file_at_synth(stack, tmp_path):
+def test_rejects_or_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text(r'{"itemAttributes": "ITEMS.a = \"1\" OR ITEMS.a = \"2\""}')
     with pytest.raises(ValueError, match=r"'OR' fails: write one query for each alternative$"):
@@ -199,7 +202,7 @@ def test_rejects_or_in_a_file_at_synth(stack, tmp_path):
 
 
 @pytest.mark.parametrize("filter_arn", [None, FILTER])
-def test_filter_values_without_a_filter_are_a_warning_at_synth(stack, filter_arn):
+def test_filter_values_without_a_filter_are_a_warning_at_synth(stack: cdk.Stack, filter_arn: Any) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="Japan")
     asset_of(stack, BatchSegmentInput.from_queries([query]), filter_arn)
     said = "segment_queries[0]: a filter value that no placeholder takes, 'COUNTRY'"
@@ -207,7 +210,7 @@ def test_filter_values_without_a_filter_are_a_warning_at_synth(stack, filter_arn
     assert warnings(stack) == ([f"{said}{ack}"] if filter_arn is None else [])
 
 
-def test_what_may_be_refused_is_a_warning_at_synth(stack, tmp_path):
+def test_what_may_be_refused_is_a_warning_at_synth(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemAttributes": "ITEMS.year < 1999"}\n')
     asset_of(stack, BatchSegmentInput.from_asset(file))
@@ -217,7 +220,9 @@ def test_what_may_be_refused_is_a_warning_at_synth(stack, tmp_path):
 
 
 @pytest.mark.parametrize(("count", "per_file"), [(1001, 1), (500_001, None)])
-def test_more_queries_than_a_job_reads_are_refused_at_synth(stack, tmp_path, count, per_file):
+def test_more_queries_than_a_job_reads_are_refused_at_synth(
+    stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None
+) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n' * count)
     with pytest.raises(ValueError, match=f"line {count}: too many queries: a job reads 1,000 files of") as refused:
@@ -281,19 +286,19 @@ def test_more_queries_than_a_job_reads_are_refused_at_synth(stack, tmp_path, cou
         ),
     ],
 )
-def test_a_bad_input_is_refused(make, message):
+def test_a_bad_input_is_refused(make: Any, message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         make()
     assert str(refused.value) == message
 
 
-def test_a_query_that_is_none_is_refused():
+def test_a_query_that_is_none_is_refused() -> None:
     with pytest.raises(TypeError) as refused:
         BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), "105"])
     assert str(refused.value) == "segment_queries[1]: got str '105', expected a SegmentQuery"
 
 
-def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):
+def test_a_folder_without_slash_is_refused_as_it_matches_more(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Bucket")
     with pytest.raises(ValueError, match="key_or_prefix") as refused:
         BatchSegmentInput.from_bucket(bucket, "folder")
@@ -303,7 +308,7 @@ def test_a_folder_without_slash_is_refused_as_it_matches_more(stack):
     )
 
 
-def test_an_object_without_an_extension_is_taken_if_it_is_said_to_be_one(stack):
+def test_an_object_without_an_extension_is_taken_if_it_is_said_to_be_one(stack: cdk.Stack) -> None:
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "unload/part-00000", single_object=True)
     BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input)
     assert job_properties(stack)["InputPath"].endswith("/unload/part-00000")

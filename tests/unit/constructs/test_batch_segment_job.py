@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
@@ -28,7 +29,7 @@ OURS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 OUTPUT = "ComedyFansStorageOutputBucket44E8F37D"
 
 
-def job(stack: cdk.Stack, id: str = "ComedyFans", **props) -> BatchSegmentJob:
+def job(stack: cdk.Stack, id: str = "ComedyFans", **props: Any) -> BatchSegmentJob:
     if "solution_arn" not in props:
         props.setdefault("solution_version_arn", VERSION)
     return BatchSegmentJob(stack, id, **{"job_input": ITEMS_LIKE_105, **props})
@@ -39,7 +40,9 @@ def handler_statements(stack: cdk.Stack) -> list[dict]:
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [(1, 14), (2, 15), (5, 18)])
-def test_the_first_job_makes_fourteen_resources_and_each_further_one_on_its_storage_one(stack, jobs, expected):
+def test_the_first_job_makes_fourteen_resources_and_each_further_one_on_its_storage_one(
+    stack: cdk.Stack, jobs: int, expected: int
+) -> None:
     storage = job(stack).storage
     for number in range(1, jobs):
         job(stack, f"More{number}", storage=storage)
@@ -47,7 +50,9 @@ def test_the_first_job_makes_fourteen_resources_and_each_further_one_on_its_stor
 
 
 @pytest.mark.parametrize(("waiting", "expected"), [(0, 14), (1, 14 + 13), (3, 14 + 13 + 2)])
-def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(stack, waiting, expected):
+def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(
+    stack: cdk.Stack, waiting: int, expected: int
+) -> None:
     storage = job(stack).storage
     for number in range(waiting):
         job(stack, f"Waits{number}", storage=storage, wait_for_completion=cdk.Duration.minutes(60))
@@ -55,13 +60,13 @@ def test_a_waiting_job_adds_one_waiter_to_the_stack_however_many_wait(stack, wai
     assert len(resources(stack, "AWS::StepFunctions::StateMachine")) == min(waiting, 1)
 
 
-def test_a_stack_whose_jobs_all_wait_has_the_waiting_framework_alone(stack):
+def test_a_stack_whose_jobs_all_wait_has_the_waiting_framework_alone(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(60))
     assert count_resources(stack) == 14 + 13 - 3
     assert all("WaitingFramework" in name for name in resources(stack, "AWS::Lambda::Function") if "framework" in name)
 
 
-def test_every_parameter_reaches_the_resource(stack):
+def test_every_parameter_reaches_the_resource(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     job(
         stack,
@@ -95,7 +100,7 @@ def test_every_parameter_reaches_the_resource(stack):
     assert properties["RoleArn"].startswith("<StorageRole")
 
 
-def test_what_is_not_given_is_not_sent(stack):
+def test_what_is_not_given_is_not_sent(stack: cdk.Stack) -> None:
     job(stack)
     properties = one(stack, JOB)
     assert set(properties) == {
@@ -117,7 +122,7 @@ def test_what_is_not_given_is_not_sent(stack):
     }
 
 
-def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack):
+def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack: cdk.Stack) -> None:
     made = job(stack)
     properties = job_properties(stack)
     assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
@@ -127,7 +132,7 @@ def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack):
     assert stack.resolve(made.input_bucket.bucket_name) == {"Ref": BUCKET}
 
 
-def test_the_same_queries_make_the_same_asset_and_other_queries_another(app, stack):
+def test_the_same_queries_make_the_same_asset_and_other_queries_another(app: cdk.App, stack: cdk.Stack) -> None:
     job(stack)
     same, other = cdk.Stack(app, "Same", env=ENVIRONMENT), cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(same, job_input=BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]))
@@ -136,17 +141,17 @@ def test_the_same_queries_make_the_same_asset_and_other_queries_another(app, sta
     assert hashes[0] == hashes[1] != hashes[2]
 
 
-def test_a_derived_name_has_a_prefix_of_its_own_that_leaves_room_for_hash_and_attempt(app):
+def test_a_derived_name_has_a_prefix_of_its_own_that_leaves_room_for_hash_and_attempt(app: cdk.App) -> None:
     stack = cdk.Stack(app, "A" * 100, env=ENVIRONMENT)
     job(stack, "B" * 100)
     assert len(one(stack, JOB)["JobNamePrefix"]) <= 63 - len("-0123456789ab-99")
 
 
-def allowed(actions: list[str], resources: list[str], **more) -> dict:
+def allowed(actions: list[str], resources: list[str], **more: Any) -> dict:
     return {"Effect": "Allow", "Action": actions, "Resource": resources, **more}
 
 
-def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
+def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack: cdk.Stack) -> None:
     made = job(stack)
     jobs = f"{JOBS}/Demo-f959b00b-*"
     role = stack.resolve(made.role.role_arn)["Fn::GetAtt"][0]
@@ -172,7 +177,7 @@ def test_the_handler_may_do_what_one_job_needs_and_nothing_else(stack):
 
 
 @pytest.mark.parametrize(("location", "objects"), [("audiences/", "audiences/*"), ("today.jsonl", "today.jsonl")])
-def test_input_in_s3_may_be_looked_at_where_it_is(stack, location, objects):
+def test_input_in_s3_may_be_looked_at_where_it_is(stack: cdk.Stack, location: str, objects: str) -> None:
     key = kms.Key(stack, "Key")
     bucket = s3.Bucket(stack, "Bucket", encryption_key=key)
     job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
@@ -184,7 +189,9 @@ def test_input_in_s3_may_be_looked_at_where_it_is(stack, location, objects):
     assert allowed(["kms:Decrypt"], [readable(stack.resolve(key.key_arn))]) in handler_statements(stack)
 
 
-def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission_on_any_bucket(stack):
+def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission_on_any_bucket(
+    stack: cdk.Stack,
+) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(s3.Bucket(stack, "Bucket"), "in/", validate_input=False))
     assert "s3:" not in str([statement["Action"] for statement in handler_statements(stack)])
     assert "ValidateInput" not in one(stack, JOB)
@@ -197,7 +204,9 @@ def test_input_in_s3_that_is_not_to_be_looked_at_gives_the_handler_no_permission
         ({"solution_arn": SOLUTION}, "personalize:ListSolutionVersions", "*"),
     ],
 )
-def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action, resource):
+def test_a_permission_comes_with_the_property_that_needs_it(
+    stack: cdk.Stack, props: dict[str, Any], action: str, resource: Any
+) -> None:
     bare = cdk.Stack(cdk.App(), "Bare", env=ENVIRONMENT)
     job(bare)
     assert action not in str(handler_statements(bare))
@@ -205,7 +214,7 @@ def test_a_permission_comes_with_the_property_that_needs_it(stack, props, action
     assert allowed([action], [resource]) in handler_statements(stack)
 
 
-def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack):
+def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack: cdk.Stack) -> None:
     job(stack, solution_arn=SOLUTION)
     assert job_properties(stack)["SolutionArn"] == SOLUTION
     jobs = f"{JOBS}/Demo-f959b00b-*"
@@ -214,7 +223,7 @@ def test_with_a_solution_its_versions_may_be_looked_at_and_used(stack):
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, f"{SOLUTION}/*"]) in statements
 
 
-def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack):
+def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app: cdk.App, stack: cdk.Stack) -> None:
     job(stack, tags={"team": "growth"})
     cdk.Tags.of(app).add("stage", "prod")
     assert one(stack, JOB)["Tags"] == [{"key": "stage", "value": "prod"}, {"key": "team", "value": "growth"}]
@@ -225,19 +234,19 @@ def test_tags_of_a_scope_reach_the_job_and_the_permission_to_set_them(app, stack
     assert allowed(["personalize:CreateBatchSegmentJob"], [jobs, VERSION], Condition=condition) in statements
 
 
-def test_without_tags_there_is_no_permission_to_set_them(stack):
+def test_without_tags_there_is_no_permission_to_set_them(stack: cdk.Stack) -> None:
     job(stack)
     (tagging,) = [one for one in handler_statements(stack) if one["Action"] == ["personalize:TagResource"]]
     assert tagging["Condition"] == {"Null": {"aws:TagKeys": "true"}}
 
 
-def test_an_explicit_name_is_all_that_the_handler_may_create(stack):
+def test_an_explicit_name_is_all_that_the_handler_may_create(stack: cdk.Stack) -> None:
     job(stack, job_name="spring-sale")
     creating = next(s for s in handler_statements(stack) if s["Action"] == ["personalize:CreateBatchSegmentJob"])
     assert creating["Resource"] == [f"{JOBS}/spring-sale", VERSION]
 
 
-def test_the_framework_may_call_the_handler_and_write_its_log(stack):
+def test_the_framework_may_call_the_handler_and_write_its_log(stack: cdk.Stack) -> None:
     job(stack)
     (handler,) = [name for name in resources(stack, "AWS::Lambda::Function") if "ProviderHandler" in name]
     (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "FrameworkLogs" in name]
@@ -259,7 +268,7 @@ def test_the_framework_may_call_the_handler_and_write_its_log(stack):
     ]
 
 
-def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
+def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(30))
     assert one(stack, "AWS::IAM::Policy", "IsCompletePolicy")["PolicyDocument"]["Statement"] == [
         allowed(["cloudformation:DescribeStacks"], ["<AWS::StackId>"]),
@@ -273,7 +282,7 @@ def test_the_function_that_looks_whether_a_job_is_complete_may_only_look(stack):
     ]
 
 
-def test_the_job_is_created_after_the_policies_that_it_needs(stack):
+def test_the_job_is_created_after_the_policies_that_it_needs(stack: cdk.Stack) -> None:
     job(stack)
     (made,) = resources(stack, JOB).values()
     assert {name.rstrip("0123456789ABCDEF") for name in made["DependsOn"]} == {
@@ -287,7 +296,7 @@ def test_the_job_is_created_after_the_policies_that_it_needs(stack):
     assert any("HandlerPolicy" in name for name in handler["DependsOn"])
 
 
-def test_the_handler_has_a_log_group_with_retention(stack):
+def test_the_handler_has_a_log_group_with_retention(stack: cdk.Stack) -> None:
     job(stack)
     handler = one(stack, "AWS::Lambda::Function", "ProviderHandler")
     (logs,) = [name for name in resources(stack, "AWS::Logs::LogGroup") if "ProviderLogs" in name]
@@ -295,7 +304,7 @@ def test_the_handler_has_a_log_group_with_retention(stack):
     assert resources(stack, "AWS::Logs::LogGroup")[logs]["Properties"] == {"RetentionInDays": 90}
 
 
-def test_attributes_are_what_the_handler_returns(stack):
+def test_attributes_are_what_the_handler_returns(stack: cdk.Stack) -> None:
     made = job(stack)
     (logical_id,) = resources(stack, JOB)
     assert stack.resolve(made.batch_segment_job_arn) == {"Ref": logical_id}
@@ -308,7 +317,7 @@ def test_attributes_are_what_the_handler_returns(stack):
         assert stack.resolve(attribute) == {"Fn::GetAtt": [logical_id, name]}
 
 
-def test_a_stack_without_environment_takes_any_region_and_account(app):
+def test_a_stack_without_environment_takes_any_region_and_account(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Agnostic")
     job(stack)
     creating = next(s for s in handler_statements(stack) if s["Action"] == ["personalize:CreateBatchSegmentJob"])
@@ -317,7 +326,7 @@ def test_a_stack_without_environment_takes_any_region_and_account(app):
     )
 
 
-def test_tokens_are_let_through(stack):
+def test_tokens_are_let_through(stack: cdk.Stack) -> None:
     parameter = cdk.CfnParameter(stack, "Version").value_as_string
     number = cdk.CfnParameter(stack, "Number", type="Number").value_as_number
     name = cdk.CfnParameter(stack, "Name").value_as_string
@@ -402,7 +411,9 @@ def test_tokens_are_let_through(stack):
         ),
     ],
 )
-def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(stack, props, message):
+def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(
+    stack: cdk.Stack, props: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         job(stack, **{"solution_arn": None, "solution_version_arn": VERSION, **props})
     assert str(refused.value) == message
@@ -426,7 +437,7 @@ def test_a_bad_value_is_refused_with_what_was_got_and_what_was_wanted(stack, pro
         ),
     ],
 )
-def test_bad_tags_are_refused_when_all_are_known(app, stack, tags, message):
+def test_bad_tags_are_refused_when_all_are_known(app: cdk.App, stack: cdk.Stack, tags: Any, message: str) -> None:
     job(stack, tags=tags)
     with pytest.raises(RuntimeError, match="Validation failed") as refused:
         app.synth()
@@ -444,13 +455,15 @@ def test_bad_tags_are_refused_when_all_are_known(app, stack, tags, message):
         ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', expected one made by BatchSegmentInput.from_…"),
     ],
 )
-def test_a_value_of_another_type_is_refused_by_the_propertys_name(stack, props, message):
+def test_a_value_of_another_type_is_refused_by_the_propertys_name(
+    stack: cdk.Stack, props: dict[str, Any], message: str
+) -> None:
     with pytest.raises(TypeError) as refused:
         job(stack, **props)
     assert str(refused.value) == message
 
 
-def test_output_inside_the_input_is_refused(stack):
+def test_output_inside_the_input_is_refused(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     storage = BatchSegmentStorage(stack, "Storage", output_bucket=s3.Bucket.from_bucket_name(stack, "Same", "theirs"))
     with pytest.raises(ValueError, match="would read its own output as input"):
@@ -460,7 +473,7 @@ def test_output_inside_the_input_is_refused(stack):
 # -- a job that is waited for is another resource
 
 
-def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(app):
+def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(app: cdk.App) -> None:
     made = {}
     for name, wait in (("Plain", None), ("Waiting", cdk.Duration.minutes(30))):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
@@ -475,13 +488,13 @@ def test_a_job_that_is_waited_for_has_a_logical_id_of_its_own_and_the_same_name(
 
 
 @pytest.mark.parametrize("value", [cdk.Aws.STACK_NAME, f"x-{cdk.Aws.STACK_NAME}"], ids=["alone", "in a text"])
-def test_a_tag_may_have_a_value_that_is_known_at_deploy(stack, value):
+def test_a_tag_may_have_a_value_that_is_known_at_deploy(stack: cdk.Stack, value: Any) -> None:
     job(stack, tags={"stack": value})
     ((tag),) = one(stack, JOB)["Tags"]
     assert tag == {"key": "stack", "value": value.replace(cdk.Aws.STACK_NAME, "<AWS::StackName>")}
 
 
-def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack):
+def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack: cdk.Stack) -> None:
     job(stack)
     cdk.Tags.of(stack).add("stack", cdk.Aws.STACK_NAME)
     assert one(stack, JOB)["Tags"] == [{"key": "stack", "value": "<AWS::StackName>"}]
@@ -490,7 +503,7 @@ def test_a_tag_of_a_scope_may_have_a_value_that_is_known_at_deploy(stack):
 # -- one stack's limits
 
 
-def test_the_handlers_policy_does_not_grow_with_jobs_on_one_storage():
+def test_the_handlers_policy_does_not_grow_with_jobs_on_one_storage() -> None:
     lengths = []
     for number in (1, 12):
         stack = cdk.Stack(cdk.App(), f"Stack{number:02}", env=ENVIRONMENT)
@@ -510,7 +523,7 @@ def test_the_handlers_policy_does_not_grow_with_jobs_on_one_storage():
     assert lengths[0] == lengths[1]
 
 
-def test_rejects_more_jobs_than_fit_into_the_policy_of_a_role(app):
+def test_rejects_more_jobs_than_fit_into_the_policy_of_a_role(app: cdk.App) -> None:
     stack = cdk.Stack(app, "TooMany", env=ENVIRONMENT)
     storage = BatchSegmentStorage(stack, "Storage")
     job_input = BatchSegmentInput.from_bucket(storage.input_bucket, "in/")
@@ -523,7 +536,7 @@ def test_rejects_more_jobs_than_fit_into_the_policy_of_a_role(app):
         jobs(80)
 
 
-def test_tags_count_when_all_of_them_are_known(app):
+def test_tags_count_when_all_of_them_are_known(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Tagged", env=ENVIRONMENT)
     job(stack)
     for number in range(50):
@@ -532,12 +545,12 @@ def test_tags_count_when_all_of_them_are_known(app):
         Template.from_stack(stack)
 
 
-def test_an_explicit_name_is_used_once_in_a_stack(stack):
+def test_an_explicit_name_is_used_once_in_a_stack(stack: cdk.Stack) -> None:
     storage = job(stack, job_name="mine").storage
     with pytest.raises(ValueError, match=r"^job_name: 'mine' is already used by another job in this stack"):
         job(stack, "Again", job_name="mine", storage=storage)
 
 
-def test_an_output_prefix_that_is_too_long_is_refused(stack):
+def test_an_output_prefix_that_is_too_long_is_refused(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, expected at most 123: a path that the"):
         job(stack, output_prefix="x" * 199 + "/")

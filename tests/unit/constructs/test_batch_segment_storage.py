@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
@@ -16,7 +17,7 @@ OURS = {"StringEquals": {"aws:ResourceAccount": ACCOUNT}}
 SERVICE = {"Service": "personalize.amazonaws.com"}
 
 
-def use(storage: BatchSegmentStorage, id: str = "Job", **props) -> BatchSegmentJob:
+def use(storage: BatchSegmentStorage, id: str = "Job", **props: Any) -> BatchSegmentJob:
     queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
     return BatchSegmentJob(
         cdk.Stack.of(storage), id, storage=storage, solution_version_arn=VERSION, **{"job_input": queries, **props}
@@ -57,7 +58,7 @@ def only_over_tls(bucket: str) -> dict:
     }
 
 
-def test_new_buckets_are_encrypted_private_and_stay(stack):
+def test_new_buckets_are_encrypted_private_and_stay(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage")
     buckets = resources(stack, "AWS::S3::Bucket")
     assert len(buckets) == 2
@@ -80,12 +81,12 @@ def test_new_buckets_are_encrypted_private_and_stay(stack):
         }
 
 
-def test_new_buckets_go_with_the_stack_if_that_is_asked_for(stack):
+def test_new_buckets_go_with_the_stack_if_that_is_asked_for(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage", removal_policy=cdk.RemovalPolicy.DESTROY)
     assert {bucket["DeletionPolicy"] for bucket in resources(stack, "AWS::S3::Bucket").values()} == {"Delete"}
 
 
-def test_the_role_trusts_personalize_for_this_account_and_region_only(stack):
+def test_the_role_trusts_personalize_for_this_account_and_region_only(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage")
     assert one(stack, "AWS::IAM::Role")["AssumeRolePolicyDocument"]["Statement"] == [
         {
@@ -100,7 +101,7 @@ def test_the_role_trusts_personalize_for_this_account_and_region_only(stack):
     ]
 
 
-def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack):
+def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     use(storage)
     use(storage, "Again")
@@ -124,14 +125,16 @@ def test_role_and_bucket_policies_say_what_jobs_need_and_nothing_else(stack):
     ]
 
 
-def test_a_storage_without_jobs_grants_nothing(stack):
+def test_a_storage_without_jobs_grants_nothing(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage")
     assert policy_of(stack, "InputBucket") == [only_over_tls(INPUT)]
     assert policy_of(stack, "OutputBucket") == [only_over_tls(OUTPUT)]
 
 
 @pytest.mark.parametrize(("key_or_prefix", "pattern"), [("a/today.jsonl", "a/today.jsonl"), ("a/today/", "a/today/*")])
-def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(stack, key_or_prefix, pattern):
+def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(
+    stack: cdk.Stack, key_or_prefix: str, pattern: str
+) -> None:
     bucket = s3.Bucket(stack, "Mine")
     storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
     use(storage, job_input=BatchSegmentInput.from_bucket(bucket, key_or_prefix))
@@ -142,7 +145,7 @@ def test_input_in_s3_may_be_read_at_its_key_or_under_its_prefix(stack, key_or_pr
     ]
 
 
-def test_one_bucket_for_both_is_listed_once(stack):
+def test_one_bucket_for_both_is_listed_once(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Both")
     use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
     assert [statement["Action"] for statement in policy_of(stack, "BothPolicy")] == [
@@ -152,7 +155,7 @@ def test_one_bucket_for_both_is_listed_once(stack):
     ]
 
 
-def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(stack):
+def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(stack: cdk.Stack) -> None:
     role = iam.Role(stack, "Mine", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
     use(BatchSegmentStorage(stack, "Storage", role=role))
     (policy,) = [name for name in resources(stack, "AWS::IAM::Policy") if name.startswith("Mine")]
@@ -167,7 +170,7 @@ def test_a_role_brought_along_gets_the_statements_and_the_job_waits_for_them(sta
     assert policy in job["DependsOn"]
 
 
-def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
+def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
     statement = json.dumps(allowed_to_service("s3:GetObject", f"arn:aws:s3:::theirs/queries/{OURS_ONLY}"))
@@ -179,7 +182,7 @@ def test_what_cannot_be_granted_is_a_warning_with_the_statement_to_add(stack):
     ), warnings(stack)
 
 
-def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
+def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
     use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
     (logical_id,) = resources(stack, "AWS::KMS::Key")
@@ -226,13 +229,13 @@ def test_a_key_encrypts_new_buckets_and_is_named_in_the_job(stack):
         ),
     ],
 )
-def test_a_bad_prefix_is_refused(stack, props, message):
+def test_a_bad_prefix_is_refused(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         BatchSegmentStorage(stack, "Storage", **props)
     assert str(refused.value) == message
 
 
-def test_overlapping_prefixes_in_one_bucket_are_refused(stack):
+def test_overlapping_prefixes_in_one_bucket_are_refused(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Both")
     with pytest.raises(ValueError, match="output_prefix: got 'a/b/', expected a prefix outside of input_prefix, 'a/'"):
         BatchSegmentStorage(
@@ -240,7 +243,7 @@ def test_overlapping_prefixes_in_one_bucket_are_refused(stack):
         )
 
 
-def test_an_alias_is_no_key(stack):
+def test_an_alias_is_no_key(stack: cdk.Stack) -> None:
     alias = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/0123")
     BatchSegmentStorage(stack, "Fine", encryption_key=alias)
     with pytest.raises(ValueError, match=r"encryption_key: got 'Demo/Alias', expected a key, .* not an alias"):
@@ -250,17 +253,17 @@ def test_an_alias_is_no_key(stack):
 # -- options of the buckets
 
 
-def test_buckets_are_emptied_when_they_are_deleted_if_asked_for(stack):
+def test_buckets_are_emptied_when_they_are_deleted_if_asked_for(stack: cdk.Stack) -> None:
     BatchSegmentStorage(stack, "Storage", removal_policy=cdk.RemovalPolicy.DESTROY, auto_delete_objects=True)
     assert len(resources(stack, "Custom::S3AutoDeleteObjects")) == 2
 
 
-def test_buckets_that_stay_are_not_emptied(stack):
+def test_buckets_that_stay_are_not_emptied(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match=r"^auto_delete_objects: got True with removal_policy RETAIN, expected"):
         BatchSegmentStorage(stack, "Storage", auto_delete_objects=True)
 
 
-def test_buckets_keep_versions_and_log_requests_if_asked_for(stack):
+def test_buckets_keep_versions_and_log_requests_if_asked_for(stack: cdk.Stack) -> None:
     logs = s3.Bucket(stack, "AccessLogs")
     BatchSegmentStorage(stack, "Storage", versioned=True, server_access_logs_bucket=logs)
     buckets = [bucket for name, bucket in resources(stack, "AWS::S3::Bucket").items() if name.startswith("Storage")]
@@ -280,7 +283,7 @@ SOURCE = {
 }
 
 
-def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(stack):
+def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage", strict_conditions=True)
     use(storage)
     use(storage, "Elsewhere", output_prefix="elsewhere/")
@@ -303,7 +306,7 @@ def test_strict_conditions_limit_what_is_listed_and_for_whom_a_bucket_answers(st
     ]
 
 
-def test_a_bucket_that_is_imported_may_be_of_any_account(stack):
+def test_a_bucket_that_is_imported_may_be_of_any_account(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     use(BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
     statements = one(stack, "AWS::IAM::Policy", "StorageRole")["PolicyDocument"]["Statement"]
@@ -316,7 +319,7 @@ def test_a_bucket_that_is_imported_may_be_of_any_account(stack):
 # -- what is not ours, or elsewhere
 
 
-def test_a_warning_has_all_the_statements_that_jobs_need(stack):
+def test_a_warning_has_all_the_statements_that_jobs_need(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_name(stack, "Theirs", "theirs")
     storage = BatchSegmentStorage(stack, "Storage", input_bucket=bucket)
     for id, key in (("A", "in/a.jsonl"), ("B", "in/b.jsonl")):
@@ -326,7 +329,7 @@ def test_a_warning_has_all_the_statements_that_jobs_need(stack):
     assert "in/b.jsonl" in warning
 
 
-def test_a_role_that_must_not_be_changed_is_a_warning(stack):
+def test_a_role_that_must_not_be_changed_is_a_warning(stack: cdk.Stack) -> None:
     arn = f"arn:aws:iam::{ACCOUNT}:role/theirs"
     use(BatchSegmentStorage(stack, "Storage", role=iam.Role.from_role_arn(stack, "Theirs", arn, mutable=False)))
     (warning,) = warnings(stack)
@@ -336,13 +339,13 @@ def test_a_role_that_must_not_be_changed_is_a_warning(stack):
     assert all(action in warning for action in ("s3:ListBucket", "s3:GetObject", "s3:PutObject"))
 
 
-def test_a_role_of_another_account_is_refused(stack):
+def test_a_role_of_another_account_is_refused(stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", "arn:aws:iam::210987654321:role/theirs")
     with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::210987654321:role/theirs', expected a role of the"):
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
-def test_a_role_of_another_stack_is_explained(app, stack):
+def test_a_role_of_another_stack_is_explained(app: cdk.App, stack: cdk.Stack) -> None:
     roles = cdk.Stack(app, "Roles", env=cdk.Environment(account=ACCOUNT, region=REGION))
     role = iam.Role(roles, "Role", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
     with pytest.raises(
@@ -351,7 +354,7 @@ def test_a_role_of_another_stack_is_explained(app, stack):
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
-def test_a_bucket_of_another_region_is_refused(app, stack):
+def test_a_bucket_of_another_region_is_refused(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region="us-east-1"))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
     with pytest.raises(
@@ -360,7 +363,7 @@ def test_a_bucket_of_another_region_is_refused(app, stack):
         BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
 
 
-def test_a_key_of_another_stack_is_used_without_a_cycle(app, stack):
+def test_a_key_of_another_stack_is_used_without_a_cycle(app: cdk.App, stack: cdk.Stack) -> None:
     keys = cdk.Stack(app, "Keys", env=cdk.Environment(account=ACCOUNT, region=REGION))
     key = kms.Key(keys, "Key")
     use(BatchSegmentStorage(stack, "Storage", encryption_key=key))
@@ -370,7 +373,7 @@ def test_a_key_of_another_stack_is_used_without_a_cycle(app, stack):
     assert of_account["Principal"] == {"AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
 
 
-def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app, stack):
+def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app: cdk.App, stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
     nested = cdk.NestedStack(stack, "Nested")
     use(BatchSegmentStorage(nested, "Storage", encryption_key=key))
@@ -380,14 +383,14 @@ def test_a_key_of_the_parent_stack_is_used_without_a_cycle(app, stack):
     assert of_account["Principal"] == {"AWS": f"arn:<AWS::Partition>:iam::{ACCOUNT}:root"}
 
 
-def test_a_bucket_with_a_key_of_another_stack_is_read(app, stack):
+def test_a_bucket_with_a_key_of_another_stack_is_read(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account=ACCOUNT, region=REGION))
     bucket = s3.Bucket(theirs, "Bucket", encryption=s3.BucketEncryption.KMS)
     use(BatchSegmentStorage(stack, "Storage", input_bucket=bucket))
     app.synth()
 
 
-def test_a_bucket_of_the_jobs_stack_with_a_storage_of_another_is_explained(app, stack):
+def test_a_bucket_of_the_jobs_stack_with_a_storage_of_another_is_explained(app: cdk.App, stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(cdk.Stack(app, "Shared", env=cdk.Environment(account=ACCOUNT, region=REGION)), "S")
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Mine"), "in/")
     with pytest.raises(

@@ -1,6 +1,7 @@
 """What a job gives to the rest of a stack: grants, events, metrics; and where it can be."""
 
 import json
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_events_targets as targets
@@ -19,24 +20,24 @@ JOB = "Custom::PersonalizeBatchSegmentJob"
 FOLDERS = "segments/Demo-f959b00b-ComedyFans-ca3ea23b-*/"
 
 
-def job(scope, id: str = "ComedyFans", **props) -> BatchSegmentJob:
+def job(scope: cdk.Stack, id: str = "ComedyFans", **props: Any) -> BatchSegmentJob:
     queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
     return BatchSegmentJob(scope, id, solution_version_arn=VERSION, **{"job_input": queries, **props})
 
 
 @pytest.fixture
-def reader(stack) -> iam.Role:
+def reader(stack: cdk.Stack) -> iam.Role:
     return iam.Role(stack, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
 
 
-def granted(stack) -> list[dict]:
+def granted(stack: cdk.Stack) -> list[dict]:
     return one(stack, "AWS::IAM::Policy", "ReaderDefault")["PolicyDocument"]["Statement"]
 
 
 # -- grants
 
 
-def test_segments_of_this_job_may_be_read_and_nothing_else(stack, reader):
+def test_segments_of_this_job_may_be_read_and_nothing_else(stack: cdk.Stack, reader: iam.Role) -> None:
     made = job(stack)
     grant = made.grant_read_segments(reader)
     bucket = readable(stack.resolve(made.output_bucket.bucket_arn))
@@ -52,7 +53,7 @@ def test_segments_of_this_job_may_be_read_and_nothing_else(stack, reader):
     ]
 
 
-def test_with_a_key_segments_may_be_decrypted_too(stack, reader):
+def test_with_a_key_segments_may_be_decrypted_too(stack: cdk.Stack, reader: iam.Role) -> None:
     key = kms.Key(stack, "Key")
     job(stack, storage=BatchSegmentStorage(stack, "Storage", encryption_key=key)).grant_read_segments(reader)
     assert granted(stack)[2] == {
@@ -63,7 +64,9 @@ def test_with_a_key_segments_may_be_decrypted_too(stack, reader):
 
 
 @pytest.mark.parametrize(("location", "objects"), [("in/", "in/*"), ("in/today.jsonl", "in/today.jsonl")])
-def test_queries_may_be_put_where_the_job_reads_them(stack, reader, location, objects):
+def test_queries_may_be_put_where_the_job_reads_them(
+    stack: cdk.Stack, reader: iam.Role, location: str, objects: str
+) -> None:
     bucket = s3.Bucket(stack, "Queries", encryption_key=kms.Key(stack, "Key"))
     made = job(stack, job_input=BatchSegmentInput.from_bucket(bucket, location))
     assert made.grant_put_queries(reader).success
@@ -73,7 +76,7 @@ def test_queries_may_be_put_where_the_job_reads_them(stack, reader, location, ob
     assert key["Action"] == ["kms:GenerateDataKey", "kms:Decrypt"]
 
 
-def test_queries_of_the_app_cannot_be_put(stack, reader):
+def test_queries_of_the_app_cannot_be_put(stack: cdk.Stack, reader: iam.Role) -> None:
     with pytest.raises(
         ValueError, match=r"^grant_put_queries: the queries are given in the app, expected an input made"
     ):
@@ -83,7 +86,7 @@ def test_queries_of_the_app_cannot_be_put(stack, reader):
 # -- events
 
 
-def test_a_rule_follows_the_jobs_segments_without_a_function_of_cdks(stack):
+def test_a_rule_follows_the_jobs_segments_without_a_function_of_cdks(stack: cdk.Stack) -> None:
     queue = sqs.Queue(stack, "Queue")
     made = job(stack)
     made.on_segments_written("Written", target=targets.SqsQueue(queue))
@@ -103,7 +106,7 @@ def test_a_rule_follows_the_jobs_segments_without_a_function_of_cdks(stack):
     assert len(resources(stack, "AWS::Lambda::Function")) == 2
 
 
-def test_two_rules_on_one_storage_turn_events_on_once(stack):
+def test_two_rules_on_one_storage_turn_events_on_once(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Mine")
     storage = BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
     for id in ("A", "B"):
@@ -112,7 +115,7 @@ def test_two_rules_on_one_storage_turn_events_on_once(stack):
     assert len(resources(stack, "Custom::S3BucketNotifications")) == 1
 
 
-def test_other_notifications_of_the_bucket_leave_the_events_on(stack):
+def test_other_notifications_of_the_bucket_leave_the_events_on(stack: cdk.Stack) -> None:
     made = job(stack)
     made.on_segments_written("Written")
     queue = sqs.Queue(stack, "Queue")
@@ -132,7 +135,7 @@ def test_other_notifications_of_the_bucket_leave_the_events_on(stack):
         ("metric_deployments_failed", "DeploymentsFailed"),
     ],
 )
-def test_an_alarm_can_be_put_on_what_the_handler_decides(stack, method, name):
+def test_an_alarm_can_be_put_on_what_the_handler_decides(stack: cdk.Stack, method: str, name: str) -> None:
     made = job(stack)
     getattr(made, method)(period=cdk.Duration.minutes(1)).create_alarm(
         stack, "Alarm", threshold=1, evaluation_periods=1
@@ -151,7 +154,7 @@ def test_an_alarm_can_be_put_on_what_the_handler_decides(stack, method, name):
 # -- dependencies
 
 
-def test_a_job_waits_for_what_it_depends_on(stack):
+def test_a_job_waits_for_what_it_depends_on(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Queries")
     upload = s3_deployment.BucketDeployment(
         stack,
@@ -172,7 +175,7 @@ def test_a_job_waits_for_what_it_depends_on(stack):
 # -- aspects
 
 
-def test_a_permissions_boundary_reaches_every_role(stack):
+def test_a_permissions_boundary_reaches_every_role(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(10))
     boundary = iam.ManagedPolicy.from_managed_policy_name(stack, "Boundary", "boundary")
     iam.PermissionsBoundary.of(stack).apply(boundary)
@@ -183,7 +186,7 @@ def test_a_permissions_boundary_reaches_every_role(stack):
     }
 
 
-def test_a_removal_policy_reaches_everything(stack):
+def test_a_removal_policy_reaches_everything(stack: cdk.Stack) -> None:
     job(stack)
     cdk.RemovalPolicies.of(stack).destroy()
     made = Template.from_stack(stack).to_json()["Resources"]
@@ -194,7 +197,7 @@ def test_a_removal_policy_reaches_everything(stack):
 # -- places
 
 
-def test_in_another_partition_every_arn_is_of_it():
+def test_in_another_partition_every_arn_is_of_it() -> None:
     app = cdk.App()
     stack = cdk.Stack(app, "China", env=cdk.Environment(account=ACCOUNT, region="cn-north-1"))
     version = f"arn:aws-cn:personalize:cn-north-1:{ACCOUNT}:solution/films/0123abcd"
@@ -208,7 +211,7 @@ def test_in_another_partition_every_arn_is_of_it():
     assert "arn:aws:" not in str([resources(stack, "AWS::IAM::Role"), resources(stack, "AWS::IAM::Policy")])
 
 
-def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack):
+def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack: cdk.Stack) -> None:
     nested = cdk.NestedStack(stack, "Nested")
     job(stack)
     job(nested)
@@ -216,7 +219,7 @@ def test_jobs_in_nested_stacks_have_a_provider_of_their_own(stack):
     assert any("HandlerPolicy" in name for name in resources(nested, "AWS::IAM::Policy"))
 
 
-def test_a_job_in_a_stage_has_a_name_of_its_own(app):
+def test_a_job_in_a_stage_has_a_name_of_its_own(app: cdk.App) -> None:
     stacks = []
     for name in ("Beta", "Prod"):
         stage = cdk.Stage(app, name, env=ENVIRONMENT)
@@ -226,7 +229,7 @@ def test_a_job_in_a_stage_has_a_name_of_its_own(app):
     assert len(prefixes) == 2
 
 
-def test_an_output_bucket_is_used_in_another_stack(app, stack):
+def test_an_output_bucket_is_used_in_another_stack(app: cdk.App, stack: cdk.Stack) -> None:
     made = job(stack)
     other = cdk.Stack(app, "Other", env=ENVIRONMENT)
     reader = iam.Role(other, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
@@ -237,7 +240,7 @@ def test_an_output_bucket_is_used_in_another_stack(app, stack):
     assert "Fn::ImportValue" in Template.from_stack(other).to_json()["Outputs"]["Uri"]["Value"]
 
 
-def test_a_storage_of_another_stack_is_shared(app, stack):
+def test_a_storage_of_another_stack_is_shared(app: cdk.App, stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     other = cdk.Stack(app, "Other", env=ENVIRONMENT)
     job(other, storage=storage)
@@ -253,7 +256,7 @@ def test_a_storage_of_another_stack_is_shared(app, stack):
     ]
 
 
-def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app, stack):
+def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account="210987654321", region=REGION))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
     made = job(stack, storage=BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
@@ -268,7 +271,7 @@ def test_a_bucket_of_another_environment_is_named_and_not_of_our_account(app, st
 # -- the whole storage
 
 
-def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stack, reader):
+def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stack: cdk.Stack, reader: iam.Role) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     job(stack, "First", storage=storage)
     assert storage.grant_read_segments(reader).success
@@ -287,7 +290,7 @@ def test_readers_of_a_storage_may_read_the_segments_of_jobs_that_come_later(stac
     ]
 
 
-def test_a_rule_of_a_storage_matches_the_segments_of_all_its_jobs(stack):
+def test_a_rule_of_a_storage_matches_the_segments_of_all_its_jobs(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     storage.on_segments_written("Written", target=targets.SqsQueue(sqs.Queue(stack, "Queue")))
     job(stack, "First", storage=storage)
@@ -301,7 +304,7 @@ def test_a_rule_of_a_storage_matches_the_segments_of_all_its_jobs(stack):
 # -- how many jobs run at once
 
 
-def test_twelve_jobs_run_five_at_a_time(stack):
+def test_twelve_jobs_run_five_at_a_time(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     wait = cdk.Duration.minutes(30)
     jobs = [job(stack, f"Job{number:02}", storage=storage, wait_for_completion=wait) for number in range(12)]
@@ -314,7 +317,7 @@ def test_twelve_jobs_run_five_at_a_time(stack):
     assert before == {f"Job{number:02}": [f"Job{number - 5:02}"] if number >= 5 else [] for number in range(12)}
 
 
-def test_rejects_jobs_that_do_not_wait_and_a_limit_that_is_none(stack):
+def test_rejects_jobs_that_do_not_wait_and_a_limit_that_is_none(stack: cdk.Stack) -> None:
     jobs = [job(stack)]
     with pytest.raises(
         ValueError, match=r"^jobs\[0\]: got the job Demo/ComedyFans without wait_for_completion, expect"
@@ -327,7 +330,7 @@ def test_rejects_jobs_that_do_not_wait_and_a_limit_that_is_none(stack):
 # -- errors of queries
 
 
-def test_the_number_of_query_errors_that_fail_a_deployment_reaches_the_handler(stack):
+def test_the_number_of_query_errors_that_fail_a_deployment_reaches_the_handler(stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=cdk.Duration.minutes(30), max_query_errors=0)
     assert job_properties(stack)["MaxQueryErrors"] == 0
 
@@ -342,7 +345,7 @@ def test_the_number_of_query_errors_that_fail_a_deployment_reaches_the_handler(s
         ),
     ],
 )
-def test_rejects_a_bad_number_of_query_errors(stack, props, message):
+def test_rejects_a_bad_number_of_query_errors(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=":") as failed:
         job(stack, **props)
     assert str(failed.value).startswith(message)
@@ -363,7 +366,7 @@ def foreign_bucket(stack: cdk.Stack) -> s3.IBucket:
     )
 
 
-def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_account(stack):
+def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_account(stack: cdk.Stack) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/"))
     of_key, of_bucket = sorted(text for text in warnings_of(stack) if "imported" in text)[::-1]
     if "the bucket theirs" in of_key:
@@ -384,14 +387,14 @@ def test_a_warning_lists_what_the_handler_needs_to_check_input_of_another_accoun
     assert {"Action": "kms:Decrypt", "Effect": "Allow", "Principal": root, "Resource": "*"} in listed
 
 
-def test_a_warning_lists_what_the_handler_needs_to_write_input_to_another_account(stack):
+def test_a_warning_lists_what_the_handler_needs_to_write_input_to_another_account(stack: cdk.Stack) -> None:
     job(stack, storage=BatchSegmentStorage(stack, "Storage", input_bucket=foreign_bucket(stack)))
     (text,) = [one for one in warnings_of(stack) if "the bucket theirs" in one]
     assert '"Action": "s3:PutObject"' in text
     assert f'"Principal": {{"AWS": "arn:aws:iam::{ACCOUNT}:root"}}' in text
 
 
-def test_input_of_another_account_that_is_not_checked_needs_nothing_for_the_handler(stack):
+def test_input_of_another_account_that_is_not_checked_needs_nothing_for_the_handler(stack: cdk.Stack) -> None:
     job(stack, job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/", validate_input=False))
     assert not [
         text

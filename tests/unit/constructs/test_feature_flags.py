@@ -74,7 +74,7 @@ def without() -> dict:
 
 
 @pytest.mark.parametrize("value", ["recommended", True], ids=["those of cdk init", "all of them on"])
-def test_stacks_are_the_same_with_feature_flags(without, value):
+def test_stacks_are_the_same_with_feature_flags(without: Any, value: bool | str) -> None:
     flags = RECOMMENDED if value == "recommended" else dict.fromkeys(RECOMMENDED, True)
     assert len(flags) > 50
     made = template(flags)

@@ -18,6 +18,7 @@ from cdk_personalize_segments import (
     SegmentQuery,
     acknowledge_nag_findings,
     nag,
+    nag_findings,
 )
 from constructs import Construct
 from support import ENVIRONMENT, SOLUTION
@@ -158,7 +159,7 @@ def test_keeps_a_function_of_the_app_in_the_same_stack(app: cdk.App, stack: cdk.
 
 
 def test_every_reason_says_something() -> None:
-    for entry in (*nag.OF_PROVIDER, *nag.OF_STORAGE):
+    for entry in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE):
         assert len(entry.reason) > 40
         assert entry.reason.endswith(".")
 

@@ -1,6 +1,7 @@
 """Names reach nobody else: a stack's patterns match no name of another stack's jobs."""
 
 from fnmatch import fnmatchcase
+from typing import Any
 
 import aws_cdk as cdk
 import pytest
@@ -30,7 +31,9 @@ def names(stack: tuple[str, str, tuple[str, str]]) -> StackNames:
 @example(("a", "", ("", "")), ("a-b", "", ("", "")), "b", "")
 @example(("a", "/b", ("", "")), ("a", "", ("", "")), "b", "")
 @example(("a", "", ("", "")), ("a", "", ("111111111111", "")), "b", "")
-def test_no_pattern_of_a_stack_matches_a_name_of_another(one_stack, other_stack, identity, attempt):
+def test_no_pattern_of_a_stack_matches_a_name_of_another(
+    one_stack: Any, other_stack: Any, identity: Any, attempt: Any
+) -> None:
     assume(one_stack != other_stack)
     name = f"{names(other_stack).job_prefix(identity)}-{HASH}{attempt}"
     assert len(name) <= 63
@@ -42,13 +45,15 @@ def test_no_pattern_of_a_stack_matches_a_name_of_another(one_stack, other_stack,
 
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(STACKS, IDENTITIES, IDENTITIES)
-def test_no_pattern_of_a_job_matches_a_name_of_another_job(stack, identity, other_identity):
+def test_no_pattern_of_a_job_matches_a_name_of_another_job(
+    stack: cdk.Stack, identity: Any, other_identity: Any
+) -> None:
     assume(identity != other_identity)
     name = f"{names(stack).job_prefix(other_identity)}-{HASH}"
     assert not fnmatchcase(name, f"{names(stack).job_prefix(identity)}-*")
 
 
-def job(scope: cdk.Stack, id: str = "Job", **props) -> BatchSegmentJob:
+def job(scope: cdk.Stack, id: str = "Job", **props: Any) -> BatchSegmentJob:
     job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
     return BatchSegmentJob(scope, id, solution_version_arn=VERSION, **{"job_input": job_input, **props})
 
@@ -57,7 +62,7 @@ def prefix(stack: cdk.Stack) -> str:
     return one(stack, "Custom::PersonalizeBatchSegmentJob")["JobNamePrefix"]
 
 
-def test_stacks_of_one_path_and_other_names_have_other_names_grants_and_rules():
+def test_stacks_of_one_path_and_other_names_have_other_names_grants_and_rules() -> None:
     found = []
     for stack_name in ("segments-dev", "segments-prod"):
         stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)
@@ -70,7 +75,7 @@ def test_stacks_of_one_path_and_other_names_have_other_names_grants_and_rules():
     assert not fnmatchcase(f"x/{prod[0]}-{HASH}", f"*{dev[1].rpartition('/')[2]}")
 
 
-def test_account_and_region_count_where_they_are_known():
+def test_account_and_region_count_where_they_are_known() -> None:
     environments = [None, ENVIRONMENT, cdk.Environment(account=ACCOUNT, region="us-east-1")]
     prefixes = []
     for environment in environments:
@@ -86,7 +91,7 @@ def test_account_and_region_count_where_they_are_known():
     assert len(set(prefixes)) == 3
 
 
-def test_nested_stacks_and_stages_have_names_of_their_own(app):
+def test_nested_stacks_and_stages_have_names_of_their_own(app: cdk.App) -> None:
     stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
     nested = [cdk.NestedStack(stack, id) for id in ("A", "B")]
     stage = cdk.Stage(app, "Prod", env=ENVIRONMENT)
@@ -95,7 +100,7 @@ def test_nested_stacks_and_stages_have_names_of_their_own(app):
     assert StackNames.of(nested[0]).root_stack_name == "Demo"
 
 
-def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved():
+def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved() -> None:
     found = []
     for path in ("ComedyFans", "Audiences/Comedy"):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
@@ -109,12 +114,13 @@ def test_an_identity_keeps_the_name_of_a_job_that_is_renamed_and_moved():
     assert found[0][0].startswith("Demo-f959b00b-comedyfans-")
 
 
-def test_rejects_an_identity_that_another_job_has(stack):
-    job(stack, identity="comedy")
+def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
+    storage = BatchSegmentStorage(stack, "Storage")
+    job(stack, identity="comedy", storage=storage)
     with pytest.raises(
         ValueError, match=r"^identity: got 'comedy', which another job of the stack has; expected a diff"
     ):
-        job(stack, "Other", identity="comedy")
+        job(stack, "Other", identity="comedy", storage=storage)
 
 
 @pytest.mark.parametrize(
@@ -127,19 +133,24 @@ def test_rejects_an_identity_that_another_job_has(stack):
             "identity: got 'a' with job_name 'b', expected one of the two: an explicit name is not derived",
         ),
         (
+            {"identity": "a"},
+            "identity: got 'a' without storage, expected both: create a BatchSegmentStorage outside of the job, and "
+            "keep it in its place when the job moves",
+        ),
+        (
             {"job_name": "Demo-0123abcd-Job"},
             "job_name: 'Demo-0123abcd-Job' has the form of a derived name, which the permissions of another stack may "
             "cover; expected a name without a hash of 8 digits as its second part",
         ),
     ],
 )
-def test_rejects_bad_identities_and_names(stack, props, message):
+def test_rejects_bad_identities_and_names(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=":") as failed:
         job(stack, **props)
     assert str(failed.value) == message
 
 
-def test_an_edit_of_queries_is_no_change_of_a_policy():
+def test_an_edit_of_queries_is_no_change_of_a_policy() -> None:
     templates = []
     for year in ("1998", "1999"):
         stack = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)

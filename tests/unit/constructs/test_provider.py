@@ -1,6 +1,8 @@
 """What an organization decides about a stack's provider: roles, keys, VPC, logs, tracing."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_ec2 as ec2
@@ -24,7 +26,7 @@ JOB = "Custom::PersonalizeBatchSegmentJob"
 WAIT = cdk.Duration.minutes(30)
 
 
-def job(stack: cdk.Stack, id: str = "Job", **props) -> BatchSegmentJob:
+def job(stack: cdk.Stack, id: str = "Job", **props: Any) -> BatchSegmentJob:
     job_input = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
     return BatchSegmentJob(stack, id, solution_version_arn=VERSION, **{"job_input": job_input, **props})
 
@@ -41,7 +43,9 @@ def statements(stack: cdk.Stack, policy: str) -> list[dict]:
 
 
 @pytest.mark.parametrize("wait", [None, WAIT])
-def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_statement(tmp_path, wait):
+def test_with_precreated_roles_the_template_has_no_iam_and_the_report_has_every_statement(
+    tmp_path: Path, wait: Any
+) -> None:
     app = cdk.App(outdir=str(tmp_path / "custom"))
     stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
     iam.Role.customize_roles(stack)
@@ -94,7 +98,7 @@ def _is_role(logical_id: str, name: str) -> bool:
     }[name]
 
 
-def test_boundaries_and_tags_of_aspects_reach_every_role(app, stack):
+def test_boundaries_and_tags_of_aspects_reach_every_role(app: cdk.App, stack: cdk.Stack) -> None:
     job(stack, wait_for_completion=WAIT)
     boundary = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
     iam.PermissionsBoundary.of(app).apply(iam.ManagedPolicy.from_managed_policy_arn(stack, "Boundary", boundary))
@@ -106,7 +110,7 @@ def test_boundaries_and_tags_of_aspects_reach_every_role(app, stack):
         assert {"Key": "cost-center", "Value": "42"} in role["Properties"]["Tags"]
 
 
-def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack):
+def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack: cdk.Stack) -> None:
     BatchSegmentProvider(stack, "Provider", role=lambda_role(stack))
     job(stack, wait_for_completion=WAIT)
     assert not [name for name in resources(stack, "AWS::IAM::Role") if "HandlerRole" in name or "IsComplete" in name]
@@ -120,7 +124,7 @@ def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack):
     assert "personalize:CreateBatchSegmentJob" in _actions(statements(stack, "HandlerPolicy"))
 
 
-def test_an_imported_role_is_a_warning_with_every_statement(app, stack):
+def test_an_imported_role_is_a_warning_with_every_statement(app: cdk.App, stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{ACCOUNT}:role/theirs")
     BatchSegmentProvider(stack, "Provider", role=role)
     job(stack)
@@ -140,7 +144,7 @@ def test_an_imported_role_is_a_warning_with_every_statement(app, stack):
     assert "Fn::" not in text
 
 
-def test_a_stack_has_one_provider(stack):
+def test_a_stack_has_one_provider(stack: cdk.Stack) -> None:
     job(stack)
     with pytest.raises(
         ValueError, match=r"^provider: the stack Demo already has a BatchSegmentProvider; create it once"
@@ -151,7 +155,7 @@ def test_a_stack_has_one_provider(stack):
 # -- keys and logs
 
 
-def test_the_key_of_the_assets_is_granted_and_named(stack):
+def test_the_key_of_the_assets_is_granted_and_named(stack: cdk.Stack) -> None:
     key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/1a2b")
     BatchSegmentProvider(stack, "Provider", asset_encryption_key=key)
     job(stack)
@@ -160,13 +164,13 @@ def test_the_key_of_the_assets_is_granted_and_named(stack):
     assert job_properties(stack)["AssetKmsKeyArn"] == key.key_arn
 
 
-def test_without_a_key_of_the_assets_nothing_is_granted(stack):
+def test_without_a_key_of_the_assets_nothing_is_granted(stack: cdk.Stack) -> None:
     job(stack)
     assert "kms:" not in str(_actions(statements(stack, "HandlerPolicy")))
     assert "AssetKmsKeyArn" not in job_properties(stack)
 
 
-def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack):
+def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack: cdk.Stack) -> None:
     key = kms.Key(stack, "Key")
     BatchSegmentProvider(stack, "Provider", log_encryption_key=key, log_retention=logs.RetentionDays.ONE_YEAR)
     job(stack)
@@ -192,7 +196,7 @@ def test_log_groups_can_have_a_key_and_stay_when_a_first_deployment_fails(stack)
 # -- VPC and tracing
 
 
-def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack):
+def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack: cdk.Stack) -> None:
     vpc = ec2.Vpc(stack, "Vpc", max_azs=2)
     BatchSegmentProvider(stack, "Provider", vpc=vpc)
     job(stack, wait_for_completion=WAIT)
@@ -207,7 +211,7 @@ def test_functions_run_in_a_vpc_with_the_permissions_that_it_needs(stack):
     assert len(in_vpc) == 4
 
 
-def test_tracing_and_waiter_logs_can_be_turned_on(stack):
+def test_tracing_and_waiter_logs_can_be_turned_on(stack: cdk.Stack) -> None:
     destination = logs.LogGroup(stack, "WaiterLogs")
     BatchSegmentProvider(stack, "Provider", tracing=True, waiter_log_options=cr.LogOptions(destination=destination))
     job(stack, wait_for_completion=WAIT)
@@ -222,13 +226,13 @@ def test_tracing_and_waiter_logs_can_be_turned_on(stack):
     assert "xray:GetSamplingRules" in json.dumps(resources(stack, "AWS::IAM::Policy"))
 
 
-def test_the_defaults_add_nothing(stack):
+def test_the_defaults_add_nothing(stack: cdk.Stack) -> None:
     job(stack)
     assert count_resources(stack) == 14
     Template.from_stack(stack).resource_count_is("AWS::IAM::Role", 3)
 
 
-def test_a_role_that_serves_two_stacks_has_a_policy_of_each(app):
+def test_a_role_that_serves_two_stacks_has_a_policy_of_each(app: cdk.App) -> None:
     roles = cdk.Stack(app, "Roles", env=ENVIRONMENT)
     role = lambda_role(roles)
     stacks = [cdk.Stack(app, name, env=ENVIRONMENT) for name in ("A", "B")]
@@ -240,7 +244,7 @@ def test_a_role_that_serves_two_stacks_has_a_policy_of_each(app):
     assert all(name.endswith("-HandlerPolicy") for name in found)
 
 
-def test_roles_reach_no_other_stacks_folders_in_a_shared_bucket():
+def test_roles_reach_no_other_stacks_folders_in_a_shared_bucket() -> None:
     reached = []
     for stack_name in ("segments-dev", "segments-prod"):
         stack = cdk.Stack(cdk.App(), "Segments", env=ENVIRONMENT, stack_name=stack_name)

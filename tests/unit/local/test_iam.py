@@ -1,12 +1,14 @@
-"""Policies that IAM refuses, through its API and through CloudFormation."""
+"""Policies and permissions boundaries that IAM rejects, through its API and through CloudFormation."""
 
 import json
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from personalize_local.gateway import LocalAws
 
 TRUST = {
     "Version": "2012-10-17",
@@ -21,7 +23,7 @@ def policy(resource: str = "*", action: str = "s3:*") -> dict[str, Any]:
     }
 
 
-def refused(call, **request) -> tuple[str, str]:
+def rejected(call: Callable[..., Any], **request: Any) -> tuple[str, str]:
     with pytest.raises(ClientError) as error:
         call(**request)
     return error.value.response["Error"]["Code"], error.value.response["Error"]["Message"]
@@ -33,12 +35,12 @@ def name() -> str:
 
 
 @pytest.fixture
-def deploy(client, name):
-    """Creates or updates a stack of one role; its status, and why."""
+def deploy(client: Callable[..., Any], name: str) -> Callable[..., tuple[str, str]]:
+    """Creates or updates a stack with one role, and returns its status and failure reasons."""
     cloudformation = client("cloudformation")
     exists = False
 
-    def deploy(**properties: Any) -> tuple[str, str]:
+    def deploy_role(**properties: Any) -> tuple[str, str]:
         nonlocal exists
         role = {"Type": "AWS::IAM::Role", "Properties": {"AssumeRolePolicyDocument": TRUST, **properties}}
         request = {
@@ -57,12 +59,12 @@ def deploy(client, name):
         reasons = [event["ResourceStatusReason"] for event in events if event["ResourceStatus"].endswith("_FAILED")]
         return stack["StackStatus"], "\n".join(reasons)
 
-    return deploy
+    return deploy_role
 
 
-def test_rejects_a_permissions_boundary_that_does_not_exist_through_the_api(client, local_aws, name):
+def test_api_rejects_a_missing_permissions_boundary(client: Callable[..., Any], local_aws: LocalAws, name: str) -> None:
     boundary = f"arn:aws:iam::{local_aws.account}:policy/{name}"
-    assert refused(
+    assert rejected(
         client("iam").create_role,
         RoleName=name,
         AssumeRolePolicyDocument=json.dumps(TRUST),
@@ -70,7 +72,9 @@ def test_rejects_a_permissions_boundary_that_does_not_exist_through_the_api(clie
     ) == ("NoSuchEntity", f"Scope ARN: {boundary} does not exist or is not attachable.")
 
 
-def test_rejects_a_permissions_boundary_that_does_not_exist_through_cloudformation(deploy, local_aws, name):
+def test_cloudformation_rejects_a_missing_permissions_boundary(
+    deploy: Callable[..., tuple[str, str]], local_aws: LocalAws, name: str
+) -> None:
     boundary = f"arn:aws:iam::{local_aws.account}:policy/{name}"
     assert deploy(PermissionsBoundary=boundary) == (
         "ROLLBACK_COMPLETE",
@@ -78,7 +82,9 @@ def test_rejects_a_permissions_boundary_that_does_not_exist_through_cloudformati
     )
 
 
-def test_a_role_of_a_stack_gets_its_permissions_boundary_keeps_it_and_loses_it(deploy, client, name):
+def test_cloudformation_sets_keeps_and_removes_a_permissions_boundary(
+    deploy: Callable[..., tuple[str, str]], client: Callable[..., Any], name: str
+) -> None:
     iam = client("iam")
     boundary = iam.create_policy(PolicyName=name, PolicyDocument=json.dumps(policy()))["Policy"]["Arn"]
     cloudformation = client("cloudformation")
@@ -86,7 +92,8 @@ def test_a_role_of_a_stack_gets_its_permissions_boundary_keeps_it_and_loses_it(d
     def boundary_of_role() -> str | None:
         (resource,) = cloudformation.list_stack_resources(StackName=name)["StackResourceSummaries"]
         role = iam.get_role(RoleName=resource["PhysicalResourceId"])["Role"]
-        return role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+        arn: str | None = role.get("PermissionsBoundary", {}).get("PermissionsBoundaryArn")
+        return arn
 
     assert deploy(PermissionsBoundary=boundary) == ("CREATE_COMPLETE", "")
     assert boundary_of_role() == boundary
@@ -96,7 +103,9 @@ def test_a_role_of_a_stack_gets_its_permissions_boundary_keeps_it_and_loses_it(d
     assert boundary_of_role() is None
 
 
-def test_a_permissions_boundary_of_a_stack_is_enforced(deploy, client, local_aws, name):
+def test_enforces_a_permissions_boundary_of_a_stack(
+    deploy: Callable[..., tuple[str, str]], client: Callable[..., Any], local_aws: LocalAws, name: str
+) -> None:
     iam = client("iam")
     document = json.dumps(policy(action="s3:GetObject"))
     boundary = iam.create_policy(PolicyName=name, PolicyDocument=document)["Policy"]["Arn"]
@@ -119,16 +128,18 @@ def test_a_permissions_boundary_of_a_stack_is_enforced(deploy, client, local_aws
         aws_secret_access_key=session["SecretAccessKey"],
         aws_session_token=session["SessionToken"],
     )
-    assert refused(s3.list_buckets)[0] == "AccessDenied"
+    assert rejected(s3.list_buckets)[0] == "AccessDenied"
     assert deploy(**role) == ("UPDATE_COMPLETE", "")
     assert s3.list_buckets()["ResponseMetadata"]["HTTPStatusCode"] == 200
 
 
 @pytest.mark.parametrize("resource", ["bucket", "arn:aws:s3", "s3://bucket/*", ""])
-def test_rejects_a_policy_whose_resource_is_no_arn(client, deploy, name, resource):
+def test_rejects_a_policy_resource_that_is_not_an_arn(
+    client: Callable[..., Any], deploy: Callable[..., tuple[str, str]], name: str, resource: str
+) -> None:
     message = f'Resource {resource} must be in ARN format or "*".'
     document = json.dumps(policy(resource))
-    assert refused(client("iam").create_policy, PolicyName=name, PolicyDocument=document) == (
+    assert rejected(client("iam").create_policy, PolicyName=name, PolicyDocument=document) == (
         "MalformedPolicyDocument",
         message,
     )
@@ -137,6 +148,6 @@ def test_rejects_a_policy_whose_resource_is_no_arn(client, deploy, name, resourc
 
 
 @pytest.mark.parametrize("resource", ["*", "arn:aws:s3:::bucket", "arn:aws:s3:::*", "arn:aws:s3:*", "arn:*:s3:::b"])
-def test_accepts_a_policy_whose_resource_is_an_arn(client, name, resource):
+def test_accepts_a_policy_resource_that_is_an_arn(client: Callable[..., Any], name: str, resource: str) -> None:
     made = client("iam").create_policy(PolicyName=name, PolicyDocument=json.dumps(policy(resource)))
     assert made["Policy"]["PolicyName"] == name

@@ -1,30 +1,36 @@
-"""Requests, checked against the service's own model as botocore has it."""
+"""Validates requests against the service model in botocore."""
 
 import functools
 import re
 import unicodedata
+from collections.abc import Mapping
 from typing import Any
 
 import botocore.session
 from botocore.model import ServiceModel, Shape
 from botocore.validate import ParamValidator
 
-from .iam import ServiceError
+from .errors import ServiceError
 
 _TARGET = "AmazonPersonalize."
 
 
 @functools.cache
 def model() -> ServiceModel:
-    """The model of the service."""
+    """Returns the service model."""
     return botocore.session.get_session().get_service_model("personalize")
 
 
+def is_personalize(headers: Mapping[str, str]) -> bool:
+    """Returns whether the headers, with lowercase names, are those of a request to Personalize."""
+    return headers.get("x-amz-target", "").startswith(_TARGET)
+
+
 def operation_of(target: str) -> str:
-    """The operation that an ``X-Amz-Target`` header names.
+    """Returns the operation that an ``X-Amz-Target`` header names.
 
     Raises:
-        ServiceError: The service has no such operation.
+        ServiceError: The operation does not exist.
     """
     name = target.removeprefix(_TARGET)
     if name not in model().operation_names:
@@ -36,7 +42,7 @@ def check(operation: str, request: Any) -> None:
     """Checks types, required members, lengths, ranges, patterns and enumerations.
 
     Raises:
-        ServiceError: Something in the request is not as the model says.
+        ServiceError: The request does not match the model.
     """
     shape = model().operation_model(operation).input_shape
     if shape is None:
@@ -44,24 +50,24 @@ def check(operation: str, request: Any) -> None:
     report = ParamValidator().validate(request, shape)
     if report.has_errors():
         raise ServiceError("ValidationException", report.generate_report())
-    faults = list(_faults(request, shape, ""))
-    if faults:
-        raise ServiceError("InvalidInputException", "; ".join(faults))
+    violations = list(_violations(request, shape, ""))
+    if violations:
+        raise ServiceError("InvalidInputException", "; ".join(violations))
 
 
-def _faults(value: Any, shape: Shape, path: str) -> Any:
+def _violations(value: Any, shape: Shape, path: str) -> Any:
     if shape.type_name == "structure":
         for name, member in shape.members.items():  # type: ignore[attr-defined]
             if name in value:
-                yield from _faults(value[name], member, f"{path}.{name}" if path else name)
+                yield from _violations(value[name], member, f"{path}.{name}" if path else name)
         return
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     size = len(value) if shape.type_name in ("string", "list", "map") else value
     if (low is not None and size < low) or (high is not None and size > high):
         yield f"{path}: expected {low or 0} to {high}, got {size}"
     if shape.type_name == "list":
-        for index, one in enumerate(value):
-            yield from _faults(one, shape.member, f"{path}[{index}]")  # type: ignore[attr-defined]
+        for index, item in enumerate(value):
+            yield from _violations(item, shape.member, f"{path}[{index}]")  # type: ignore[attr-defined]
     pattern = shape.metadata.get("pattern")
     if pattern is not None and not _matches(pattern, value):
         yield f"{path}: {value!r} does not match {pattern}"
@@ -72,6 +78,6 @@ def _faults(value: Any, shape: Shape, path: str) -> Any:
 
 def _matches(pattern: str, value: str) -> bool:
     if r"\p{" in pattern:
-        # The only patterns with classes of Unicode are those of tags, which Python's `re` cannot read.
-        return all(one in "_.:/=+-@" or unicodedata.category(one)[0] in "LZN" for one in value)
+        # Only tags have such a pattern, `[\p{L}\p{Z}\p{N}_.:/=+\-@]*`. Python's `re` does not support \p.
+        return all(char in "_.:/=+-@" or unicodedata.category(char)[0] in "LZN" for char in value)
     return re.fullmatch(pattern, value) is not None

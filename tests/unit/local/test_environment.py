@@ -1,4 +1,4 @@
-"""Nothing of the shell that belongs to the real AWS reaches what runs on the local one."""
+"""Programs on the local AWS get no settings of the real AWS from the shell."""
 
 import json
 import os
@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from personalize_local.shell import foreign, no_proxy, without_foreign
+from personalize_local.environment import aws_variables, no_proxy, without_aws_variables
 
 TOOL = str(Path(sys.executable).with_name("personalize-local"))
-# A port where nobody listens: a request that went there would fail.
-NOBODY = "http://127.0.0.1:9"
+# No server listens on this port, so a request to it fails.
+CLOSED_PORT = "http://127.0.0.1:9"
 HOSTILE = {
     "AWS_PROFILE": "nope",
     "AWS_DEFAULT_PROFILE": "nope",
@@ -23,35 +23,37 @@ HOSTILE = {
     "AWS_SECURITY_TOKEN": "token",
     "AWS_CREDENTIAL_EXPIRATION": "2001-01-01T00:00:00Z",
     "AWS_CA_BUNDLE": "/nope",
-    "AWS_ENDPOINT_URL": NOBODY,
-    "AWS_ENDPOINT_URL_S3": NOBODY,
-    "AWS_ENDPOINT_URL_STS": NOBODY,
-    "AWS_ENDPOINT_URL_PERSONALIZE": NOBODY,
-    "AWS_ENDPOINT_URL_CLOUDFORMATION": NOBODY,
+    "AWS_ENDPOINT_URL": CLOSED_PORT,
+    "AWS_ENDPOINT_URL_S3": CLOSED_PORT,
+    "AWS_ENDPOINT_URL_STS": CLOSED_PORT,
+    "AWS_ENDPOINT_URL_PERSONALIZE": CLOSED_PORT,
+    "AWS_ENDPOINT_URL_CLOUDFORMATION": CLOSED_PORT,
     "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "true",
     "AWS_USE_FIPS_ENDPOINT": "true",
     "AWS_USE_DUALSTACK_ENDPOINT": "true",
     "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT": "legacy",
     "AWS_WEB_IDENTITY_TOKEN_FILE": "/nope",
     "AWS_ROLE_ARN": "arn:aws:iam::111111111111:role/real",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI": NOBODY,
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI": CLOSED_PORT,
     "AWS_MAX_ATTEMPTS": "1",
     "AWS_DATA_PATH": "/nope",
     "AWS_LAMBDA_FUNCTION_NAME": "real",
-    "HTTP_PROXY": NOBODY,
-    "http_proxy": NOBODY,
-    "HTTPS_PROXY": NOBODY,
-    "https_proxy": NOBODY,
-    "ALL_PROXY": NOBODY,
+    "HTTP_PROXY": CLOSED_PORT,
+    "http_proxy": CLOSED_PORT,
+    "HTTPS_PROXY": CLOSED_PORT,
+    "https_proxy": CLOSED_PORT,
+    "ALL_PROXY": CLOSED_PORT,
 }
 
 
 @pytest.fixture
 def hostile(tmp_path: Path) -> dict[str, str]:
-    """A shell with settings of the real AWS in its variables and in the files in the home folder."""
+    """The environment of a shell with settings of the real AWS, in variables and in files of the home folder."""
     config = tmp_path / "home" / ".aws"
     config.mkdir(parents=True)
-    (config / "config").write_text(f"[default]\nendpoint_url = {NOBODY}\nuse_fips_endpoint = true\nregion = mars\n")
+    (config / "config").write_text(
+        f"[default]\nendpoint_url = {CLOSED_PORT}\nuse_fips_endpoint = true\nregion = mars\n"
+    )
     (config / "credentials").write_text("[default]\naws_access_key_id = REAL\naws_secret_access_key = REAL\n")
     files = {
         "AWS_CONFIG_FILE": str(config / "config"),
@@ -62,7 +64,7 @@ def hostile(tmp_path: Path) -> dict[str, str]:
     return {**os.environ, **HOSTILE, **files, "TMPDIR": str(tmp_path)}
 
 
-# What a user's command would be: whom the local AWS sees, S3, the service, and what is left in the environment.
+# A user's command: prints its identity, results of S3 and Personalize, and the remaining variables.
 COMMAND = """
 import boto3, json, os
 print(json.dumps({
@@ -85,7 +87,7 @@ LEFT = [
 ]
 
 
-def test_a_command_sees_only_the_local_aws(hostile):
+def test_the_command_uses_only_the_local_aws(hostile: dict[str, str]) -> None:
     command = [TOOL, "run", "--", sys.executable, "-c", COMMAND]
     ran = subprocess.run(command, env=hostile, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stderr
@@ -98,7 +100,7 @@ def test_a_command_sees_only_the_local_aws(hostile):
     }
 
 
-def test_the_process_of_a_test_sees_only_the_local_aws(hostile):
+def test_a_python_process_uses_only_the_local_aws(hostile: dict[str, str]) -> None:
     program = (
         "import json, os, boto3; from personalize_local.gateway import LocalAws\nbefore = dict(os.environ)\n"
         "with LocalAws() as aws:\n"
@@ -110,7 +112,7 @@ def test_the_process_of_a_test_sees_only_the_local_aws(hostile):
     assert ran.stdout.splitlines() == ["arn:aws:iam::123456789012:root []", json.dumps(LEFT), "True"], ran.stderr
 
 
-def test_what_serve_prints_makes_a_shell_safe(hostile):
+def test_output_of_serve_removes_settings_of_the_real_aws(hostile: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     serve = subprocess.Popen(
@@ -118,6 +120,7 @@ def test_what_serve_prints_makes_a_shell_safe(hostile):
     )
     try:
         lines = []
+        assert serve.stdout is not None
         for line in serve.stdout:
             lines.append(line)
             if "PERSONALIZE_LOCAL_FILTER_IN_PROGRESS_ARN" in line:
@@ -131,14 +134,14 @@ def test_what_serve_prints_makes_a_shell_safe(hostile):
     shown = json.loads(ran.stdout)
     assert shown["who"] == "arn:aws:iam::123456789012:root"
     assert shown["left"] == LEFT
-    unset = re.fullmatch(r"unset (.*)\n", lines[0])[1].split()
-    assert set(unset) == {name for name in HOSTILE if name.startswith("AWS_")} - set(LEFT)
+    (unset,) = re.findall(r"^unset (.*)\n$", lines[0])
+    assert set(unset.split()) == {name for name in HOSTILE if name.startswith("AWS_")} - set(LEFT)
 
 
-def test_only_variables_of_aws_are_dropped():
+def test_drops_only_aws_variables() -> None:
     shell = {"AWS_ENDPOINT_URL_S3": "x", "AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
-    assert foreign(shell) == ["AWS_ENDPOINT_URL_S3"]
-    assert without_foreign(shell) == {"AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
+    assert aws_variables(shell) == ["AWS_ENDPOINT_URL_S3"]
+    assert without_aws_variables(shell) == {"AWSUME": "x", "PATH": "x", "MY_AWS_X": "x"}
 
 
 @pytest.mark.parametrize(
@@ -150,5 +153,5 @@ def test_only_variables_of_aws_are_dropped():
         ({"NO_PROXY": "a", "no_proxy": "b,localhost"}, "a,b,localhost,127.0.0.1"),
     ],
 )
-def test_hosts_without_a_proxy_are_added(shell, value):
+def test_adds_local_hosts_to_no_proxy(shell: dict[str, str], value: str) -> None:
     assert no_proxy(shell) == {"NO_PROXY": value, "no_proxy": value}

@@ -1,4 +1,4 @@
-"""What runs when the local AWS is closed keeps nobody waiting."""
+"""Closing the local AWS stops everything that still runs."""
 
 import json
 import subprocess
@@ -12,7 +12,7 @@ TOOL = str(Path(sys.executable).with_name("personalize-local"))
 WAIT = {"Type": "Wait", "Seconds": 3600, "End": True}
 SUB = {"StartAt": "Wait", "States": {"Wait": WAIT}}
 DISTRIBUTED = {**SUB, "ProcessorConfig": {"Mode": "DISTRIBUTED", "ExecutionType": "STANDARD"}}
-# It fails again and again, for days.
+# Fails and retries for days.
 RETRY = {
     "Type": "Task",
     "Resource": "arn:aws:states:::aws-sdk:s3:headBucket",
@@ -45,7 +45,7 @@ STATES = {
     "retries": {"Work": RETRY},
     "a task token": {"Work": TOKEN, "Wait": WAIT},
 }
-# Starts an execution and leaves it, when it is where it will stay.
+# Starts an execution and exits when the execution waits.
 COMMAND = """
 import boto3, json, sys, time
 iam, states = boto3.client("iam"), boto3.client("stepfunctions")
@@ -69,7 +69,7 @@ print(states.describe_execution(executionArn=execution)["status"])
 
 
 @pytest.mark.parametrize("kind", STATES)
-def test_an_execution_that_is_left_running_ends_with_the_local_aws(kind):
+def test_stops_running_executions(kind: str) -> None:
     program = textwrap.dedent(
         """
         import subprocess, sys, time
@@ -87,7 +87,7 @@ def test_an_execution_that_is_left_running_ends_with_the_local_aws(kind):
     assert ran.returncode == 0
 
 
-def test_a_command_that_leaves_an_execution_running_ends():
+def test_the_command_ends_despite_a_running_execution() -> None:
     command = [TOOL, "run", "--", sys.executable, "-c", COMMAND, json.dumps(STATES["a distributed map"])]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert (ran.returncode, ran.stdout) == (0, "RUNNING\n"), ran.stderr

@@ -1,0 +1,147 @@
+"""The needs of a stack's jobs, collected while the jobs are created. `permissions` turns them into statements."""
+
+from dataclasses import dataclass, field
+
+import aws_cdk.aws_kms as kms
+import aws_cdk.aws_s3_assets as s3_assets
+from batch_segment_handler import contract
+
+from .buckets import BucketInfo, object_pattern
+from .naming import StackFacts
+
+# A set that keeps the order in which its members were added, so that a template does not change between two runs.
+OrderedSet = dict[str, None]
+
+
+@dataclass
+class ReadAccess:
+    """Objects that a function may list and read.
+
+    Attributes:
+        prefixes: The prefixes that may be listed, by bucket.
+        objects: The ARNs of the objects, by the account that the bucket must be of, where that is known.
+        keys: The ARNs of the buckets' keys.
+    """
+
+    prefixes: dict[BucketInfo, OrderedSet] = field(default_factory=dict)
+    objects: dict[str | None, OrderedSet] = field(default_factory=dict)
+    keys: OrderedSet = field(default_factory=dict)
+
+    def add(self, bucket: BucketInfo, prefix: str, objects: str) -> None:
+        """Adds a prefix of a bucket, and the pattern of the objects to read."""
+        self.prefixes.setdefault(bucket, {})[prefix] = None
+        self.objects.setdefault(bucket.account, {})[f"{bucket.arn}/{objects}"] = None
+        if bucket.key_arn is not None:
+            self.keys[bucket.key_arn] = None
+
+
+class HandlerAccess:
+    """The resources that the functions of a stack's provider use."""
+
+    def __init__(self, facts: StackFacts, stack_id: str, asset_key: kms.IKey | None) -> None:
+        """Starts with nothing.
+
+        Args:
+            facts: The stack.
+            stack_id: The stack's ARN.
+            asset_key: The key of the bucket of assets, if the app names one.
+        """
+        self.partition = facts.partition
+        self.account = facts.account
+        self.extension = facts.names.extension
+        self.stack_id = stack_id
+        self.jobs: OrderedSet = {}
+        self.solutions: OrderedSet = {}
+        self.lists_solution_versions = False
+        self.filters: OrderedSet = {}
+        self.roles: OrderedSet = {}
+        self.asset_buckets: OrderedSet = {}
+        self.asset_keys: OrderedSet = {}
+        #: The ARNs of staged objects, by the account that the bucket must be of, where that is known.
+        self.staging: dict[str | None, OrderedSet] = {}
+        self.staging_keys: OrderedSet = {}
+        #: Queries that are in S3 already.
+        self.input = ReadAccess()
+        #: Segments of jobs that are waited for.
+        self.output = ReadAccess()
+        self._names = facts.names
+        self._job_arn = f"arn:{facts.partition}:personalize:{facts.region}:{facts.account}:batch-segment-job/"
+        self._asset_key = asset_key
+
+    def allow_derived_jobs(self) -> None:
+        """Allows all jobs with derived names: one pattern for the stack keeps the handler's policy small."""
+        self.jobs[f"{self._job_arn}{self._names.pattern}"] = None
+
+    def allow_job(self, name: str) -> None:
+        """Allows to create and describe a job of an explicit name.
+
+        Raises:
+            ValueError: Another job of the stack has that name.
+        """
+        arn = f"{self._job_arn}{name}"
+        if arn in self.jobs:
+            raise ValueError(
+                f"job_name: {name!r} is already used by another job in this stack; job names must be unique"
+            )
+        self.jobs[arn] = None
+
+    def allow_solution_version(self, arn: str) -> None:
+        """Allows to describe a solution version and to use it."""
+        self.solutions[arn] = None
+
+    def allow_solution(self, arn: str) -> None:
+        """Allows to find the latest version of a solution and to use it."""
+        self.lists_solution_versions = True
+        self.allow_solution_version(f"{arn}/*")
+
+    def allow_filter(self, arn: str) -> None:
+        """Allows to describe a filter."""
+        self.filters[arn] = None
+
+    def allow_pass_role(self, role_arn: str) -> None:
+        """Allows to pass a role to Personalize."""
+        self.roles[role_arn] = None
+
+    def allow_staging(self, asset: s3_assets.Asset, bucket: BucketInfo, prefix: str) -> contract.JobSettings:
+        """Allows to read the stack's query assets and to write them under the input prefix.
+
+        Args:
+            asset: The asset.
+            bucket: The input bucket.
+            prefix: The folder in it, ending in "/".
+
+        Returns:
+            The properties that tell the handler where the asset is.
+        """
+        asset_bucket = asset.s3_bucket_name
+        if asset_bucket not in self.asset_buckets:
+            self.asset_buckets[asset_bucket] = None
+            # A synthesizer may report the key of its bucket.
+            key = self._asset_key or asset.bucket.encryption_key
+            if key is not None:
+                self.asset_keys[key.key_arn] = None
+        self.staging.setdefault(bucket.account, {})[f"{bucket.arn}/{prefix}*"] = None
+        if bucket.key_arn is not None:
+            self.staging_keys[bucket.key_arn] = None
+        properties: contract.JobSettings = {"AssetBucket": asset_bucket, "AssetKey": asset.s3_object_key}
+        if self.asset_keys:
+            properties["AssetKmsKeyArn"] = next(iter(self.asset_keys))
+        return properties
+
+    def allow_reading_input(self, bucket: BucketInfo, key_or_prefix: str) -> None:
+        """Allows to check queries that are in S3 already.
+
+        Args:
+            bucket: The bucket.
+            key_or_prefix: The key of an object, or a prefix ending in "/".
+        """
+        self.input.add(bucket, key_or_prefix, object_pattern(key_or_prefix))
+
+    def allow_reading_output(self, bucket: BucketInfo, folders: str) -> None:
+        """Allows to count the errors in the output of jobs.
+
+        Args:
+            bucket: The bucket.
+            folders: A pattern of folders, ending in "/".
+        """
+        self.output.add(bucket, folders, f"{folders}*")

@@ -1,0 +1,115 @@
+"""Checks of the arguments of a `BatchSegmentJob` at synth."""
+
+from collections.abc import Mapping
+from typing import TypedDict, Unpack
+
+import aws_cdk as cdk
+import aws_cdk.aws_s3 as s3
+
+from . import naming, validation
+from .batch_segment_input import BatchSegmentInput, ExistingInput
+from .batch_segment_storage import BatchSegmentStorage
+from .functions import MAX_WAIT
+from .provider import BatchSegmentProvider
+
+
+class JobArguments(TypedDict):
+    """The arguments that are checked, as `BatchSegmentJob` documents them."""
+
+    job_input: BatchSegmentInput
+    solution_version_arn: str | None
+    solution_arn: str | None
+    storage: BatchSegmentStorage | None
+    filter_arn: str | None
+    num_results: int | None
+    tags: Mapping[str, str] | None
+    job_name: str | None
+    trigger: str | None
+    wait_for_completion: cdk.Duration | None
+    max_query_errors: int | None
+    identity: str | None
+
+
+def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> None:
+    """Checks the arguments of a job, each by itself and those that exclude each other.
+
+    Args:
+        provider: The provider of the job's stack.
+        **arguments: The arguments.
+
+    Raises:
+        ValueError: A value is not as documented.
+        TypeError: A value is of another type.
+    """
+    _check_types(arguments)
+    _check_resources(provider, arguments)
+    wait = arguments["wait_for_completion"]
+    validation.check_num_results(arguments["num_results"])
+    validation.check_max_query_errors(arguments["max_query_errors"], waits=wait is not None)
+    validation.check_identity(arguments["identity"], arguments["job_name"])
+    _check_name(arguments["job_name"], arguments["trigger"])
+    if wait is not None and not 0 < wait.to_seconds() <= MAX_WAIT.to_seconds():
+        raise ValueError(
+            f"wait_for_completion: got {wait.to_human_string()}, expected more than nothing and at most "
+            f"{MAX_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
+        )
+    storage, existing = arguments["storage"], arguments["job_input"].existing
+    if arguments["identity"] is not None and storage is None:
+        # The buckets of a storage of the job's own would move with the construct, and they define the job.
+        raise ValueError(
+            f"identity: got {validation.quote(arguments['identity'])} without storage, expected both: create a "
+            "BatchSegmentStorage outside of the job, and keep it in its place when the job moves"
+        )
+    if existing is not None and storage is not None and storage.stack is not provider.stack:
+        _check_stacks(existing, storage, provider.stack)
+
+
+def _check_types(arguments: JobArguments) -> None:
+    tags = arguments["tags"]
+    validation.check_type(
+        "job_input", arguments["job_input"], BatchSegmentInput, "one made by BatchSegmentInput.from_…"
+    )
+    validation.check_type("storage", arguments["storage"], BatchSegmentStorage | None, "a BatchSegmentStorage")
+    validation.check_type(
+        "wait_for_completion", arguments["wait_for_completion"], cdk.Duration | None, "a cdk.Duration"
+    )
+    validation.check_type("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
+    for key, value in (tags or {}).items():
+        validation.check_type(f"tags[{key!r}]", value, str, "text")
+
+
+def _check_resources(provider: BatchSegmentProvider, arguments: JobArguments) -> None:
+    if (arguments["solution_version_arn"] is None) == (arguments["solution_arn"] is None):
+        got = "neither" if arguments["solution_arn"] is None else "both"
+        raise ValueError(f"solution_version_arn, solution_arn: got {got}, expected one of the two")
+    for prop, arn in (
+        ("solution_version_arn", arguments["solution_version_arn"]),
+        ("solution_arn", arguments["solution_arn"]),
+        ("filter_arn", arguments["filter_arn"]),
+    ):
+        validation.check_personalize_arn(prop, arn, region=provider.region, account=provider.account)
+
+
+def _check_name(job_name: str | None, trigger: str | None) -> None:
+    if job_name is None:
+        return
+    validation.check_job_name(job_name)
+    if naming.looks_derived(job_name):
+        raise ValueError(
+            f"job_name: {validation.quote(job_name)} has the form of a derived name, which the permissions of another "
+            "stack may cover; expected a name without a hash of 8 digits as its second part"
+        )
+    if trigger is not None:
+        raise ValueError(
+            f"trigger: got {validation.quote(trigger)} with job_name {validation.quote(job_name)}, expected one of the "
+            "two: job names cannot be reused, so trigger has no effect together with job_name"
+        )
+
+
+def _check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: cdk.Stack) -> None:
+    # The role of the storage would need the bucket, and the job in the bucket's stack the role.
+    if isinstance(existing.bucket, s3.Bucket) and existing.bucket.stack is stack:
+        raise ValueError(
+            f"job_input: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}; "
+            "expected both in one stack, or the bucket in the storage's: each stack would need the other first"
+        )

@@ -1,0 +1,72 @@
+"""Checks of places in S3 at synth: keys, prefixes, paths and regions. Tokens pass unchecked."""
+
+from batch_segment_handler import limits
+
+from .validation import is_token, quote
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+_MAX_BUCKET_NAME_LENGTH = 63
+
+
+def check_prefix(prop: str, value: str, hint: str = "") -> None:
+    """Checks a key prefix that stands for a folder.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html: S3 is prefix based, so that
+    ``folder`` also matches ``folder_test/``.
+    """
+    if is_token(value):
+        return
+    if not value.endswith("/"):
+        raise ValueError(
+            f"{prop}: got {quote(value)}, expected a prefix that ends in '/': "
+            f"without it, {quote(value + '_test/')} would match as well{hint}"
+        )
+    check_s3_key(prop, value)
+
+
+def check_folder_of_jobs(prop: str, bucket_name: str, prefix: str, *, more: int = 0) -> None:
+    """Checks that the paths below a prefix fit the service's limit (botocore's model, shape S3Location).
+
+    Args:
+        prop: The name of the property.
+        bucket_name: The bucket's name.
+        prefix: The prefix, below which each job has a folder.
+        more: The number of characters after the job's folder.
+    """
+    name = _MAX_BUCKET_NAME_LENGTH if is_token(bucket_name) else len(bucket_name)
+    longest = limits.MAX_S3_PATH_LENGTH - len("s3:///") - name - limits.MAX_JOB_NAME_LENGTH - len("/") - more
+    if not is_token(prefix) and len(prefix) > longest:
+        raise ValueError(
+            f"{prop}: got {len(prefix)} characters, expected at most {longest}: a path that the service is given may "
+            f"have {limits.MAX_S3_PATH_LENGTH}, with the names of bucket and job"
+        )
+
+
+def check_region(prop: str, got: str, expected: str) -> None:
+    """Checks that a bucket is in the job's region.
+
+    https://docs.aws.amazon.com/personalize/latest/dg/API_BatchInferenceJobInput.html says so of the other kind of job.
+    """
+    if not is_token(got) and not is_token(expected) and got != expected:
+        raise ValueError(
+            f"{prop}: got a bucket in the region {got!r}, expected one in {expected!r}, the stack's region"
+        )
+
+
+def check_s3_key(prop: str, value: str) -> None:
+    """Checks a key or prefix: no leading slash, no control characters, no wildcards of a policy."""
+    if is_token(value):
+        return
+    if not value or value.startswith("/") or not value.isprintable() or any(part in value for part in ("*", "?", "${")):
+        raise ValueError(
+            f"{prop}: got {quote(value)}, expected a key without a leading '/', without control characters, and "
+            "without '*', '?' and '${', which mean something else in the policies that name it"
+        )
+
+
+def check_s3_path(prop: str, path: str) -> None:
+    """Checks the length of an ``s3://`` path (botocore's model, shape S3Location)."""
+    if not is_token(path) and len(path) > limits.MAX_S3_PATH_LENGTH:
+        raise ValueError(
+            f"{prop}: got a path of {len(path)} characters, {quote(path)}, expected at most {limits.MAX_S3_PATH_LENGTH}"
+        )

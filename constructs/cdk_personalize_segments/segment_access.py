@@ -1,0 +1,162 @@
+"""Access of the app's own principals and rules to segments and queries."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Protocol, cast
+
+import aws_cdk as cdk
+import aws_cdk.aws_events as events
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_s3 as s3
+import jsii
+from constructs import Construct, IConstruct
+
+from . import permissions
+from .buckets import BucketInfo, object_pattern
+
+
+class RuleTarget(Protocol):
+    """A target of an EventBridge rule, such as `aws_events_targets.LambdaFunction`.
+
+    To pyright, CDK's own targets are no `aws_events.IRuleTarget`, since they name the second parameter ``_id``.
+    """
+
+    def bind(self, rule: Any, id: str | None = None, /) -> events.RuleTargetConfig:
+        """Returns the target's part of the rule. Called by CDK."""
+        ...
+
+
+class SegmentAccess:
+    """The grants and rules of one storage. Those of the whole storage grow with its jobs."""
+
+    def __init__(
+        self, bucket: s3.IBucket, info: Callable[[s3.IBucket], BucketInfo], folders: str, *, is_created: bool
+    ) -> None:
+        """Starts with the folders of the stack's own jobs.
+
+        Args:
+            bucket: The output bucket.
+            info: Returns the attributes of a bucket.
+            folders: A pattern of folders in the output bucket, ending in "/".
+            is_created: Whether the storage created the output bucket.
+        """
+        self._bucket = bucket
+        self._info = info
+        self._is_created = is_created
+        # Ordered sets, and the grants and rules that cover them.
+        self._folders: dict[str, None] = {folders: None}
+        self._readers: list[tuple[list[iam.PolicyStatement], list[iam.PolicyStatement]]] = []
+        self._rules: list[events.Rule] = []
+        self._granted: list[tuple[iam.IGrantable, s3.IBucket, Iterable[str]]] = []
+        self._sends_events = False
+
+    def add_folders(self, folders: str) -> None:
+        """Adds the folders of a job to those that grants and rules of the whole storage cover.
+
+        Args:
+            folders: A pattern of folders in the output bucket, ending in "/".
+        """
+        if folders in self._folders:
+            return
+        self._folders[folders] = None
+        for listings, readings in self._readers:
+            for statement in listings:
+                statement.add_condition("StringLike", permissions.list_condition(self._folders))
+            for statement in readings:
+                statement.add_resources(f"{self._info(self._bucket).arn}/{folders}*")
+        for rule in self._rules:
+            rule.add_event_pattern(detail={"object": {"key": _segment_files([folders])}})
+
+    def grant_read_all(self, grantee: iam.IGrantable) -> iam.Grant:
+        """Grants permission to list and read the segments of all jobs, those of later jobs included."""
+        listing, reading = self._grant_read(grantee, self._folders)
+        self._readers.append(([*listing.principal_statements], [*reading.principal_statements]))
+        self._readers.append(([*listing.resource_statements], [*reading.resource_statements]))
+        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+
+    def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
+        """Grants permission to list and read the segments in a folder, or in a pattern of folders, ending in "/"."""
+        listing, reading = self._grant_read(grantee, [folders])
+        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+
+    def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
+        """Grants permission to upload queries to a key, or under a prefix that ends in "/"."""
+        info = self._info(bucket)
+        self._granted.append((grantee, bucket, [key_or_prefix]))
+        options = permissions.put_queries(info, key_or_prefix)
+        granted = iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=bucket, **options)
+        return permissions.grant_key(info, granted, grantee, writes=True)
+
+    def granted_objects(self) -> Iterator[tuple[iam.IGrantable, list[str]]]:
+        """The app's readers and writers, and the patterns of the objects that they may access."""
+        for grantee, bucket, locations in self._granted:
+            arn = self._info(bucket).arn
+            yield grantee, [f"{arn}/{object_pattern(location)}" for location in locations]
+
+    def new_rule_for_all(
+        self, scope: Construct, id: str, target: RuleTarget | None, description: str | None
+    ) -> events.Rule:
+        """Creates a rule for the segments of all jobs, those of later jobs included."""
+        rule = self.new_rule(scope, id, [*self._folders], target, description)
+        self._rules.append(rule)
+        return rule
+
+    def new_rule(
+        self, scope: Construct, id: str, folders: Sequence[str], target: RuleTarget | None, description: str | None
+    ) -> events.Rule:
+        """Creates a rule for the segments in folders of the output bucket."""
+        self._send_events()
+        return events.Rule(
+            scope,
+            id,
+            description=description,
+            targets=None if target is None else [cast(events.IRuleTarget, target)],
+            event_pattern=events.EventPattern(
+                source=["aws.s3"],
+                detail_type=["Object Created"],
+                detail={
+                    "bucket": {"name": [self._info(self._bucket).name]},
+                    "object": {"key": _segment_files(folders)},
+                },
+            ),
+        )
+
+    def _grant_read(self, grantee: iam.IGrantable, folders: Iterable[str]) -> tuple[iam.Grant, iam.Grant]:
+        info = self._info(self._bucket)
+        self._granted.append((grantee, self._bucket, folders))
+        listing, reading = (
+            iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=self._bucket, **options)
+            for options in (permissions.list_segments(info, folders), permissions.read_segments(info, folders))
+        )
+        return listing, reading
+
+    def _send_events(self) -> None:
+        if self._sends_events:
+            return
+        self._sends_events = True
+        cfn_bucket = self._bucket.node.default_child
+        if self._is_created and isinstance(cfn_bucket, s3.CfnBucket):
+            # The bucket is created here: its property can be set without CDK's BucketNotificationsHandler.
+            cfn_bucket.notification_configuration = s3.CfnBucket.NotificationConfigurationProperty(
+                event_bridge_configuration=s3.CfnBucket.EventBridgeConfigurationProperty(event_bridge_enabled=True)
+            )
+            cdk.Aspects.of(self._bucket).add(_KeepEventBridgeEnabled(self._bucket))
+        else:
+            self._bucket.enable_event_bridge_notification()
+
+
+@jsii.implements(cdk.IAspect)
+class _KeepEventBridgeEnabled:
+    """Keeps EventBridge enabled when CDK's BucketNotificationsHandler also manages the bucket."""
+
+    def __init__(self, bucket: s3.IBucket) -> None:
+        self._bucket = bucket
+
+    def visit(self, node: IConstruct) -> None:
+        if isinstance(node, cdk.CfnResource) and node.cfn_resource_type == "Custom::S3BucketNotifications":
+            # The handler's properties are rendered at synthesis, so this still takes effect.
+            self._bucket.enable_event_bridge_notification()
+
+
+def _segment_files(folders: Sequence[str]) -> list[dict[str, str]]:
+    # Not "_CHECK", which the service writes beside them.
+    return [{"wildcard": f"{folder}*.out"} for folder in folders]

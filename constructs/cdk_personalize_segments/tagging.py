@@ -1,0 +1,86 @@
+"""The tags of a job: collected lazily, checked when all of them are known."""
+
+import unicodedata
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import aws_cdk as cdk
+import jsii
+from batch_segment_handler import contract, limits
+from constructs import IValidation
+
+from .validation import is_token, quote
+
+
+def new_tag_manager(
+    resource: cdk.CustomResource, tags: Mapping[str, str] | None, allow_tagging: Callable[[cdk.IResolvable], None]
+) -> cdk.TagManager:
+    """Creates what ``Tags.of(scope).add(…)`` adds to.
+
+    Args:
+        resource: The job's resource.
+        tags: The tags that the job was created with.
+        allow_tagging: Lets the handler set the rendered tags.
+    """
+    tag_manager = cdk.TagManager(
+        cdk.TagType.STANDARD,
+        contract.RESOURCE_TYPE,
+        [cdk.CfnTag(key=key, value=value) for key, value in (tags or {}).items()],
+    )
+    cfn_resource = resource.node.default_child
+    assert isinstance(cfn_resource, cdk.CfnResource)
+    cfn_resource.add_property_override("Tags", tag_manager.rendered_tags)
+    allow_tagging(tag_manager.rendered_tags)
+    resource.node.add_validation(_TagsValidation(resource, tag_manager))
+    return tag_manager
+
+
+@jsii.implements(IValidation)
+class _TagsValidation:
+    """The service's rules for tags."""
+
+    def __init__(self, resource: cdk.CustomResource, tag_manager: cdk.TagManager) -> None:
+        self._resource = resource
+        self._tag_manager = tag_manager
+
+    def validate(self) -> list[str]:
+        rendered = cdk.Stack.of(self._resource).resolve(self._tag_manager.rendered_tags) or []
+        return _faults([(tag["key"], tag["value"]) for tag in rendered])
+
+
+def _faults(values: Sequence[tuple[Any, Any]]) -> list[str]:
+    """Checks tags against the service's rules.
+
+    Args:
+        values: Keys and values, as the template has them.
+
+    Returns:
+        One sentence for each fault.
+    """
+    faults = []
+    if len(values) > limits.MAX_TAGS:
+        faults.append(
+            f"tags: got {len(values)}, expected at most {limits.MAX_TAGS} on one job, those of Tags.of(…) included"
+        )
+    for key, value in values:
+        if not is_token(key):
+            if key.lower().startswith("aws:"):
+                faults.append(
+                    f"tags: got the key {quote(key)}, expected one without aws: before it, which is AWS's own"
+                )
+            if not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
+                faults.append(
+                    f"tags: got the key {quote(key)}, expected 1 to {limits.MAX_TAG_KEY_LENGTH} "
+                    f"letters, digits, spaces or {limits.TAG_PUNCTUATION}"
+                )
+        if not is_token(value) and not (len(value) <= limits.MAX_TAG_VALUE_LENGTH and _is_tag_text(value)):
+            faults.append(
+                f"tags: got {quote(value)} for the key {quote(str(key))}, expected at most "
+                f"{limits.MAX_TAG_VALUE_LENGTH} letters, digits, spaces or {limits.TAG_PUNCTUATION}"
+            )
+    return faults
+
+
+def _is_tag_text(text: str) -> bool:
+    # The model's pattern is written with \p{L}\p{Z}\p{N}, which Python's `re` does not know.
+    return all(character in limits.TAG_PUNCTUATION or unicodedata.category(character)[0] in "LZN" for character in text)

@@ -1,0 +1,173 @@
+"""Environment variables: of the shell, of MiniStack, and of programs that use the local AWS."""
+
+import os
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import toolchain
+from .seeds import SEEDS
+
+#: The variables that `personalize-local serve` exports, in addition to the seeds.
+EXPORTED_VARIABLES = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_EC2_METADATA_DISABLED",
+    "AWS_CONFIG_FILE",
+    "AWS_SHARED_CREDENTIALS_FILE",
+    "NO_PROXY",
+    "no_proxy",
+    "CDK_DEFAULT_ACCOUNT",
+    "CDK_DEFAULT_REGION",
+    "CDK_HOME",
+)
+#: The variables that `personalize-local serve` always unsets. Another terminal or a company's settings may set them
+#: even if this terminal does not.
+UNSET_VARIABLES = ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE")
+_LOCAL_HOSTS = ("127.0.0.1", "localhost")
+# Its sitecustomize.py is imported by every Lambda function in Python.
+_LAMBDA_SITE = Path(__file__).parent / "lambda_site"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """How programs reach a running local AWS.
+
+    Attributes:
+        endpoint_url: Its URL.
+        account: The account ID.
+        region: The region.
+        access_key: The access key ID of the account's root user.
+        secret_key: The secret access key.
+        folder: The folder for temporary files, which is removed when the local AWS stops.
+    """
+
+    endpoint_url: str
+    account: str
+    region: str
+    access_key: str
+    secret_key: str
+    folder: Path
+
+    @property
+    def empty_file(self) -> Path:
+        """The file that replaces the user's AWS configuration files."""
+        return self.folder / "aws"
+
+    def sdk_variables(self) -> dict[str, str]:
+        """Returns the variables that AWS SDKs read. They override the user's configuration files."""
+        return {
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+            "AWS_REGION": self.region,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_CONFIG_FILE": str(self.empty_file),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.empty_file),
+        }
+
+
+def aws_variables(names: Iterable[str]) -> list[str]:
+    """Returns the variables that lead to the real AWS or change how its SDKs work: all that start with ``AWS_``.
+
+    For example, the service-specific ``AWS_ENDPOINT_URL_S3`` overrides ``AWS_ENDPOINT_URL``:
+    https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+    """
+    return sorted(name for name in names if name.startswith("AWS_"))
+
+
+def without_aws_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment without its :func:`aws_variables`."""
+    excluded = set(aws_variables(environment))
+    return {name: value for name, value in environment.items() if name not in excluded}
+
+
+def no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns the variables that exclude this machine from proxying, in addition to the hosts excluded already.
+
+    Some programs read ``NO_PROXY`` and some ``no_proxy``, so both get the same value.
+    """
+    current = ",".join(filter(None, (environment.get("NO_PROXY"), environment.get("no_proxy"))))
+    hosts = [host.strip() for host in current.split(",") if host.strip()]
+    value = ",".join(dict.fromkeys([*hosts, *_LOCAL_HOSTS]))
+    return {"NO_PROXY": value, "no_proxy": value}
+
+
+def program_environment(connection: Connection, shell: Mapping[str, str], path: str) -> dict[str, str]:
+    """Returns the environment of a program that uses the local AWS, for example the CDK CLI.
+
+    Args:
+        connection: The local AWS.
+        shell: The environment of the shell. Its variables are passed on, except its :func:`aws_variables`.
+        path: The ``PATH`` to start from.
+    """
+    partition = "aws-cn" if connection.region.startswith("cn-") else "aws"
+    arn = f"arn:{partition}:personalize:{connection.region}:{connection.account}"
+    # Programs of the project come last, so that `cdk` is found there without npx.
+    bin_folders = [str(folder / ".bin") for folder in toolchain.node_modules() if (folder / ".bin").is_dir()]
+    return {
+        **without_aws_variables(shell),
+        **connection.sdk_variables(),
+        **no_proxy(shell),
+        "CDK_DEFAULT_ACCOUNT": connection.account,
+        "CDK_DEFAULT_REGION": connection.region,
+        # The CDK CLI caches the account of each access key there. Do not mix it with the real accounts.
+        "CDK_HOME": str(connection.folder / "cdk"),
+        "CDK_DISABLE_CLI_TELEMETRY": "true",
+        "NO_UPDATE_NOTIFIER": "1",
+        **{name: f"{arn}:{resource}" for name, resource in SEEDS.items()},
+        "PATH": os.pathsep.join([path, *bin_folders]),
+    }
+
+
+def ministack_settings(connection: Connection, shell: Mapping[str, str], wait_scale: float) -> dict[str, str]:
+    """Returns the variables that configure MiniStack and its Lambda functions.
+
+    Args:
+        connection: The local AWS.
+        shell: The environment of the shell.
+        wait_scale: The factor for waits in state machines and sleeps in Lambda functions.
+    """
+    connection.empty_file.touch()
+    settings = {
+        "AUTH": "true",
+        "GATEWAY_PORT": connection.endpoint_url.rpartition(":")[2],
+        "MINISTACK_HOST": "127.0.0.1",
+        "MINISTACK_ACCOUNT_ID": connection.account,
+        "MINISTACK_REGION": connection.region,
+        **connection.sdk_variables(),
+        **no_proxy(shell),
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "PERSIST_STATE": "0",
+        "LAMBDA_EXECUTOR": "local",
+        "LOG_LEVEL": "CRITICAL",
+        "TMPDIR": str(connection.folder),
+        "SFN_WAIT_SCALE": str(wait_scale),
+        "PERSONALIZE_LOCAL_WAIT_SCALE": str(wait_scale),
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(_LAMBDA_SITE), shell.get("PYTHONPATH")])),
+        "NODE_PATH": os.pathsep.join(filter(None, [*toolchain.sdk_folders(), shell.get("NODE_PATH")])),
+    }
+    node_folder = toolchain.link_installed_node(connection.folder)
+    if node_folder is not None:
+        settings["PATH"] = os.pathsep.join([str(node_folder), shell.get("PATH", os.defpath)])
+    return settings
+
+
+def shell_commands(environment: Mapping[str, str], shell: Iterable[str]) -> list[str]:
+    """Returns the shell commands that make another terminal use the local AWS.
+
+    Args:
+        environment: The environment of a program, see :func:`program_environment`.
+        shell: The names of the variables of this shell.
+    """
+    # Skip names that a shell cannot unset.
+    names = {name for name in aws_variables(shell) if name.isascii() and name.isidentifier()}
+    unset = sorted({*UNSET_VARIABLES, *names} - set(EXPORTED_VARIABLES))
+    exports = [f"export {name}={shlex.quote(environment[name])}" for name in (*EXPORTED_VARIABLES, *SEEDS)]
+    return [f"unset {' '.join(unset)}", *exports]

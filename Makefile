@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Set on some machines; every process would compile this project's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install test test-floor test-slow test-unit check bench docs deploy-local verify-account pins clean
+.PHONY: help install test test-floor test-pythons test-slow test-unit check bench docs release deploy-local verify-account pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -32,13 +32,16 @@ deploy-local: install ## deploy app.py to an AWS on this machine and show the se
 verify-account: install ## ask a real account how Personalize behaves: SOLUTION_VERSION_ARN=… (jobs are billed)
 	@PYTHONPATH=tools python -m verify_account "$$SOLUTION_VERSION_ARN" $${QUERY:+--query="$$QUERY"} $(ARGS)
 
-test: install test-floor ## all tests: unit, and deployments by the real CDK CLI to the local AWS
+test: install test-floor test-pythons ## all tests: unit, and deployments by the real CDK CLI to the local AWS
 	@pytest
 
 test-floor: $(FLOOR)/.installed ## the constructs' tests with the oldest aws-cdk-lib that is supported
 	@# cdk-nag 3 requires aws-cdk-lib 2.257; snapshots are those of the newest one.
 	@PYTHONPATH=$(FLOOR) pytest tests/unit/constructs --deselect tests/unit/constructs/test_snapshots.py \
 		--ignore tests/unit/constructs/test_nag.py
+
+test-pythons: install ## unit tests on the other Pythons of this machine, the handler's on Python 3.14 as in Lambda
+	@python tools/test_pythons.py
 
 $(FLOOR)/.installed: $(VENV)/.installed
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-warn-conflicts --upgrade --target $(FLOOR) \
@@ -51,10 +54,11 @@ test-slow: install ## a service whose unpublished answers are others, and verify
 test-unit: install ## the unit tests alone
 	@pytest tests/unit
 
-check: install ## ruff, mypy --strict, cdk-nag, cfn-lint, parliament, and the rules that no tool checks
+check: install ## ruff, mypy --strict, import-linter, cdk-nag, cfn-lint, parliament, and the layout
 	@ruff format --check .
 	@ruff check .
 	@mypy
+	@lint-imports --no-cache --no-logo
 	@tools/check-layout
 	@python tools/check_security.py
 
@@ -69,11 +73,23 @@ $(VENV)/.bench: $(VENV)/.installed benchmarks/requirements.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r benchmarks/requirements.txt
 	@touch $@
 
+release: $(VENV)/.release ## build wheel and source distribution in dist, and check them; publishes nothing
+	@rm -rf dist
+	@python -m hatchling build --target wheel --target sdist --directory dist
+	@twine check --strict dist/*
+	@python tools/check_release.py dist
+
+$(VENV)/.release: $(VENV)/.installed tools/release-requirements.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r tools/release-requirements.txt
+	@touch $@
+
 COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --custom-compile-command "make pins"
 
 pins: ## compile the requirements files anew from pyproject.toml (needs uv)
 	@$(COMPILE) --extra local --group dev -o requirements.txt pyproject.toml
+	@$(COMPILE) --extra local --group test --constraints requirements.txt -o tests/requirements.txt pyproject.toml
+	@$(COMPILE) --group release --constraints requirements.txt -o tools/release-requirements.txt
 	@$(COMPILE) --group bench -o benchmarks/requirements.txt
 
 clean: ## remove everything that can be made again
-	rm -rf $(VENV) $(FLOOR) node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FLOOR) .pythons node_modules docs/_build cdk.out build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

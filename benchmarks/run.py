@@ -1,11 +1,15 @@
 """Prints what the library costs, as ratios from one run, and writes it to results.md: ``make bench``.
 
+For single benchmarks: ``python benchmarks/run.py queries``.
+
 Peers of the check of query files are measured if they are there: ``pip install orjson msgspec polars``.
 """
 
 import os
 import platform
+import re
 import subprocess
+import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -28,22 +32,26 @@ def deploy_local() -> list[synth.Row]:
     return [("make deploy-local, everything installed", f"{time.perf_counter() - started:.0f} s", "≤ 40 s")]
 
 
-def main() -> None:
-    """Runs every benchmark."""
+MEASURES = {"synth": synth.run, "deploy-local": deploy_local, "queries": queries.run, "staging": staging.run}
+
+
+def main(names: list[str]) -> None:
+    """Runs the benchmarks of these names, or all, and replaces their sections in results.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("aws-cdk-lib", "constructs", "boto3"))
     title = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; {packages}"
-    table = Table(title=title)
-    lines = [f"# Benchmarks\n\n{title}\n\n| what | measured | expected |\n|---|---|---|"]
-    for column in ("what", "measured", "expected"):
-        table.add_column(column)
+    sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", RESULTS.read_text(), re.M | re.S))
+    table = Table("what", "measured", "expected", title=title)
     with Console().status("measuring, a few minutes"):
-        for measure in (synth.run, deploy_local, queries.run, staging.run):
-            for what, measured, expected in measure():
+        for name in names or MEASURES:
+            lines = [f"\n{title}\n", "| what | measured | expected |", "|---|---|---|"]
+            for what, measured, expected in MEASURES[name]():
                 table.add_row(what, measured, expected)
                 lines.append(f"| {what.strip()} | {measured} | {expected} |")
+            sections[name] = "\n".join(lines) + "\n\n"
     Console().print(table)
-    RESULTS.write_text("\n".join(lines) + "\n")
+    text = "".join(f"## {name}\n{sections[name]}" for name in MEASURES if name in sections)
+    RESULTS.write_text(f"# Benchmarks\n\n{text}".rstrip() + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

@@ -255,10 +255,10 @@ def asset_kilobytes() -> float:
     """The handler's package as Lambda gets it."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in HANDLER.glob("*.py"):
+        for file in HANDLER.rglob("*.py"):
             if file.name in ASSET_EXCLUDES:
                 continue
-            archive.write(file, f"{HANDLER.name}/{file.name}")
+            archive.write(file, f"{HANDLER.name}/{file.relative_to(HANDLER)}")
     return len(buffer.getvalue()) / 1024
 
 

@@ -8,6 +8,7 @@ from personalize_local.gateway import LocalAws
 from policy.summary import pytest_terminal_summary  # noqa: F401 - a hook, which has to be in this file
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """One more than there are cores: deployments mostly wait for the CDK CLI, which looks every five seconds."""
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:

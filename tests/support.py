@@ -1,15 +1,20 @@
-"""What tests of several folders share."""
+"""What tests of several folders share.
+
+The handler's tests use it where no CDK is installed, so it imports CDK only in the functions that need it.
+"""
+
+from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import aws_cdk as cdk
-from aws_cdk.assertions import Template
+if TYPE_CHECKING:
+    import aws_cdk as cdk
 
 ACCOUNT = "123456789012"
 REGION = "eu-west-1"
-ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
+ENVIRONMENT = {"account": ACCOUNT, "region": REGION}
 SOLUTION = f"arn:aws:personalize:{REGION}:{ACCOUNT}:solution/films"
 VERSION = f"{SOLUTION}/0123abcd"
 FILTER = f"arn:aws:personalize:{REGION}:{ACCOUNT}:filter/adults"
@@ -52,6 +57,8 @@ def readable(value: Any) -> Any:
 
 def resources(stack: cdk.Stack, of_type: str) -> dict[str, dict[str, Any]]:
     """The resources of a type by logical id, in readable form."""
+    from aws_cdk.assertions import Template
+
     found = Template.from_stack(stack).find_resources(of_type)
     return {logical_id: readable(resource) for logical_id, resource in found.items()}
 
@@ -64,6 +71,8 @@ def one(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[str, Any]:
 
 def count_resources(stack: cdk.Stack) -> int:
     """How many resources a stack has."""
+    from aws_cdk.assertions import Template
+
     return len(Template.from_stack(stack).to_json()["Resources"])
 
 

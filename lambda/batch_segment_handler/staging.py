@@ -43,8 +43,7 @@ def stage(properties: FlatProperties, folder: str, preflight: Preflight, budget:
     quota = queries.Quota(queries_per_file(properties))
     name = "segment_queries" if is_inline else "job_input"
     report = check_objects([(name, asset)], preflight, quota, is_inline=is_inline)
-    assert report.kind is not None
-    per_file = quota.queries_per_file(report.kind)
+    per_file = queries.split_size(report, quota)
     path = f"{folder}-{per_file}/"
     files = _Writer(path, properties.get("InputKmsKeyArn"), budget).write(asset, per_file)
     log.event("staged", asset=str(asset), path=quote(path), queries=report.queries, files=files)

@@ -73,10 +73,11 @@ CASES = [
 @pytest.fixture(scope="module")
 def policies() -> list[tuple[str, dict[str, Any]]]:
     sys.path.insert(0, str(ROOT / "tools"))
-    import check_security
+    import permissions_page
+    import security_stacks
 
-    stack = check_security.full(cdk.App(analytics_reporting=False))
-    return list(check_security.policies(Template.from_stack(stack).to_json()))
+    stack = security_stacks.full(cdk.App(analytics_reporting=False))
+    return list(permissions_page.policies(Template.from_stack(stack).to_json()))
 
 
 def simulate(simulations: list[dict[str, Any]]) -> list[str]:

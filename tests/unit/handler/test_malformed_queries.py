@@ -3,8 +3,7 @@
 import io
 
 import pytest
-from batch_segment_handler import queries
-from batch_segment_handler.queries import Fault, check_queries
+from batch_segment_handler.queries import Fault, blocks, check_queries
 
 GOOD = b'{"itemId": "1"}\n'
 
@@ -328,7 +327,7 @@ def test_a_file_is_refused_that_is_or_has(name: str) -> None:
 
 
 #: What matters at a file's beginning alone.
-_MARKS = (b"\xef\xbb\xbf", *queries._OTHER_FORMATS)
+_MARKS = (b"\xef\xbb\xbf", *blocks.OTHER_FORMATS)
 
 
 @pytest.mark.parametrize("name", [name for name, (content, _) in MALFORMED.items() if not content.startswith(_MARKS)])

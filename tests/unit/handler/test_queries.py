@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import random
 import re
 import time
@@ -10,16 +11,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from batch_segment_handler import limits, queries
+from batch_segment_handler import limits
 from batch_segment_handler.expressions import ExpressionError, filter_placeholders, parse_expression
 from batch_segment_handler.queries import (
     QueryFileError,
     QueryReport,
     Quota,
+    blocks,
     check_queries,
+    checker,
     split_queries,
     tidy_blocks,
 )
+from batch_segment_handler.queries.fast_path import accepted_lines
+from batch_segment_handler.queries.line import LineParser
 from cdk_personalize_segments.segment_query import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -33,9 +38,16 @@ def check(*contents: bytes, **options: Any) -> QueryReport:
 
 
 def check_exactly(content: bytes, **options: Any) -> QueryReport:
-    """The same without the patterns for lines that are alike."""
+    """Checks every line with the exact parser."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries._Alike, "match", lambda self, block, at: None)
+        patch.setattr(checker, "FAST_PATH_FROM", math.inf)
+        return check(content, **options)
+
+
+def check_fast(content: bytes, **options: Any) -> QueryReport:
+    """Checks with the fast path from the first line whose kind is known."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checker, "FAST_PATH_FROM", 0)
         return check(content, **options)
 
 
@@ -559,11 +571,11 @@ def plain_rules_accept(line: bytes) -> bool:
 
 
 def assert_the_quick_way_is_the_exact_one(content: bytes) -> None:
-    assert check(content) == check_exactly(content)
+    assert check_fast(content) == check_exactly(content)
     if b"filterValues" in content:
-        for placeholders in ({"GENRE": True}, {"GENRE": False}, {}):
+        for placeholders in ({"GENRE": True}, {"GENRE": False}, {"GENRE": True, "A": False}, {}):
             options = {"kind": "itemId", "placeholders": placeholders}
-            assert check(content, **options) == check_exactly(content, **options)
+            assert check_fast(content, **options) == check_exactly(content, **options)
 
 
 def assert_the_exact_way_is_the_plain_one(line: bytes) -> None:
@@ -572,6 +584,7 @@ def assert_the_exact_way_is_the_plain_one(line: bytes) -> None:
         assert (check(line).fault_count == 0) == plain_rules_accept(line), line
 
 
+@pytest.mark.exhaustive
 def test_a_corpus_of_mutants_is_read_the_same_in_all_ways() -> None:
     rng = random.Random(20)
     accepted = 0
@@ -633,16 +646,103 @@ def test_it_does_not_matter_where_a_block_ends(lines: list[bytes], block: int) -
     content = b"\n".join(lines)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries, "_BLOCK", block)
+        patch.setattr(blocks, "BLOCK_BYTES", block)
         in_small_blocks = check(content)
 
     assert in_small_blocks == check(content)
 
 
-def test_alike_lines_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+#: Any white space, keys in any order, and escapes: by kind of query, placeholders and a line without any of them.
+SPELLINGS: list[tuple[limits.QueryKind, dict[str, bool] | None, dict[str, Any]]] = [
+    ("itemId", {}, {"itemId": "1"}),
+    ("itemId", None, {"itemId": "é/", "filterValues": {"A": '"1","2"', "B": "7", "C": '"x"'}}),
+    ("itemId", {"A": True, "B": True}, {"itemId": '😀 "\n', "filterValues": {"B": '"x" , "\\"y"', "A": '"1"'}}),
+    ("itemId", {"A": True, "B": False, "C": True}, {"itemId": "1", "filterValues": {"C": '"1"', "A": '"2"'}}),
+    ("itemId", {"A": False}, {"itemId": "1", "filterValues": {}}),
+    ("itemAttributes", {}, {"itemAttributes": 'ITEMS.a="é" AND  ITEMS.b = "Men\\\'s \\"x\\""'}),
+    ("itemAttributes", {"A": True}, {"itemAttributes": ' ITEMS.a = "\n" ', "filterValues": {"A": '"-1.5"'}}),
+]
+
+
+def spelled(draw: st.DrawFn, value: Any) -> bytes:
+    """A JSON value in any of its spellings, with the white space that a line can have."""
+    space = st.sampled_from([b"", b"", b" ", b"  ", b"\t", b"\r "])
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=draw(st.booleans())).encode()
+    members = [
+        b"".join([draw(space), spelled(draw, key), draw(space), b":", draw(space), spelled(draw, item), draw(space)])
+        for key, item in draw(st.permutations(list(value.items())))
+    ]
+    return b"{" + (b",".join(members) or draw(space)) + b"}"
+
+
+@pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_the_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query: Any, data: st.DataObject) -> None:
+    line = spelled(data.draw, query)
+
+    assert accepted_lines(kind, placeholders).fullmatch(line + b"\n" + line + b"\r\n"), line
+    assert_the_quick_way_is_the_exact_one(line + b"\n" + line)
+
+
+@pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
+@settings(max_examples=150, deadline=None)
+@given(data=st.data())
+def test_the_fast_path_matches_no_line_that_the_parser_refuses_or_warns_of(
+    kind: Any, placeholders: Any, query: Any, data: st.DataObject
+) -> None:
+    line = spelled(data.draw, query)
+    at = data.draw(st.integers(0, len(line)))
+    end = data.draw(st.integers(at, min(len(line), at + 5)))
+    part = data.draw(st.one_of(st.just(line[at:end] * 2), st.sampled_from([b"", *PIECES]), st.binary(max_size=4)))
+    content = line + b"\n" + line[:at] + part + line[end:]
+
+    options = {"kind": kind, "placeholders": placeholders}
+    assert check_fast(content, **options) == check_exactly(content, **options)
+
+
+@pytest.mark.parametrize(
+    ("placeholders", "names"),
+    [
+        (None, "AA"),
+        (None, "AB$"),
+        (None, "ABA"),
+        ({"A": True, "B": True}, "A"),
+        ({"A": True, "B": True}, "AA"),
+        ({"A": True, "B": True}, "BB"),
+        ({"A": True, "B": True}, "ABA"),
+        ({"A": True, "B": True}, "ABC"),
+        ({"A": True, "B": False}, "B"),
+        ({"A": False, "B": False}, "BB"),
+        ({"A": False}, "B"),
+        ({"A": True}, ""),
+        ({}, "A"),
+        (dict.fromkeys("ABCDEFGHIJKLMNOPQRSTUVWXYZ", True), "A"),
+    ],
+)
+def test_the_fast_path_leaves_wrong_filter_values_to_the_parser(placeholders: Any, names: str) -> None:
+    values = ", ".join(rf'"{name}": "\"1\""' for name in names)
+    for members in (f'"itemId": "1", "filterValues": {{{values}}}', f'"filterValues": {{{values}}}, "itemId": "1"'):
+        line = f"{{{members}}}\n".encode()
+
+        assert not accepted_lines("itemId", placeholders).match(line)
+        report = check(line, placeholders=placeholders)
+        assert report.fault_count + report.warning_count > 0
+
+
+def test_the_fast_path_matches_as_many_filter_values_as_a_job_takes_in_any_order() -> None:
+    names = [f"N{number}" for number in range(25)]
+    line = json.dumps({"itemId": "1", "filterValues": dict.fromkeys(reversed(names), '"1"')}).encode() + b"\n"
+
+    assert accepted_lines("itemId", dict.fromkeys(names, True)).fullmatch(line * 2)
+    assert accepted_lines("itemId", dict.fromkeys(names, False)).fullmatch(line * 2)
+
+
+def test_the_parser_reads_only_the_first_lines_of_a_large_file(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
-    read_exactly = queries._Query.read
-    monkeypatch.setattr(queries._Query, "read", lambda self, line: (read.append(line), read_exactly(self, line)))
+    read_exactly = LineParser.read
+    monkeypatch.setattr(LineParser, "read", lambda self, text: (read.append(text), read_exactly(self, text)))
     shapes = [
         b'{"itemId": "%d"}',
         b'{"itemId":"%d"}\r',
@@ -653,48 +753,53 @@ def test_alike_lines_are_not_read_one_by_one(monkeypatch: pytest.MonkeyPatch) ->
     report = check(b"\n".join(shape % i for i in range(1000) for shape in shapes))
 
     assert (report.queries, report.fault_count) == (4000, 0)
-    assert len(read) == 3
-
-
-def test_there_are_only_so_many_shapes_of_lines_to_know() -> None:
-    check_of_many = queries._Check(None, None, None, 10, is_inline=False)
-    content = b"".join(b'{"itemId":%s"1"}\n' % (b" " * spaces) for spaces in range(50))
-
-    check_of_many.read("many.jsonl", io.BytesIO(content))  # type: ignore[arg-type]
-
-    assert (check_of_many.report.queries, check_of_many.report.fault_count) == (50, 0)
-    assert len(check_of_many._alike._known) == 8
+    assert len(read) == checker.FAST_PATH_FROM
 
 
 # -- time and memory
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        b'{"itemId": "' + b"\\" * 200_000,
-        b'{"itemId": "' + b'\\"' * 100_000 + b'"}',
-        b'{"itemAttributes": "' + b"ITEMS.a = " * 20_000 + b'"}',
-        b'{"itemAttributes": "' + rb"ITEMS.a = \"1\" AND " * 10_000 + b'"}',
-        b'{"itemAttributes": "' + rb"ITEMS.a = \"" + rb"\\" * 60_000 + b'"}',
-        b'{"itemAttributes": "' + b" " * 250_000 + b'"}',
-        b'{"itemAttributes": "(' + rb"\\\"" * 60_000 + b'"}',
-        b'{"itemAttributes": "(' + b"OR" * 120_000 + b'"}',
-        b'{"itemAttributes": "(' + b"'" * 240_000 + b'"}',
-        b'{"itemId": "1", "filterValues": {"A": "' + rb"\"\"," * 40_000 + rb'\"\""}}',
-        b'{"itemId": "1", "filterValues": {"A": "' + rb"\"a\", " * 20_000 + b'x"}}',
-        b'{"itemId": "1", "filterValues": {"A": "' + b" " * 200_000 + b'"}}',
-        b" " * 250_000 + b"x",
-        b"[" * 250_000,
-    ],
-)
-def test_a_long_line_takes_time_that_grows_with_its_length_alone(line: bytes) -> None:
-    good = b'{"itemId": "1", ' + GENRE + b"}\n"
-    start = time.process_time()
+#: A line's beginning, the part that is repeated, and its end.
+LONG_LINES = [
+    (b'{"itemId": "', b"\\", b""),
+    (b'{"itemId": "', b'\\"', b'"}'),
+    (b'{"itemId": "', rb"\u00e9x", b'" x}'),
+    (b'{"itemAttributes": "', b"ITEMS.a = ", b'"}'),
+    (b'{"itemAttributes": "', rb"ITEMS.a = \"1\" AND ", b'"}'),
+    (b'{"itemAttributes": "', rb"ITEMS.a=\"\\\"\"  AND  ", b'"}'),
+    (rb'{"itemAttributes": "ITEMS.a = \"', rb"\\", b'"}'),
+    (b'{"itemAttributes": "', b" ", b'"}'),
+    (b'{"itemAttributes": "(', rb"\\\"", b'"}'),
+    (b'{"itemAttributes": "(', b"OR", b'"}'),
+    (b'{"itemAttributes": "(', b"'", b'"}'),
+    (b'{"itemId": "1", "filterValues": {"A": "', rb"\"\",", rb'\"\""}}'),
+    (b'{"itemId": "1", "filterValues": {"A": "', rb"\"a\", ", b'x"}}'),
+    (b'{"itemId": "1", "filterValues": {"A": "', b" ", b'"}}'),
+    (b'{"itemId": "1", "filterValues": {', rb'"A": "\"1\"", ', rb'"B": "\"1\""}}'),
+    (b'{"filterValues": {', rb'"B": "7" , ', rb'"A": "\"1\""}, "itemId": "1"}'),
+    (b"", b" ", b"x"),
+    (b"", b"[", b""),
+]
 
-    check(good + COMEDY + b"\n" + line)
 
-    assert time.process_time() - start < 1
+@pytest.mark.parametrize("placeholders", [None, {"A": True, "B": False, "C": True}])
+@pytest.mark.parametrize(("start", "part", "end"), LONG_LINES)
+def test_twice_as_long_a_line_takes_about_twice_the_time(
+    start: bytes, part: bytes, end: bytes, placeholders: dict[str, bool] | None
+) -> None:
+    def seconds(size: int) -> float:
+        text = start + part * ((size - len(start + end)) // len(part)) + end
+        best = math.inf
+        for _ in range(3):
+            before = time.process_time()
+            check_fast(text, placeholders=placeholders)
+            kind: Any = "itemAttributes" if b"itemA" in start else "itemId"
+            check_fast(text, placeholders=placeholders, kind=kind)
+            best = min(best, time.process_time() - before)
+        return best
+
+    # Quadratic time would be four times as long. Below some milliseconds the clock measures other things.
+    assert seconds(limits.MAX_QUERY_BYTES) < 3 * max(seconds(limits.MAX_QUERY_BYTES // 2), 0.005)
 
 
 def peak_of(work: Iterator[object]) -> int:
@@ -795,7 +900,7 @@ def test_no_query_is_lost_or_changed(lines: list[bytes], size: int, block: int, 
     file: Any = Dribble(b"\n".join(lines), sizes)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(queries, "_BLOCK", block)
+        patch.setattr(blocks, "BLOCK_BYTES", block)
         parts = [b"".join(part) for part in split_queries(file, size)]
 
     assert [part.splitlines() for part in parts] == [kept[i : i + size] for i in range(0, len(kept), size)]

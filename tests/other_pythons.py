@@ -1,0 +1,69 @@
+"""The pytest plugin of `make test-pythons`, for the versions of Python that `make test` does not run everything on.
+
+It leaves out the tests that an interpreter cannot run, and those that take long and depend on no version. It names the
+files it leaves out, and fails a run with fewer tests than ``--at-least``.
+"""
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+_IMPORTS_CDK = re.compile(r"^(?:from|import) (?:aws_cdk|cdk_personalize_segments|stacks)\b", re.MULTILINE)
+# Staging sends an object's parts from threads.
+_STARTS_THREADS = {"test_staging.py"}
+_left_out: dict[str, str] = {}
+_passed: list[str] = []
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option ``--at-least``."""
+    parser.addoption("--at-least", type=int, default=1, metavar="N", help="fail if fewer than N tests pass")
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leaves out the files that cannot run: those that import CDK where there is none, and in Pyodide threads."""
+    name = collection_path.name
+    if not re.fullmatch(r"test_.*\.py", name):
+        return None
+    if sys.platform == "emscripten" and name in _STARTS_THREADS:
+        _left_out[name] = "starts threads"
+    elif not importlib.util.find_spec("aws_cdk") and _IMPORTS_CDK.search(collection_path.read_text()):
+        _left_out[name] = "imports CDK"
+    else:
+        return None
+    return True
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselects tests that use the local AWS, which is a server in a thread, and tests marked ``exhaustive``."""
+    deselected = [
+        item
+        for item in items
+        if "local_aws" in getattr(item, "fixturenames", ()) or item.get_closest_marker("exhaustive")
+    ]
+    config.hook.pytest_deselected(items=deselected)
+    items[:] = [item for item in items if item not in deselected]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Counts the tests that pass."""
+    if report.when == "call" and report.passed:
+        _passed.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fails a run that has lost its tests."""
+    if not hasattr(session.config, "workerinput") and len(_passed) < session.config.getoption("at_least"):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Names the files that were left out, and a number of tests that is too small."""
+    for name, reason in sorted(_left_out.items()):
+        terminalreporter.write_line(f"left out: {name} {reason}")
+    expected = config.getoption("at_least")
+    if len(_passed) < expected:
+        terminalreporter.write_line(f"got {len(_passed)} tests that pass, expected at least {expected}", red=True)

@@ -39,7 +39,7 @@ class JobDefinition(TypedDict, total=False):
     #: Input that is staged from an asset.
     InputBucket: str
     InputPrefix: str
-    AssetHash: str
+    InputHash: str
     InputKmsKeyArn: str
     OutputPath: str
     OutputKmsKeyArn: str

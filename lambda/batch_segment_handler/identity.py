@@ -70,7 +70,7 @@ class JobIdentity:
         # appends the split size, so that a job never reads files of an earlier attempt with another size.
         return (
             f"s3://{self.properties['InputBucket']}/{self.properties['InputPrefix']}{name}/"
-            f"{self.properties['AssetHash'][:12]}"
+            f"{self.properties['InputHash'][:12]}"
         )
 
     def has_input(self, name: str, path: str) -> bool:

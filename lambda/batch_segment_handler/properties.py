@@ -23,7 +23,7 @@ _Name = Literal[
     "InputBucket",
     "InputPrefix",
     "InputKmsKeyArn",
-    "AssetHash",
+    "InputHash",
     "AssetBucket",
     "AssetKey",
     "OutputPath",
@@ -70,7 +70,7 @@ def require(properties: FlatProperties) -> None:
         ["OutputPath"],
     ]
     if not has(properties, "InputPath"):
-        required += [["InputBucket"], ["InputPrefix"], ["AssetHash"], ["AssetBucket"], ["AssetKey"]]
+        required += [["InputBucket"], ["InputPrefix"], ["InputHash"], ["AssetBucket"], ["AssetKey"]]
     for names in required:
         if not any(has(properties, name) for name in names):
             raise JobError(

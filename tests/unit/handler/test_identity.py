@@ -48,7 +48,7 @@ def test_settings_do_not_change_the_derived_name(changes):
         {"NumResults": "10"},
         {"InputPath": "s3://in/other.jsonl"},
         {"InputPath": None, "InputBucket": "in"},
-        {"AssetHash": "00"},
+        {"InputHash": "00"},
         {"InputPrefix": "other/"},
         {"OutputPath": "s3://out/other/"},
         {"InputKmsKeyArn": "key"},
@@ -80,6 +80,6 @@ def test_recognizes_only_names_of_attempts(suffix, is_attempt):
     ],
 )
 def test_compares_staged_input_by_content_and_not_by_split_size(path, is_input):
-    identity = identity_with(InputPath=None, InputBucket="in", InputPrefix="queries/", AssetHash="0123456789ab" * 5)
+    identity = identity_with(InputPath=None, InputBucket="in", InputPrefix="queries/", InputHash="0123456789ab" * 5)
     name = next(identity.names())
     assert identity.has_input(name, path.format(name=name)) == is_input

@@ -162,7 +162,7 @@ def test_message_begins_with_that_of_personalize(message, start):
         ({"RoleArn": None}, "RoleArn"),
         ({"OutputPath": None}, "OutputPath"),
         ({"InputPath": None}, "InputBucket"),
-        ({"InputPath": None, "InputBucket": "in", "InputPrefix": "", "AssetHash": "0"}, "AssetBucket"),
+        ({"InputPath": None, "InputBucket": "in", "InputPrefix": "", "InputHash": "0"}, "AssetBucket"),
     ],
 )
 def test_names_a_missing_property(changes, missing):

@@ -125,7 +125,8 @@ def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
             yield single.start(1), "a single quote: the documentation puts a backslash before it"
 
 
-_FILTER_TOKEN = re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
+#: An open quote ends the text, as in `_OR`.
+_FILTER_TOKEN = re.compile(rf"{_QUOTED}?+|{_SINGLE_QUOTED}?+|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
 
 
 def filter_placeholders(expression: str) -> dict[str, bool]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from . import limits
 from .identity import JobIdentity, normalize
 from .properties import has, num_results
 
@@ -19,7 +20,13 @@ def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]
 
     source = (description.get("jobInput") or {}).get("s3DataSource") or {}
     destination = (description.get("jobOutput") or {}).get("s3DataDestination") or {}
-    version, number = description.get("solutionVersionArn"), num_results(properties)
+    version = description.get("solutionVersionArn")
+    number, described_number = num_results(properties), description.get("numResults")
+    if number is None:
+        # A derived name tells that num_results was omitted, whatever the service took instead.
+        same_number = not has(properties, "JobName") or described_number in (None, 0, limits.DEFAULT_RESULTS)
+    else:
+        same_number = described_number in (None, number)
     if has(properties, "SolutionArn"):
         same_version = not version or version.startswith(f"{properties['SolutionArn']}/")
     else:
@@ -28,8 +35,7 @@ def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]
     same = {
         "solution version": same_version,
         "filter": is_same("FilterArn", description.get("filterArn")),
-        # The service's default is not documented.
-        "num_results": number is None or description.get("numResults") in (None, number),
+        "num_results": same_number,
         "input": not input_path or identity.has_input(name, input_path),
         "input key": is_same("InputKmsKeyArn", source.get("kmsKeyArn")),
         "output": not output_path or normalize(output_path) == normalize(identity.output_uri(name)),

@@ -35,7 +35,9 @@ def check_existing(properties: FlatProperties, preflight: Preflight, budget: Ret
     path = properties["InputPath"]
     bucket, _, key = path.removeprefix("s3://").partition("/")
     hints = ObjectHints(
-        properties.get("InputKmsKeyArn"), ": import the bucket with its encryption_key, or pass validate_input=False"
+        properties.get("InputKmsKeyArn"),
+        ": import the bucket with its encryption_key, or pass validate_input=False",
+        ", or pass validate_input=False",
     )
     found = _list(bucket, key, hints, budget)
     if not found:

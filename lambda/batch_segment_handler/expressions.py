@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _GRAMMAR = 'ITEMS.<column> = "<value>", joined by AND'
+#: How many warnings of one line are kept and counted: a line has room for tens of thousands.
+MAX_WARNINGS = 5
 #: A name of a schema's field: https://avro.apache.org/docs/current/specification/#names
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
@@ -53,7 +55,7 @@ class Expression:
 
     Attributes:
         conditions: Column and value of each condition, up to an operator that is not documented.
-        warnings: Offset and reason of each thing that is not documented.
+        warnings: Offset and reason of things that are not documented, at most `MAX_WARNINGS`.
     """
 
     conditions: list[tuple[str, str]]
@@ -93,7 +95,8 @@ def parse_expression(expression: str) -> Expression:
         elif step == "value":
             value = re.sub(r"\\(.)", r"\1", match[0][1:-1], flags=re.S) if match[0][0] in "\"'" else match[0]
             read.conditions.append((column, value))
-        read.warnings.extend((at + offset, reason) for offset, reason in _doubts(step, match))
+        if len(read.warnings) < MAX_WARNINGS:
+            read.warnings.extend((at + offset, reason) for offset, reason in _doubts(step, match))
         at = match.end()
     raise AssertionError("unreachable")
 
@@ -125,7 +128,8 @@ def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
             yield single.start(1), "a single quote: the documentation puts a backslash before it"
 
 
-_FILTER_TOKEN = re.compile(rf"{_QUOTED}|{_SINGLE_QUOTED}|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
+#: An open quote ends the text, as in `_OR`.
+_FILTER_TOKEN = re.compile(rf"{_QUOTED}?+|{_SINGLE_QUOTED}?+|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
 
 
 def filter_placeholders(expression: str) -> dict[str, bool]:

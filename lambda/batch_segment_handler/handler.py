@@ -17,7 +17,7 @@ from .preflight import ACTIVE, failure_reason, has_failed, status_of
 from .properties import flatten, max_query_errors, require, wait_seconds
 from .results import ERRORS_UNKNOWN, QueryErrors, query_errors
 from .retries import MAX_PROPAGATION_SECONDS, RetryBudget
-from .rollback import is_rolling_back
+from .stack import Stack
 from .text import printable
 
 # For a last call that hangs, a lookup of the stack that hangs, and the response.
@@ -52,16 +52,17 @@ def on_event(event: Event, context: Any) -> Response:
         output = flatten(event.get("ResourceProperties")).get("OutputPath")
         log.event("left in place", id=event.get("PhysicalResourceId"), output=output)
         return {"PhysicalResourceId": event["PhysicalResourceId"]} if "PhysicalResourceId" in event else {}
-    job = None
+    job, stack = None, Stack(event, context)
     try:
         require_members(event)
-        job = _job(event, RetryBudget(seconds_left(context) - _RESERVED_SECONDS))
+        job = _job(event, RetryBudget(seconds_left(context) - _RESERVED_SECONDS), stack)
         require(job.properties)
-        return _create_or_update(job, event, context)
+        return _create_or_update(job, event)
     except Exception as error:
-        # An update that keeps the job created nothing, so there is nothing to roll back.
-        keeps = job is not None and _keeps_job(job, event)
-        _raise_unless_rolling_back(error, event, context, in_doubt=not keeps)
+        # An update that keeps the job created nothing, so there is nothing to roll back. Only one that has to create or
+        # refuse a job asks for the stack's status.
+        keeps = job is not None and _keeps_job(job, event) and not isinstance(error, StackUnknownError)
+        _raise_unless_rolling_back(error, event, context, stack, in_doubt=not keeps)
         return _respond_in_rollback(job, event)
 
 
@@ -78,13 +79,14 @@ def is_complete(event: Event, context: Any) -> Completion:
     if event.get("RequestType") == "Delete" or "Deadline" not in event:
         return {"IsComplete": True}
     log.begin(str(event.get("StackId", "")), str(event.get("LogicalResourceId", "")))
+    stack = Stack(event, context)
     try:
         require_members(event)
         name = job_name(event)
         log.bind(job=name)
         # Retry only as long as IAM propagation can take. For any other error, the framework calls `is_complete` again
         # shortly.
-        job = _job(event, RetryBudget(min(MAX_PROPAGATION_SECONDS, seconds_left(context) - _RESERVED_SECONDS)))
+        job = _job(event, RetryBudget(min(MAX_PROPAGATION_SECONDS, seconds_left(context) - _RESERVED_SECONDS)), stack)
         require(job.properties)
         return _check_job(job, name, event, context)
     except Exception as error:
@@ -92,12 +94,12 @@ def is_complete(event: Event, context: Any) -> Completion:
             log.event("not known", error=str(error))
             return {"IsComplete": False}
         # A rollback creates nothing.
-        _raise_unless_rolling_back(error, event, context, in_doubt=bool(event.get("Created")))
+        _raise_unless_rolling_back(error, event, context, stack, in_doubt=bool(event.get("Created")))
     return {"IsComplete": True}
 
 
-def _job(event: Event, budget: RetryBudget) -> JobResource:
-    return JobResource(JobIdentity(flatten(event["ResourceProperties"]), event["StackId"]), budget)
+def _job(event: Event, budget: RetryBudget, stack: Stack) -> JobResource:
+    return JobResource(JobIdentity(flatten(event["ResourceProperties"]), event["StackId"]), budget, stack)
 
 
 def _keeps_job(job: JobResource, event: Event) -> bool:
@@ -108,7 +110,7 @@ def _keeps_job(job: JobResource, event: Event) -> bool:
         return False
 
 
-def _create_or_update(job: JobResource, event: Event, context: Any) -> Response:
+def _create_or_update(job: JobResource, event: Event) -> Response:
     # Report wrong values before a job is created and billed.
     wait = wait_seconds(job.properties)
     max_query_errors(job.properties)
@@ -117,23 +119,16 @@ def _create_or_update(job: JobResource, event: Event, context: Any) -> Response:
     keeps = _keeps_job(job, event)
     if keeps:
         old = flatten(event.get("OldResourceProperties"))
-        response = job.update_in_place(job_name(event), old, lambda: is_rolling_back(event, context))
+        response = job.update_in_place(job_name(event), old)
     else:
-        response = job.create_or_adopt(lambda: is_rolling_back(event, context))
+        response = job.create_or_adopt()
     status, created = response["Data"]["Status"], response.pop("Created", False)
     if wait is not None and status != UNKNOWN_STATUS and not has_failed(status):
         # Start the clock now, not at invocation: time spent retrying does not count against the user's wait.
         response["Deadline"] = int(min(time.time() + wait, started + _MAX_WAIT_SECONDS))
-        if created or (is_update and not keeps and not _may_be_rolling_back(event, context)):
+        if created or (is_update and not keeps and not job.stack.may_be_rolling_back()):
             response["Created"] = True
     return response
-
-
-def _may_be_rolling_back(event: Event, context: Any) -> bool:
-    try:
-        return is_rolling_back(event, context)
-    except StackUnknownError:
-        return True
 
 
 def _respond_in_rollback(job: JobResource | None, event: Event) -> Response:
@@ -155,7 +150,7 @@ def _respond_in_rollback(job: JobResource | None, event: Event) -> Response:
     }
 
 
-def _raise_unless_rolling_back(error: Exception, event: Event, context: Any, *, in_doubt: bool) -> None:
+def _raise_unless_rolling_back(error: Exception, event: Event, context: Any, stack: Stack, *, in_doubt: bool) -> None:
     """Raises the explained error, except in a rollback: it would leave the stack in UPDATE_ROLLBACK_FAILED.
 
     If CloudFormation does not say whether the stack is rolling back, ``in_doubt`` decides.
@@ -163,7 +158,7 @@ def _raise_unless_rolling_back(error: Exception, event: Event, context: Any, *, 
     try:
         if isinstance(error, StackUnknownError):
             raise error
-        fails = not is_rolling_back(event, context)
+        fails = not stack.is_rolling_back()
     except StackUnknownError:
         fails = in_doubt
     explained = explain(error, flatten(event.get("ResourceProperties")))

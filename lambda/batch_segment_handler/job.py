@@ -1,19 +1,22 @@
 """The job of a resource: creates or adopts it, and updates it in place."""
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clients, limits, log, preflight, results, staging
 from .adoption import differences
 from .contract import DEFINITION, FlatProperties, Response
-from .errors import JobError, NotVisibleError, means_not_found
+from .errors import JobError, NotVisibleError, UnavailableError, explain, means_not_found
 from .existing_input import check_existing
 from .identity import MAX_ATTEMPTS, JobIdentity
 from .preflight import failure_reason, has_failed, status_of
 from .properties import has, is_true, num_results, tags_of
 from .retries import RetryBudget, call_with_retries
+from .stack import Stack
 from .text import printable
 
 #: The status if Personalize does not return one.
@@ -28,6 +31,7 @@ class JobResource:
 
     identity: JobIdentity
     budget: RetryBudget
+    stack: Stack
 
     @property
     def properties(self) -> FlatProperties:
@@ -38,12 +42,11 @@ class JobResource:
         """Whether the user chose the name."""
         return has(self.properties, "JobName")
 
-    def create_or_adopt(self, is_rollback: Callable[[], bool]) -> Response:
+    def create_or_adopt(self) -> Response:
         """Creates the job, or adopts it if it exists.
 
-        Args:
-            is_rollback: Returns whether the update is part of a rollback. A rollback creates nothing, and also adopts
-                jobs that failed, since a rollback that fails would leave the stack in UPDATE_ROLLBACK_FAILED.
+        A rollback creates nothing, and also adopts jobs with another role or that failed, since a rollback that fails
+        would leave the stack in UPDATE_ROLLBACK_FAILED.
 
         Returns:
             The response, with ``Created`` if the job is new.
@@ -51,68 +54,75 @@ class JobResource:
         Raises:
             JobError: The job can be neither created nor adopted.
         """
+        other_role: tuple[str, Mapping[str, Any]] | None = None
         failed: tuple[str, Mapping[str, Any]] | None = None
         for name in self.identity.names():
             log.bind(job=name)
             description = self.describe(name)
             if description is None:
-                if is_rollback():
-                    return self._respond_unknown(name) if failed is None else self._adopt(*failed)
+                if self.stack.is_rolling_back():
+                    found = other_role or failed
+                    return self._respond_unknown(name) if found is None else self._adopt(*found)
                 try:
-                    return self._create(name, is_rollback)
+                    return self._create(name)
                 except clients.personalize().exceptions.ResourceAlreadyExistsException:
                     # The event was redelivered, or boto3 retried a request whose response was lost.
                     description = self._describe_existing(name)
             different = differences(self.identity, name, description)
             if self.has_explicit_name:
                 self._require_same_definition(name, different)
-                if has_failed(status_of(description)) and not is_rollback():
+                if has_failed(status_of(description)) and not self.stack.is_rolling_back():
                     raise JobError(
                         f"job_name: {name!r} is taken by a job that ended {status_of(description)}: "
                         f"{failure_reason(description)}. Names are never freed by the service: choose another, or "
                         "leave job_name out"
                     )
-            elif different and not (different == ["role"] and is_rollback()):
-                # A rollback also adopts a job with an earlier role, since it may create no other.
+            elif different:
                 log.event("foreign job", differs=different, arn=self.identity.arn(name))
+                if different == ["role"] and not has_failed(status_of(description)):
+                    other_role = other_role or (name, description)
                 continue
             elif has_failed(status_of(description)):
                 log.event("next attempt", status=status_of(description), reason=failure_reason(description))
                 failed = name, description
                 continue
             return self._adopt(name, description)
+        if (found := other_role or failed) and self.stack.is_rolling_back():
+            return self._adopt(*found)
         base_name = self.identity.base_name
         raise JobError(
             f"trigger: all {MAX_ATTEMPTS} names of the job are taken, {base_name!r} to '{base_name}-{MAX_ATTEMPTS}', "
             "by jobs that failed or that are not of this resource. Change trigger, which gives the job another name"
         )
 
-    def update_in_place(self, name: str, old: FlatProperties, is_rollback: Callable[[], bool]) -> Response:
+    def update_in_place(self, name: str, old: FlatProperties) -> Response:
         """Updates the job's tags. The rest of the job stays as it is, whatever its status.
 
         Args:
             name: The job's name.
             old: The properties of the previous template.
-            is_rollback: As for `create_or_adopt`.
 
         Raises:
             JobError: The name is explicit, and the definition changed.
         """
         log.bind(job=name)
         description = self.describe(name)
+        is_changed = self.has_explicit_name and old.get(DEFINITION) != self.properties[DEFINITION]
         if description is None:
+            if is_changed:
+                # Under a derived name, the definition is that of the job that Personalize forgot.
+                return self.create_or_adopt()
             # A deployment must not fail because Personalize, after an undocumented time, forgot the job.
             return self._respond_unknown(name, "kept")
-        if self.has_explicit_name:
-            # With the same definition, the description is that of this job, even if Personalize returns other values.
-            if old.get(DEFINITION) != self.properties[DEFINITION]:
-                different = differences(self.identity, name, description)
-                if self._drops_num_results(old, description) and not is_rollback():
-                    different.append("num_results")
+        if is_changed:
+            different = differences(self.identity, name, description)
+            if description.get("numResults") is None and old.get("NumResults") != self.properties.get("NumResults"):
+                different.append("num_results")
+            if different != ["num_results"] or not self.stack.is_rolling_back():
                 self._require_same_definition(name, different)
-        elif has_failed(status_of(description)):
+        elif not self.has_explicit_name and has_failed(status_of(description)):
             name, description = self._later_attempt(name, description)
-        self._update_tags(name, tags_of(old))
+        self._tag(name, tags_of(old))
         log.event("kept", status=status_of(description))
         return self._respond(name, description)
 
@@ -167,13 +177,6 @@ class JobResource:
                 return later, found
         return name, description
 
-    def _drops_num_results(self, old: FlatProperties, description: Mapping[str, Any]) -> bool:
-        # The default is undocumented, so compare with the previous value of the property.
-        described = description.get("numResults")
-        if described is None:
-            return old.get("NumResults") != self.properties.get("NumResults")
-        return num_results(self.properties) is None and str(described) == old.get("NumResults")
-
     def _require_same_definition(self, name: str, different: Sequence[str]) -> None:
         if different:
             raise JobError(
@@ -182,7 +185,7 @@ class JobResource:
                 "leave job_name out"
             )
 
-    def _create(self, name: str, is_rollback: Callable[[], bool]) -> Response:
+    def _create(self, name: str) -> Response:
         properties, input_path = self.properties, self.identity.input_path(name)
         checked = preflight.check(properties, self.budget)
         if has(properties, "AssetKey"):
@@ -209,20 +212,32 @@ class JobResource:
             request["tags"] = _request_tags(tags)
 
         def create(**request: Any) -> Mapping[str, Any]:
-            # The user may have canceled the update while the handler retried.
-            if is_rollback():
-                raise JobError("the stack is rolling back, so no job was created")
+            self.stack.require_can_create()
             return clients.personalize().create_batch_segment_job(**request)
 
+        if self.budget.is_over:
+            raise UnavailableError(
+                "job_input: no time is left to create the job, since checking and staging the queries took too long. "
+                "No job was created. Deploy again, or give the job fewer queries"
+            )
         call_with_retries(create, self.budget, member="batchSegmentJobArn", **request)
         log.event("created", input=input_path, output=self.identity.output_uri(name))
         return {**self._response(name, _PENDING, checked.solution_version_arn), "Created": True}
 
     def _adopt(self, name: str, description: Mapping[str, Any]) -> Response:
         log.bind(job=name)
-        self._update_tags(name, {})
+        self._tag(name, {})
         log.event("adopted", status=status_of(description))
         return self._respond(name, description)
+
+    def _tag(self, name: str, old_tags: Mapping[str, str]) -> None:
+        try:
+            self._update_tags(name, old_tags)
+        except (BotoCoreError, ClientError, JobError) as error:
+            # The job was found, so a rollback succeeds with it rather than with an assumed one.
+            if not self.stack.may_be_rolling_back():
+                raise
+            log.event("not tagged", error=str(explain(error, self.properties)))
 
     def _update_tags(self, name: str, old_tags: Mapping[str, str]) -> None:
         tags, arn = tags_of(self.properties), self.identity.arn(name)

@@ -24,6 +24,8 @@ MAX_S3_PATH_LENGTH = 256
 
 #: MODEL, CreateBatchSegmentJob.numResults; LIMITS, "Maximum number of users per segment".
 MAX_RESULTS = 5_000_000
+#: JOB: the default of numResults.
+DEFAULT_RESULTS = 25
 #: https://docs.aws.amazon.com/personalize/latest/dg/tagging-resources.html (the model's 200 is looser).
 MAX_TAGS = 50
 #: MODEL, shapes TagKey and TagValue: ``^([\p{L}\p{Z}\p{N}_.:/=+\-@]*)$``.

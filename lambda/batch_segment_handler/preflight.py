@@ -11,7 +11,7 @@ from typing import Any
 
 from . import clients, limits, log
 from .contract import FlatProperties
-from .errors import JobError
+from .errors import JobError, UnavailableError
 from .expressions import filter_placeholders
 from .limits import QueryKind
 from .retries import RetryBudget, call_with_retries
@@ -84,16 +84,23 @@ def failure_reason(description: Mapping[str, Any]) -> str:
 
 
 def _latest_version(solution_arn: str, budget: RetryBudget) -> str:
-    versions = []
+    versions, tokens = [], set()
     request = {"solutionArn": solution_arn}
     while True:
         response = call_with_retries(
             clients.personalize().list_solution_versions, budget, member="solutionVersions", **request
         )
         versions += [version for version in response["solutionVersions"] if status_of(version) == ACTIVE]
-        if not response.get("nextToken"):
+        token = response.get("nextToken")
+        if not token:
             break
-        request["nextToken"] = response["nextToken"]
+        if token in tokens or budget.is_over:
+            raise UnavailableError(
+                f"solution_arn: the list of versions of {printable(solution_arn)} does not end. Deploy again later, or "
+                "pass solution_version_arn"
+            )
+        tokens.add(token)
+        request["nextToken"] = token
     if not versions:
         raise JobError(f"solution_arn: {printable(solution_arn)} has no ACTIVE version; train one first")
     latest = max(versions, key=lambda version: version.get("creationDateTime") or _NEVER)

@@ -121,6 +121,9 @@ def _errors(output_uri: str, ends: float) -> Iterator[str | None]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         for found in page.get("Contents", []):
             if found["Key"].endswith(".out"):
+                # Also before each object: an empty one has no chunk.
+                if time.monotonic() > ends:
+                    raise _OutOfTime
                 yield from read_errors(chunks(found["Key"]))
         if time.monotonic() > ends:
             raise _OutOfTime

@@ -48,6 +48,11 @@ class RetryBudget:
         self._left = seconds
         self._left_for_propagation = min(seconds, MAX_PROPAGATION_SECONDS)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is over, also if it was not spent on waiting."""
+        return time.monotonic() >= self._ends
+
     def wait(self, seconds: float, *, for_propagation: bool) -> float:
         """Sleeps, at most until the budget ends, and returns for how long.
 

@@ -31,10 +31,12 @@ class ObjectHints:
     Attributes:
         key_arn: The KMS key of the object, if it is known.
         grant: How to grant the handler a permission for the key.
+        skip: How to do without reading the object.
     """
 
     key_arn: str | None
     grant: str = ""
+    skip: str = ""
 
     def fix_of(self, error: ClientError) -> str:
         """Returns how to fix the error; "" if there is no better hint than the error's own message."""
@@ -115,6 +117,12 @@ class _Body:
         self._stream: Any = response["Body"]
 
     def read(self, size: int) -> bytes:
+        if self._source.budget.is_over:
+            # Lines that are long and unusually spelled can take the handler a second per megabyte.
+            raise JobError(
+                f"job_input: {self._source}: no time is left after {self._offset:,} of {self.size:,} bytes, so no job "
+                f"was created. Give the job fewer or shorter queries{self._source.hints.skip}"
+            )
         try:
             data = call_with_retries(self._read, self._source.budget, size=size)
         except JobError as error:

@@ -162,8 +162,13 @@ def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, 
     key = str(template["Resources"][handler]["Properties"]["Code"]["S3Key"]).removesuffix(".zip")
     asset = folder / "out" / f"asset.{key}"
     assert sorted(file.name for file in asset.iterdir()) == ["batch_segment_handler"]
-    handlers_own = {file.name for file in (ROOT / "lambda" / "batch_segment_handler").glob("*.py")}
-    assert {file.name for file in (asset / "batch_segment_handler").iterdir()} == handlers_own
+
+    def files(folder: Path) -> set[Path]:
+        return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+
+    package = ROOT / "lambda" / "batch_segment_handler"
+    handlers_own = {path.relative_to(package) for path in package.rglob("*.py")}
+    assert files(asset / "batch_segment_handler") == handlers_own
 
     # It needs nothing but the standard library and boto3.
     site_packages = Path(boto3.__file__).parents[1]

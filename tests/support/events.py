@@ -130,29 +130,29 @@ def stub_solution_version(personalize: Any, status: str = "ACTIVE", **details: A
     )
 
 
-def stub_errors(stubber, operation: str, code: str, message: str, times: int, **details: Any) -> None:
+def stub_errors(stubber: Any, operation: str, code: str, message: str, times: int, **details: Any) -> None:
     """Adds the same error, exactly as often as the handler is to meet it."""
     for _ in range(times):
         stubber.add_client_error(operation, code, message, **details)
 
 
-def stub_stack(cloudformation, status: str, times: int = 1) -> None:
+def stub_stack(cloudformation: Any, status: str, times: int = 1) -> None:
     stack = {"StackName": "Demo", "CreationTime": 0, "StackStatus": status}
     for _ in range(times):
         cloudformation.add_response("describe_stacks", {"Stacks": [stack]}, {"StackName": STACK})
 
 
-def stub_create(personalize, name: str = NAME, **more: Any) -> None:
+def stub_create(personalize: Any, name: str = NAME, **more: Any) -> None:
     """Adds the answer to the request that creates the job of `PROPERTIES`, with more members."""
     personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, _request(name, **more))
 
 
-def stub_any_create(personalize, name: str = NAME) -> None:
+def stub_any_create(personalize: Any, name: str = NAME) -> None:
     """Adds the answer to the request that creates a job, whatever its members are."""
     personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, None)
 
 
-def stub_create_error(personalize, code: str, message: str = "no", **more: Any) -> None:
+def stub_create_error(personalize: Any, code: str, message: str = "no", **more: Any) -> None:
     personalize.add_client_error("create_batch_segment_job", code, message, expected_params=_request(**more))
 
 

@@ -51,7 +51,7 @@ def check_queries(
         quota: The number of queries allowed; None for the limit of a job alone.
         is_inline: Whether `SegmentQuery` wrote the lines. Then messages name the index of a query and show the fix in
             Python.
-        max_faults: The number of faults, and of warnings, to keep. All are counted.
+        max_faults: The number of faults, and of warnings, to keep. For what is counted, see `QueryReport`.
 
     Returns:
         The faults, warnings and counts. Faults in the files raise nothing here.

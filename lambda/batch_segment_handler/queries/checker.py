@@ -14,6 +14,8 @@ from .report import Fault, QueryReport
 
 #: Reading stops after this many faults: they have one cause, and the first few show it.
 _MAX_FAULTS = 10_000
+#: The same for long lines: parsing takes up to a second per megabyte.
+_MAX_FAULTY_BYTES = 16 * 1024**2
 #: Small inputs do without the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
 FAST_PATH_FROM = 500
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
@@ -47,6 +49,7 @@ class Checker:
         self._max_faults = max_faults
         self._accepted: re.Pattern[bytes] | None = None
         self._file, self._line = "the input", 0
+        self._faulty_bytes = 0
         self._in_file = 0  # queries in this file
         self._blank = 0  # the first of the blank lines just read, if any
 
@@ -113,6 +116,9 @@ class Checker:
             parser.read(line)
         except LineFault as fault:
             self._fault(self._line, fault.at + 1, fault.reason)
+            self._faulty_bytes += len(line)
+            if self._faulty_bytes > _MAX_FAULTY_BYTES:
+                raise _StopReading from None
             return
         self.report.kind = parser.kind
         for at, reason in parser.warnings:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NoReturn, get_args
 
-from ..expressions import ExpressionError, excerpt, parse_expression
+from ..expressions import MAX_WARNINGS, ExpressionError, excerpt, parse_expression
 from ..limits import QueryKind
 from .json_text import LineFault, decode_line, offset_in_json, offsets_in_json, read_text
 
@@ -30,7 +30,7 @@ class LineParser:
 
     Attributes:
         kind: The kind of query that the line has.
-        warnings: Offset and reason of each.
+        warnings: Offset and reason of the first `MAX_WARNINGS`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class LineParser:
             if missing:
                 # Misspelt; if the value is optional, the service would silently not use a part of the filter.
                 raise LineFault(at, f"unknown filter value {excerpt(name)}, expected {_listed(missing)}")
-            self.warnings.append((at, f"a filter value that no placeholder takes, {excerpt(name)}"))
+            self._warn(at, f"a filter value that no placeholder takes, {excerpt(name)}")
         for name in missing:
             if placeholders[name]:
                 fix = f"add .with_filter_values({name}=…)" if self._is_inline else 'give it in "filterValues"'
@@ -144,9 +144,13 @@ class LineParser:
         value_at, value = self._read_text(f"a filter value to be {_TEXT}")
         if not _FILTER_VALUE.fullmatch(value):
             reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'
-            self.warnings.append((value_at, reason))
+            self._warn(value_at, reason)
         elif any(found[1] for found in _EMPTY_FILTER_VALUE.finditer(value)):
-            self.warnings.append((value_at, "an empty filter value"))
+            self._warn(value_at, "an empty filter value")
+
+    def _warn(self, at: int, reason: str) -> None:
+        if len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append((at, reason))
 
     def _check_expression(self, value_at: int, value: str) -> None:
         # Last: if a quote lacks its backslash, the text ends too early, and its expression tells little.
@@ -154,7 +158,7 @@ class LineParser:
             warnings = parse_expression(value).warnings
         except ExpressionError as error:
             raise LineFault(offset_in_json(self._line, value_at, error.at), error.reason) from None
-        self.warnings += offsets_in_json(self._line, value_at, warnings)
+        self.warnings += offsets_in_json(self._line, value_at, warnings[: MAX_WARNINGS - len(self.warnings)])
 
     def _read_text(self, expected: str) -> tuple[int, str]:
         """Reads a text and returns it with its offset."""

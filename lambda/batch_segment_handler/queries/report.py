@@ -43,8 +43,8 @@ class QueryReport:
         faults: The first faults.
         fault_count: The number of all faults.
         warnings: The first uses of syntax that the service does not document.
-        warning_count: The number of all warnings.
-        complete: False if reading stopped early, at a limit or after 10,000 faults.
+        warning_count: The number of all warnings, counting at most five of a line.
+        complete: False if reading stopped early, at a limit or after 10,000 faults or 16 MiB of faulty lines.
     """
 
     kind: QueryKind | None = None

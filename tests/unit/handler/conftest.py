@@ -42,6 +42,17 @@ def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 
 @pytest.fixture
+def new_stack(cloudformation: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stack that is being created, however often the handler looks at it."""
+
+    class CloudFormation:
+        def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 - the API's name
+            return {"Stacks": [{"StackName": StackName, "StackStatus": "CREATE_IN_PROGRESS"}]}
+
+    monkeypatch.setattr(batch_segment_handler.clients, "cloudformation", CloudFormation)
+
+
+@pytest.fixture
 def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The handler's client of S3, for the S3 of the local AWS."""
     client = boto3.client(

@@ -22,6 +22,8 @@ from support.events import (
     stub_solution_version,
 )
 
+pytestmark = pytest.mark.usefixtures("new_stack")
+
 OTHER_INPUT = {"s3DataSource": {"path": "s3://in/other.jsonl"}}
 OTHER_OUTPUT = {"s3DataDestination": {"path": "s3://theirs/segments/"}}
 FOREIGN = [

@@ -5,6 +5,7 @@ import json
 from typing import Any
 
 import pytest
+from batch_segment_handler import preflight
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.text import printable
@@ -26,6 +27,8 @@ from support.events import (
     stub_solution_version,
     waiting,
 )
+
+pytestmark = pytest.mark.usefixtures("new_stack")
 
 
 def test_creates_a_job_for_a_new_resource(personalize, log):
@@ -239,3 +242,22 @@ def test_no_log_line_has_the_signed_url(personalize, capsys):
 def test_responses_are_small_json(personalize):
     stub_existing_job(personalize)
     assert len(json.dumps(on_event(event(), Context()))) < 4096
+
+
+def test_creates_nothing_without_time_for_the_response(personalize, clock, monkeypatch):
+    describe = preflight.check
+
+    def slow_check(*args: Any) -> Any:
+        clock.now += 740
+        return describe(*args)
+
+    monkeypatch.setattr(preflight, "check", slow_check)
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context())
+    assert str(failed.value) == failure(
+        "job_input: no time is left to create the job, since checking and staging the queries took too long. No job "
+        "was created. Deploy again, or give the job fewer queries"
+    )
+    assert clock.sleeps == []

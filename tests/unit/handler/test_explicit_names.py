@@ -1,5 +1,7 @@
 """Jobs with a name that the user chose: adopted if they are the same job, rejected otherwise."""
 
+from typing import Any
+
 import pytest
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
@@ -10,12 +12,15 @@ from support.events import (
     Context,
     answer,
     arn,
+    description,
     event,
     failure,
     properties_with,
+    stub_create,
     stub_errors,
     stub_existing_job,
     stub_missing_job,
+    stub_solution_version,
     stub_stack,
 )
 
@@ -50,7 +55,7 @@ def test_rejects_an_explicit_name_of_another_job(
     stub_existing_job(personalize, "mine", **details)
     update = {} if request_type == "Create" else {"PhysicalResourceId": arn("mine"), "OldResourceProperties": {}}
     if update:
-        stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+        stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2 if difference == "num_results" else 1)
     with pytest.raises(JobError) as failed:
         on_event(event(request_type, properties={**EXPLICIT, **properties}, **update), Context())
     assert str(failed.value) == failure(
@@ -126,9 +131,13 @@ def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize, cloud
     assert on_event(rollback, Context()) == answer("mine", "UNKNOWN")
 
 
-def test_rollback_that_removes_num_results_keeps_the_job(personalize, cloudformation):
-    # The number that the update asked for was the one that the service had taken by itself.
-    stub_existing_job(personalize, "mine", numResults=25)
+@pytest.mark.parametrize("described", [None, 100])
+def test_rollback_that_removes_num_results_keeps_the_job(personalize, cloudformation, described):
+    # Personalize does not describe the number, or took another default than it documents.
+    response = description("mine", numResults=described)
+    if described is None:
+        del response["batchSegmentJob"]["numResults"]
+    personalize.add_response("describe_batch_segment_job", response, {"batchSegmentJobArn": arn("mine")})
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     old = properties_with(**EXPLICIT, NumResults="25")
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
@@ -150,3 +159,70 @@ def test_rejects_removed_num_results_without_a_new_explicit_name(personalize, cl
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
     with pytest.raises(JobError, match="which differs in num_results"):
         on_event(update, Context())
+
+
+@pytest.mark.parametrize("described", [1, 24, 26, 500_000])
+@pytest.mark.parametrize("request_type", ["Create", "Update"])
+def test_rejects_an_explicit_name_of_a_job_with_another_number_than_the_default(
+    personalize, cloudformation, request_type, described
+):
+    stub_existing_job(personalize, "mine", numResults=described)
+    if request_type == "Update":
+        stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    with pytest.raises(JobError, match=r"^job_name: 'mine' is taken by another job .*, which differs in num_results\."):
+        on_event(event(request_type, properties=EXPLICIT), Context())
+
+
+@pytest.mark.parametrize("described", [0, 25])
+def test_adopts_an_explicit_job_with_the_default_number(personalize, described):
+    stub_existing_job(personalize, "mine", numResults=described)
+    assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
+
+
+def changed_update() -> dict[str, Any]:
+    old = properties_with(**EXPLICIT)
+    properties = {**EXPLICIT, "NumResults": "500"}
+    return event("Update", properties=properties, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+
+
+def test_definition_change_creates_an_explicit_job_that_personalize_does_not_find(personalize, cloudformation):
+    stub_missing_job(personalize, "mine")
+    stub_missing_job(personalize, "mine")
+    stub_solution_version(personalize)
+    stub_create(personalize, "mine", numResults=500)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
+    assert on_event(changed_update(), Context()) == answer("mine")
+
+
+def test_definition_change_compares_an_explicit_job_that_becomes_visible_late(personalize, cloudformation, clock):
+    for _ in range(2):
+        stub_missing_job(personalize, "mine")
+    stub_solution_version(personalize)
+    personalize.add_client_error("create_batch_segment_job", "ResourceAlreadyExistsException", "exists")
+    stub_missing_job(personalize, "mine")
+    stub_existing_job(personalize, "mine", numResults=25)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=3)
+    with pytest.raises(JobError, match=r"^job_name: 'mine' is taken by another job .*, which differs in num_results\."):
+        on_event(changed_update(), Context())
+
+
+def test_definition_change_rolled_back_creates_no_explicit_job(personalize, cloudformation):
+    for _ in range(2):
+        stub_missing_job(personalize, "mine")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert on_event(changed_update(), Context()) == answer("mine", "UNKNOWN")
+
+
+def test_definition_change_fails_if_nothing_is_found_and_the_stack_is_unknown(personalize, cloudformation, clock):
+    for _ in range(2):
+        stub_missing_job(personalize, "mine")
+    stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
+    with pytest.raises(JobError, match=r"^cannot tell whether the stack is rolling back, so no job was created: "):
+        on_event(changed_update(), Context())
+
+
+def test_keeps_an_unchanged_explicit_job_that_personalize_does_not_find(personalize):
+    stub_missing_job(personalize, "mine")
+    old = properties_with(**EXPLICIT)
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    assert on_event(update, Context()) == answer("mine", "UNKNOWN")

@@ -8,6 +8,8 @@ from batch_segment_handler.handler import on_event
 from support.constants import VERSION
 from support.events import ROLE, Context, arn, derived_name, event, stub_missing_job, stub_solution_version
 
+pytestmark = pytest.mark.usefixtures("new_stack")
+
 PATHS = [
     "s3://in/../../etc/passwd",
     "s3://in/a\nb.jsonl",

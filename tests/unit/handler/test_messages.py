@@ -22,6 +22,8 @@ from support.events import (
     stub_solution_version,
 )
 
+pytestmark = pytest.mark.usefixtures("new_stack")
+
 ESCAPES = "today/\x1b]0;pwned\x07\x9b\u202e\ud800"
 ESCAPED = "today/\\x1b]0;pwned\\x07\\x9b\\u202e\\ud800"
 

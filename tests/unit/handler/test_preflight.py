@@ -1,10 +1,12 @@
 """Checks before a job is created. Requests and answers follow botocore's model."""
 
+import time
+
 import pytest
 from batch_segment_handler import preflight
-from batch_segment_handler.errors import JobError
+from batch_segment_handler.errors import JobError, UnavailableError
 from batch_segment_handler.retries import RetryBudget
-from support.constants import FILTER, VERSION
+from support.constants import FILTER, SOLUTION, VERSION
 
 RECIPE = "arn:aws:personalize:::recipe/"
 
@@ -98,3 +100,26 @@ def test_accepts_a_filter_that_is_still_being_created(personalize):
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.AGE >= 18", status="CREATE IN_PROGRESS")
     assert check(FilterArn=FILTER).placeholders == {}
+
+
+@pytest.mark.parametrize(("tokens", "seconds"), [(["a", "b", "a"], 60), (["a"], 0)])
+def test_ends_a_list_of_versions_that_does_not_end(personalize, tokens, seconds):
+    request = {"solutionArn": SOLUTION}
+    for token in tokens:
+        personalize.add_response("list_solution_versions", {"solutionVersions": [], "nextToken": token}, dict(request))
+        request["nextToken"] = token
+    with pytest.raises(UnavailableError) as refused:
+        preflight.check({"SolutionArn": SOLUTION}, RetryBudget(seconds))
+    assert str(refused.value) == (
+        f"solution_arn: the list of versions of {SOLUTION} does not end. Deploy again later, or pass "
+        "solution_version_arn"
+    )
+
+
+def test_finds_the_placeholders_of_a_hostile_filter_in_time(personalize):
+    version_of(personalize, "aws-item-affinity")
+    filter_is(personalize, "INCLUDE UserID WHERE Users.A IN ($A) " + '"' + '\\"' * 500_000)
+    before = time.process_time()
+    assert check(FilterArn=FILTER).placeholders == {"A": True}
+    # Quadratic time would be hours.
+    assert time.process_time() - before < 5

@@ -326,6 +326,12 @@ def test_error_tells_that_the_rest_was_not_read() -> None:
         check(b"x\n" * 20_000, max_faults=1).raise_if_faulty()
 
 
+def test_reading_stops_after_megabytes_of_faulty_lines() -> None:
+    line = b'{"itemId": "%b" x}\n' % (b"a" * 2**18)[:-20]
+    report = check(line * 100)
+    assert (report.fault_count, report.complete) == (65, False)
+
+
 def test_raises_nothing_without_faults() -> None:
     check(b'{"itemId": "1"}').raise_if_faulty()
 
@@ -1058,5 +1064,5 @@ def test_reads_a_line_with_thousands_of_warnings_in_one_pass():
     assert 200_000 < len(line) < 262_144
     report = check_queries([("a", io.BytesIO(line))])
     assert report.fault_count == 0
-    assert report.warning_count == 2 * 16_000 + 15_999
+    assert report.warning_count == 5
     assert [warning.column for warning in report.warnings[:2]] == [21, 29]

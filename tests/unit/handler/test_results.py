@@ -1,5 +1,6 @@
 """Counting the errors in the output of a complete job. S3 is that of the local AWS."""
 
+import itertools
 import json
 import uuid
 
@@ -69,8 +70,16 @@ def test_cuts_an_error_after_300_characters(output):
     assert str(query_errors(uri, 60)) == f"1 of 1 queries; the first: {'x' * 299}…"
 
 
-def test_reports_partial_counts_when_reading_times_out(output):
-    assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), -1)) == "none of 3 read in the time there was"
+@pytest.fixture
+def looks(clock, monkeypatch):
+    """A clock that advances by a second with each look at it."""
+    looks = itertools.count()
+    monkeypatch.setattr(clock, "monotonic", lambda: next(looks))
+    return looks
+
+
+def test_reports_partial_counts_when_reading_times_out(output, looks):
+    assert str(query_errors(output(**{"a.jsonl.out": GOOD * 3}), 1)) == "none of 3 read in the time there was"
 
 
 def test_unreadable_output_does_not_fail_the_deployment(s3, log):
@@ -129,8 +138,17 @@ def test_counts_the_queries_that_failed_in_a_metric(output, capsys):
     assert metrics["Metrics"] == [{"Name": "QueryErrors", "Unit": "Count"}]
 
 
-def test_stops_within_a_record_when_the_time_is_over(monkeypatch, output):
+def test_stops_within_a_record_when_the_time_is_over(monkeypatch, output, looks):
     uri = output(**{"a.jsonl.out": b"x" * (3 * 1024**2), "b.jsonl.out": GOOD})
     monkeypatch.setattr(results, "_CHUNK", 1024)
-    found = query_errors(uri, -1)
+    found = query_errors(uri, 10)
     assert (found.queries, found.errors, found.all_read) == (0, 0, False)
+    assert next(looks) == 12
+
+
+def test_reads_no_further_object_when_the_time_is_over(output, requests, looks):
+    uri = output(**{f"{letter}.jsonl.out": b"" for letter in "abcdef"})
+    del requests[:]
+    found = query_errors(uri, 3)
+    assert (found.queries, found.all_read) == (0, False)
+    assert [operation for operation, _ in requests] == ["ListObjectsV2", "GetObject", "GetObject", "GetObject"]

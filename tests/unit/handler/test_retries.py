@@ -29,6 +29,7 @@ from support.events import (
     waiting,
 )
 
+pytestmark = pytest.mark.usefixtures("new_stack")
 #: Creates the handler's own clients. Fixtures replace the functions of `clients` during a test.
 CREATE_CLIENT = {name: getattr(clients, name).__wrapped__ for name in ("personalize", "cloudformation")}
 DENIED = "User: arn:aws:sts::123456789012:assumed-role/handler is not authorized to perform: personalize:Create"

@@ -5,7 +5,7 @@ from batch_segment_handler import handler
 from batch_segment_handler.errors import JobError, StackUnknownError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.results import QueryErrors
-from batch_segment_handler.rollback import is_rolling_back
+from batch_segment_handler.stack import Stack
 from support.constants import VERSION
 from support.events import (
     LOG_GROUP,
@@ -17,6 +17,8 @@ from support.events import (
     arn,
     derived_name,
     event,
+    failure,
+    stub_create,
     stub_errors,
     stub_existing_job,
     stub_missing_job,
@@ -34,6 +36,7 @@ def test_rollback_adopts_the_old_job(personalize):
 
 def test_rollback_adopts_a_job_with_another_role(personalize, cloudformation):
     stub_existing_job(personalize, roleArn=f"{ROLE}2")
+    stub_missing_job(personalize, f"{NAME}-2")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     update = event("Update", PhysicalResourceId=arn("another"), OldResourceProperties={})
     assert on_event(update, Context()) == answer(status="ACTIVE")
@@ -108,7 +111,7 @@ def test_retries_describe_stacks_in_a_rollback(personalize, cloudformation, cloc
 def test_lookup_of_the_stack_ends_in_time(cloudformation, clock):
     stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 6)
     with pytest.raises(StackUnknownError):
-        is_rolling_back(event("Update"), Context(seconds=100))
+        Stack(event("Update"), Context(seconds=100)).is_rolling_back()
     # Leaves 40 seconds for a call that hangs, and 10 for the response.
     assert sum(clock.sleeps) == 50
 
@@ -170,3 +173,121 @@ def test_fails_in_doubt_only_for_a_job_that_the_event_created(personalize, cloud
             is_complete(update, Context())
     else:
         assert is_complete(update, Context()) == {"IsComplete": True}
+
+
+TAGS = {"Tags": [{"key": "team", "value": "growth"}]}
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "times"),
+    [
+        ("ThrottlingException", "Rate exceeded", 18),
+        ("AccessDeniedException", "no identity-based policy allows it", 12),
+        ("AccessDeniedException", "with an explicit deny in a service control policy", 1),
+        ("InvalidInputException", "aws: is reserved", 1),
+    ],
+)
+@pytest.mark.parametrize("stack", ["UPDATE_ROLLBACK_IN_PROGRESS", None])
+@pytest.mark.parametrize("current", ["newer", f"{NAME}-2"])
+def test_rollback_ends_with_the_job_that_was_found_if_its_tags_are_refused(
+    personalize, cloudformation, clock, log, code, message, times, stack, current
+):
+    if current == "newer":
+        stub_existing_job(personalize, status="CREATE FAILED")
+    stub_existing_job(personalize, f"{NAME}-2")
+    stub_errors(personalize, "tag_resource", code, message, times)
+    if stack:
+        stub_stack(cloudformation, stack)
+    else:
+        stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
+    rollback = event("Update", properties=TAGS, PhysicalResourceId=arn(current))
+    assert on_event(rollback, Context()) == answer(f"{NAME}-2", "ACTIVE")
+    (line,) = [line for line in log() if line["decision"] == "not tagged"]
+    assert line["job"] == f"{NAME}-2"
+    assert code in line["error"]
+
+
+def test_refused_tags_fail_an_update(personalize, cloudformation):
+    stub_existing_job(personalize)
+    personalize.add_client_error("tag_resource", "TooManyTagsException", "51")
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
+    with pytest.raises(JobError, match=r"^tags: expected at most 50"):
+        on_event(event("Update", properties=TAGS), Context())
+
+
+def test_rollback_prefers_the_attempt_with_the_role(personalize):
+    stub_existing_job(personalize, roleArn=f"{ROLE}2")
+    stub_existing_job(personalize, f"{NAME}-2")
+    assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(f"{NAME}-2", "ACTIVE")
+
+
+def test_rollback_prefers_a_job_with_another_role_to_a_failed_one(personalize, cloudformation):
+    stub_existing_job(personalize, roleArn=f"{ROLE}2")
+    stub_existing_job(personalize, f"{NAME}-2", status="CREATE FAILED")
+    stub_missing_job(personalize, f"{NAME}-3")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="ACTIVE")
+
+
+def test_rollback_adopts_a_failed_job_if_all_names_are_taken(personalize, cloudformation):
+    for attempt in range(1, 100):
+        stub_existing_job(personalize, NAME if attempt == 1 else f"{NAME}-{attempt}", status="CREATE FAILED")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    got = on_event(event("Update", PhysicalResourceId=arn("newer")), Context())
+    assert got == answer(f"{NAME}-99", "CREATE FAILED")
+
+
+# -- a new resource
+
+REFUSED = [
+    ("ROLLBACK_IN_PROGRESS", "rolling back"),
+    ("ROLLBACK_COMPLETE", "rolling back"),
+    ("UPDATE_ROLLBACK_IN_PROGRESS", "rolling back"),
+    ("UPDATE_ROLLBACK_COMPLETE", "rolling back"),
+    ("DELETE_IN_PROGRESS", "being deleted"),
+    ("DELETE_COMPLETE", "being deleted"),
+]
+
+
+@pytest.mark.parametrize(("status", "reason"), REFUSED)
+def test_late_create_creates_nothing(personalize, cloudformation, status, reason):
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
+    stub_stack(cloudformation, status)
+    with pytest.raises(JobError) as failed:
+        on_event(event(), Context())
+    assert str(failed.value) == failure(f"the stack is {reason} ({status}), so no job was created")
+
+
+@pytest.mark.parametrize(("status", "reason"), REFUSED)
+def test_create_that_queues_creates_nothing_after_the_deployment_is_canceled(
+    personalize, cloudformation, clock, status, reason
+):
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
+    stub_stack(cloudformation, "CREATE_IN_PROGRESS", times=2)
+    stub_errors(personalize, "create_batch_segment_job", "LimitExceededException", "5 jobs", 2)
+    stub_stack(cloudformation, status)
+    with pytest.raises(JobError, match=f"^the stack is {reason} "):
+        on_event(event(), Context())
+    assert clock.sleeps == [2, 4]
+
+
+def test_create_goes_on_if_the_stack_is_unknown(personalize, cloudformation, clock, log):
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
+    stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 4)
+    stub_create(personalize)
+    assert on_event(event(), Context()) == answer()
+    assert sum(clock.sleeps) == 10
+    assert [line["decision"] for line in log()][-2:] == ["stack not known", "created"]
+
+
+def test_update_in_a_stack_that_is_being_deleted_creates_nothing(personalize, cloudformation):
+    name = derived_name(Trigger="2")
+    stub_missing_job(personalize, name)
+    stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
+    stub_solution_version(personalize)
+    stub_stack(cloudformation, "DELETE_IN_PROGRESS", times=2)
+    with pytest.raises(JobError, match=r"^the stack is being deleted \(DELETE_IN_PROGRESS\), so no job was created"):
+        on_event(event("Update", properties={"Trigger": "2"}), Context())

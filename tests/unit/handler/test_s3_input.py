@@ -129,3 +129,24 @@ def test_does_not_retry_an_explicit_deny_of_an_object(stubbed):
         "job_input: 's3://b/a': GetObject is explicitly denied by a resource-based policy. Change the Deny statement "
         f"in the policy of the bucket or the key (AccessDenied: {said})"
     )
+
+
+def test_says_how_far_it_came_if_checking_takes_too_long(stubbed, clock, monkeypatch):
+    content = lines(100_000)
+    stubbed.add_response("list_objects_v2", listed("a", size=len(content)))
+    stubbed.add_response("get_object", body(content))
+    read = StreamingBody.read
+
+    def slow_read(stream: StreamingBody, size: int) -> bytes:
+        clock.now += 25
+        return read(stream, size)
+
+    monkeypatch.setattr(StreamingBody, "read", slow_read)
+    with pytest.raises(JobError) as refused:
+        check("s3://b/a", QueriesPerFile="100000")
+    # After the first four bytes and two blocks.
+    assert str(refused.value) == (
+        f"job_input: 's3://b/a': no time is left after 524,275 of {len(content):,} bytes, so no job was created. Give "
+        "the job fewer or shorter queries, or pass validate_input=False"
+    )
+    assert clock.sleeps == []

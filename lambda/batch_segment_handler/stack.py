@@ -1,0 +1,85 @@
+"""Finds out whether the stack is rolling back or being deleted: only its status says so, not the event."""
+
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from . import clients, log
+from .errors import JobError, StackUnknownError, explain
+from .events import Event, seconds_left
+from .retries import RetryBudget, call_with_retries
+
+# For a last call that hangs, and for the response.
+_RESERVED_SECONDS = clients.MAX_CALL_SECONDS + 10
+# A Create goes on without the status, so it does not wait long for it.
+_MAX_SECONDS_OF_CREATE = 10
+
+
+class Stack:
+    """The stack that an event comes from."""
+
+    def __init__(self, event: Event, context: Any) -> None:
+        """Takes CloudFormation's request and the Lambda's context."""
+        self._event, self._context = event, context
+        self._is_update = event.get("RequestType") == "Update"
+        self._unknown: StackUnknownError | None = None
+
+    def is_rolling_back(self) -> bool:
+        """Returns whether the event is part of a rollback of the stack; only an Update can be.
+
+        Raises:
+            StackUnknownError: CloudFormation does not say.
+        """
+        return self._is_update and "ROLLBACK" in self._status()
+
+    def may_be_rolling_back(self) -> bool:
+        """Returns whether the event is part of a rollback, or CloudFormation does not say."""
+        try:
+            return self.is_rolling_back()
+        except StackUnknownError:
+            return True
+
+    def require_can_create(self) -> None:
+        """Checks that the stack still needs a new job.
+
+        The user may have canceled the deployment while the handler retried or staged, and an event can be delivered
+        again hours later. A Create goes on if the status is unknown, since few of them are late; an Update does not.
+
+        Raises:
+            StackUnknownError: CloudFormation does not say, and the event is an Update.
+            JobError: The stack is rolling back or being deleted.
+        """
+        try:
+            status = self._status()
+        except StackUnknownError:
+            if self._is_update:
+                raise
+            return
+        if "DELETE" in status:
+            raise JobError(f"the stack is being deleted ({status}), so no job was created")
+        if "ROLLBACK" in status:
+            raise JobError(f"the stack is rolling back ({status}), so no job was created")
+
+    def _status(self) -> str:
+        if self._unknown is not None:
+            raise self._unknown
+        seconds = seconds_left(self._context) - _RESERVED_SECONDS
+        try:
+            response = call_with_retries(
+                clients.cloudformation().describe_stacks,
+                RetryBudget(seconds if self._is_update else min(seconds, _MAX_SECONDS_OF_CREATE)),
+                member="Stacks",
+                StackName=self._event["StackId"],
+            )
+            (stack,) = response["Stacks"]
+            return str(stack["StackStatus"])
+        except (BotoCoreError, ClientError, JobError, KeyError, ValueError) as error:
+            explained = explain(error, {})
+            log.event("stack not known", error=str(explained))
+            unknown = StackUnknownError(
+                f"cannot tell whether the stack is rolling back, so no job was created: {explained}"
+            )
+            if self._is_update:
+                # The time for retries is over. A Create looks again before its next attempt.
+                self._unknown = unknown
+            raise unknown from error

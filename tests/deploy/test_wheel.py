@@ -174,8 +174,8 @@ def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, 
     site_packages = Path(boto3.__file__).parents[1]
     only = tmp_path / "only"
     only.mkdir()
-    for package in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py"):
-        (only / package).symlink_to(site_packages / package)
+    for name in ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py"):
+        (only / name).symlink_to(site_packages / name)
     program = (
         f"import sys; sys.path += [{str(asset)!r}, {str(only)!r}]; import batch_segment_handler.handler as handler"
     )

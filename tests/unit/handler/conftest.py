@@ -67,14 +67,14 @@ def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.fixture
-def bucket(s3) -> str:
+def bucket(s3: Any) -> str:
     name = f"queries-{uuid.uuid4().hex[:12]}"
     s3.create_bucket(Bucket=name)
     return name
 
 
 @pytest.fixture
-def put(s3, bucket):
+def put(s3: Any, bucket: str) -> Any:
     def put(key: str, content: bytes) -> None:
         s3.put_object(Bucket=bucket, Key=key, Body=content)
 
@@ -82,7 +82,7 @@ def put(s3, bucket):
 
 
 @pytest.fixture
-def requests(s3) -> list[tuple[str, dict[str, Any]]]:
+def requests(s3: Any) -> list[tuple[str, dict[str, Any]]]:
     """The requests to S3 from now on: operation and parameters."""
     sent: list[tuple[str, dict[str, Any]]] = []
 
@@ -94,7 +94,7 @@ def requests(s3) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture
-def stubbed(monkeypatch):
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The handler's client of S3, with the answers of a test, in order."""
     client = boto3.client(
         "s3",

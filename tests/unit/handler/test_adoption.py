@@ -1,9 +1,12 @@
 """Which existing jobs the handler adopts."""
 
+from typing import Any
+
 import pytest
 from batch_segment_handler.adoption import differences
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
+from botocore.stub import Stubber
 from support.constants import FILTER, SOLUTION, VERSION
 from support.events import (
     NAME,
@@ -45,7 +48,9 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize(("properties", "details", "difference"), FOREIGN)
-def test_does_not_adopt_a_foreign_job_with_a_derived_name(personalize, log, properties, details, difference):
+def test_does_not_adopt_a_foreign_job_with_a_derived_name(
+    personalize: Stubber, log: Any, properties: Any, details: Any, difference: Any
+) -> None:
     name = derived_name(**properties)
     stub_existing_job(personalize, name, **details)
     stub_missing_job(personalize, f"{name}-2")
@@ -78,19 +83,19 @@ def test_does_not_adopt_a_foreign_job_with_a_derived_name(personalize, log, prop
         },
     ],
 )
-def test_adopts_a_job_that_is_described_in_another_form(personalize, details):
+def test_adopts_a_job_that_is_described_in_another_form(personalize: Stubber, details: dict[str, Any]) -> None:
     stub_existing_job(personalize, status="ACTIVE", **details)
     assert on_event(event(), Context()) == answer(status="ACTIVE")
 
 
-def test_description_without_num_results_is_no_difference():
+def test_description_without_num_results_is_no_difference() -> None:
     identity = identity_with(NumResults="10")
     name = next(identity.names())
     assert differences(identity, name, description(name, numResults=10)["batchSegmentJob"]) == []
     assert differences(identity, name, {}) == []
 
 
-def test_rejects_a_job_whose_names_are_all_taken(personalize):
+def test_rejects_a_job_whose_names_are_all_taken(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED")
     for attempt in range(2, 100):
         stub_existing_job(personalize, f"{NAME}-{attempt}", roleArn=f"{ROLE}2")
@@ -103,7 +108,7 @@ def test_rejects_a_job_whose_names_are_all_taken(personalize):
 
 
 @pytest.mark.parametrize("message", ["Batch segment job X does not exist.", "The given ARN does not exist: arn:trust"])
-def test_creates_the_job_if_describe_answers_invalid_input(personalize, clock, message):
+def test_creates_the_job_if_describe_answers_invalid_input(personalize: Stubber, clock: Any, message: str) -> None:
     personalize.add_client_error("describe_batch_segment_job", "InvalidInputException", message)
     stub_solution_version(personalize)
     stub_any_create(personalize, NAME)
@@ -111,7 +116,7 @@ def test_creates_the_job_if_describe_answers_invalid_input(personalize, clock, m
     assert clock.sleeps == []
 
 
-def test_reports_another_invalid_input_of_describe(personalize):
+def test_reports_another_invalid_input_of_describe(personalize: Stubber) -> None:
     personalize.add_client_error("describe_batch_segment_job", "InvalidInputException", "malformed")
     with pytest.raises(JobError, match=r"^Amazon Personalize rejects the request: malformed \(InvalidInputException\)"):
         on_event(event(), Context())
@@ -127,13 +132,13 @@ def test_reports_another_invalid_input_of_describe(personalize):
         ("", "UNKNOWN"),
     ],
 )
-def test_adopts_a_job_of_any_other_status_than_failed(personalize, status, told):
+def test_adopts_a_job_of_any_other_status_than_failed(personalize: Stubber, status: str, told: str) -> None:
     stub_existing_job(personalize, status=status)
     assert on_event(event(), Context()) == answer(status=told)
 
 
 @pytest.mark.parametrize("status", ["CREATE FAILED", "Create Failed", "FAILED"])
-def test_recognizes_any_spelling_of_failed(personalize, status):
+def test_recognizes_any_spelling_of_failed(personalize: Stubber, status: str) -> None:
     stub_existing_job(personalize, status=status)
     stub_missing_job(personalize, f"{NAME}-2")
     stub_solution_version(personalize)

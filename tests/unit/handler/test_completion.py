@@ -1,10 +1,13 @@
 """The end of a wait: deadline, failed jobs, and queries that failed."""
 
+from typing import Any
+
 import pytest
 from batch_segment_handler import handler
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.results import QueryErrors
+from botocore.stub import Stubber
 from support.events import (
     NAME,
     WAIT,
@@ -20,7 +23,7 @@ from support.events import (
 
 
 @pytest.fixture
-def found(monkeypatch):
+def found(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Returns a function that sets the errors in the output."""
     return lambda errors: monkeypatch.setattr(handler, "query_errors", lambda uri, seconds: errors)
 
@@ -28,29 +31,29 @@ def found(monkeypatch):
 TWO = QueryErrors(1234, 2, "no such item")
 
 
-def test_sets_the_deadline_of_a_wait(personalize, clock):
+def test_sets_the_deadline_of_a_wait(personalize: Stubber, clock: Any) -> None:
     stub_existing_job(personalize, status="CREATE PENDING")
     assert on_event(event(properties=WAIT), Context())["Deadline"] == 2800
 
 
-def test_retries_do_not_shorten_the_wait(personalize, clock):
+def test_retries_do_not_shorten_the_wait(personalize: Stubber, clock: Any) -> None:
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 10)
     stub_existing_job(personalize, status="CREATE PENDING")
     assert on_event(event(properties={"WaitSeconds": "600"}), Context())["Deadline"] == 1000 + 362 + 600
     assert sum(clock.sleeps) == 362
 
 
-def test_wait_ends_before_cloudformation_times_out(personalize, clock):
+def test_wait_ends_before_cloudformation_times_out(personalize: Stubber, clock: Any) -> None:
     stub_existing_job(personalize, status="CREATE PENDING")
     assert on_event(event(properties={"WaitSeconds": "3600"}), Context())["Deadline"] == 1000 + 3600 - 180
 
 
-def test_checks_the_output_of_a_kept_active_job_again(personalize):
+def test_checks_the_output_of_a_kept_active_job_again(personalize: Stubber) -> None:
     stub_existing_job(personalize)
     assert "Deadline" in on_event(event("Update", properties=WAIT), Context())
 
 
-def test_does_not_wait_for_a_kept_failed_job(personalize):
+def test_does_not_wait_for_a_kept_failed_job(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED")
     stub_missing_job(personalize, f"{NAME}-2")
     assert "Deadline" not in on_event(event("Update", properties=WAIT), Context())
@@ -58,7 +61,7 @@ def test_does_not_wait_for_a_kept_failed_job(personalize):
     assert is_complete(ended, Context()) == {"IsComplete": True}
 
 
-def test_active_job_is_complete(personalize, s3):
+def test_active_job_is_complete(personalize: Stubber, s3: Any) -> None:
     s3.create_bucket(Bucket="out")
     record = b'{"input": {"itemId": "1"}, "output": null, "error": "who?"}'
     s3.put_object(Bucket="out", Key=f"segments/{NAME}/part-00000.jsonl.out", Body=record)
@@ -69,33 +72,40 @@ def test_active_job_is_complete(personalize, s3):
     }
 
 
-def test_active_job_in_other_case_is_complete(personalize, found):
+def test_active_job_in_other_case_is_complete(personalize: Stubber, found: Any) -> None:
     stub_existing_job(personalize, status="Active")
     found(QueryErrors(1))
     assert is_complete(waiting(), Context())["Data"] == {"Status": "ACTIVE", "QueryErrors": "none"}
 
 
 @pytest.mark.parametrize("status", ["CREATE PENDING", "CREATE IN_PROGRESS", "SOMETHING NEW"])
-def test_job_in_progress_is_not_complete(personalize, status):
+def test_job_in_progress_is_not_complete(personalize: Stubber, status: str) -> None:
     stub_existing_job(personalize, status=status)
     assert is_complete(waiting(), Context()) == {"IsComplete": False}
 
 
-def test_waits_for_a_job_that_is_not_visible_yet(personalize):
+def test_waits_for_a_job_that_is_not_visible_yet(personalize: Stubber) -> None:
     stub_missing_job(personalize)
     assert is_complete(waiting(), Context()) == {"IsComplete": False}
 
 
-def test_reading_the_output_ends_before_cloudformation_times_out(personalize, s3, monkeypatch, clock):
-    given = []
-    monkeypatch.setattr(handler, "query_errors", lambda uri, seconds: given.append(seconds) or QueryErrors(1))
+def test_reading_the_output_ends_before_cloudformation_times_out(
+    personalize: Stubber, s3: Any, monkeypatch: pytest.MonkeyPatch, clock: Any
+) -> None:
+    given: list[float] = []
+
+    def query_errors(_uri: str, seconds: float) -> QueryErrors:
+        given.append(seconds)
+        return QueryErrors(1)
+
+    monkeypatch.setattr(handler, "query_errors", query_errors)
     for deadline in (1005, 9e9):
         stub_existing_job(personalize)
         is_complete(waiting(deadline=deadline), Context(seconds=300))
     assert given == [65, 200]
 
 
-def test_permission_that_is_propagating_does_not_end_the_wait(personalize, clock):
+def test_permission_that_is_propagating_does_not_end_the_wait(personalize: Stubber, clock: Any) -> None:
     message = "User: handler is not authorized to perform: personalize:DescribeBatchSegmentJob"
     stub_errors(personalize, "describe_batch_segment_job", "AccessDeniedException", message, 6)
     stub_existing_job(personalize, status="CREATE IN_PROGRESS")
@@ -103,7 +113,7 @@ def test_permission_that_is_propagating_does_not_end_the_wait(personalize, clock
     assert clock.sleeps == [2, 4, 8, 15, 15, 15]
 
 
-def test_outage_does_not_end_the_wait_before_the_deadline(personalize, clock, log):
+def test_outage_does_not_end_the_wait_before_the_deadline(personalize: Stubber, clock: Any, log: Any) -> None:
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 7)
     assert is_complete(waiting(), Context()) == {"IsComplete": False}
     assert log()[-1]["decision"] == "not known"
@@ -112,13 +122,13 @@ def test_outage_does_not_end_the_wait_before_the_deadline(personalize, clock, lo
         is_complete(waiting(deadline=0), Context())
 
 
-def test_failed_job_fails_the_deployment_with_the_reason(personalize):
+def test_failed_job_fails_the_deployment_with_the_reason(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason="No data in s3://in/")
     with pytest.raises(JobError, match=rf"^the job {NAME} ended CREATE FAILED: No data in s3://in/\. Log"):
         is_complete(waiting(), Context())
 
 
-def test_reports_that_a_job_continues_after_the_deadline(personalize):
+def test_reports_that_a_job_continues_after_the_deadline(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE IN_PROGRESS")
     with pytest.raises(JobError) as failed:
         is_complete(waiting(deadline=0), Context())
@@ -129,7 +139,9 @@ def test_reports_that_a_job_continues_after_the_deadline(personalize):
 
 
 @pytest.mark.parametrize(("now", "is_over"), [(999.5, False), (1000.0, False), (1000.5, True)])
-def test_wait_ends_after_the_deadline_and_not_at_it(personalize, clock, now, is_over):
+def test_wait_ends_after_the_deadline_and_not_at_it(
+    personalize: Stubber, clock: Any, now: float, is_over: bool
+) -> None:
     clock.now = now
     stub_existing_job(personalize, status="CREATE IN_PROGRESS")
     if is_over:
@@ -140,7 +152,9 @@ def test_wait_ends_after_the_deadline_and_not_at_it(personalize, clock, now, is_
 
 
 @pytest.mark.parametrize(("deadline", "is_over"), [(1120, False), (1119, True)])
-def test_outage_ends_the_wait_after_the_deadline_and_not_at_it(personalize, clock, deadline, is_over):
+def test_outage_ends_the_wait_after_the_deadline_and_not_at_it(
+    personalize: Stubber, clock: Any, deadline: int, is_over: bool
+) -> None:
     # Retries end 120 seconds after the start, at 1120.
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 7)
     if is_over:
@@ -150,11 +164,11 @@ def test_outage_ends_the_wait_after_the_deadline_and_not_at_it(personalize, cloc
         assert is_complete(waiting(deadline=deadline), Context()) == {"IsComplete": False}
 
 
-def test_deletion_is_complete_at_once(personalize):
+def test_deletion_is_complete_at_once(personalize: Stubber) -> None:
     assert is_complete(waiting("Delete", deadline=0), Context()) == {"IsComplete": True}
 
 
-def test_fails_the_deployment_if_more_queries_failed_than_allowed(personalize, found):
+def test_fails_the_deployment_if_more_queries_failed_than_allowed(personalize: Stubber, found: Any) -> None:
     stub_existing_job(personalize)
     found(TWO)
     with pytest.raises(JobError) as failed:
@@ -167,7 +181,9 @@ def test_fails_the_deployment_if_more_queries_failed_than_allowed(personalize, f
 
 
 @pytest.mark.parametrize("allowed", [{"MaxQueryErrors": "2"}, {"MaxQueryErrors": "50000000"}, {}])
-def test_does_not_fail_the_deployment_if_no_more_queries_failed_than_allowed(personalize, found, log, allowed):
+def test_does_not_fail_the_deployment_if_no_more_queries_failed_than_allowed(
+    personalize: Stubber, found: Any, log: Any, allowed: dict[str, Any]
+) -> None:
     stub_existing_job(personalize)
     found(TWO)
     assert is_complete(waiting(**allowed), Context()) == {
@@ -181,7 +197,9 @@ def test_does_not_fail_the_deployment_if_no_more_queries_failed_than_allowed(per
     ("errors", "told"),
     [(QueryErrors(), "unknown"), (QueryErrors(9, all_read=False), "none of 9 read in the time there was")],
 )
-def test_does_not_fail_the_deployment_if_the_errors_are_not_known(personalize, found, log, errors, told):
+def test_does_not_fail_the_deployment_if_the_errors_are_not_known(
+    personalize: Stubber, found: Any, log: Any, errors: Any, told: str
+) -> None:
     stub_existing_job(personalize)
     found(errors)
     done = is_complete(waiting(MaxQueryErrors="0"), Context())
@@ -189,7 +207,7 @@ def test_does_not_fail_the_deployment_if_the_errors_are_not_known(personalize, f
     assert log()[-1] == {"decision": "query errors not known", "job": NAME, "max_query_errors": 0, "errors": told}
 
 
-def test_fails_the_deployment_if_the_part_that_was_read_has_too_many_errors(personalize, found):
+def test_fails_the_deployment_if_the_part_that_was_read_has_too_many_errors(personalize: Stubber, found: Any) -> None:
     stub_existing_job(personalize)
     found(QueryErrors(9, 3, "no", all_read=False))
     with pytest.raises(JobError, match=r"^max_query_errors: 3 of 9 queries"):

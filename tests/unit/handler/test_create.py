@@ -9,6 +9,7 @@ from batch_segment_handler import preflight
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.text import printable
+from botocore.stub import Stubber
 from support.constants import ACCOUNT, FILTER, REGION, SOLUTION, VERSION
 from support.events import (
     LOG_GROUP,
@@ -31,7 +32,7 @@ from support.events import (
 pytestmark = pytest.mark.usefixtures("new_stack")
 
 
-def test_creates_a_job_for_a_new_resource(personalize, log):
+def test_creates_a_job_for_a_new_resource(personalize: Stubber, log: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create(personalize)
@@ -39,7 +40,7 @@ def test_creates_a_job_for_a_new_resource(personalize, log):
     assert [line["decision"] for line in log()] == ["received", "created"]
 
 
-def test_sends_all_properties_and_numbers_as_numbers(personalize):
+def test_sends_all_properties_and_numbers_as_numbers(personalize: Stubber) -> None:
     properties = {
         "JobNamePrefix": None,
         "JobName": "mine",
@@ -73,13 +74,13 @@ def test_sends_all_properties_and_numbers_as_numbers(personalize):
     assert on_event(event(properties=properties), Context()) == answer("mine")
 
 
-def test_adopts_the_job_if_the_event_is_redelivered(personalize, log):
+def test_adopts_the_job_if_the_event_is_redelivered(personalize: Stubber, log: Any) -> None:
     stub_existing_job(personalize, status="CREATE IN_PROGRESS")
     assert on_event(event(), Context()) == answer(status="CREATE IN_PROGRESS")
     assert log()[-1] == {"decision": "adopted", "job": NAME, "status": "CREATE IN_PROGRESS"}
 
 
-def test_adopts_the_job_if_the_event_is_delivered_twice_at_once(personalize):
+def test_adopts_the_job_if_the_event_is_delivered_twice_at_once(personalize: Stubber) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create_error(personalize, "ResourceAlreadyExistsException", "Another resource with that Arn already exists.")
@@ -87,7 +88,7 @@ def test_adopts_the_job_if_the_event_is_delivered_twice_at_once(personalize):
     assert on_event(event(), Context()) == answer()
 
 
-def test_replaces_a_failed_job_by_the_next_attempt(personalize):
+def test_replaces_a_failed_job_by_the_next_attempt(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason="no")
     stub_existing_job(personalize, f"{NAME}-2", status="CREATE FAILED")
     stub_missing_job(personalize, f"{NAME}-3")
@@ -96,7 +97,7 @@ def test_replaces_a_failed_job_by_the_next_attempt(personalize):
     assert on_event(event(), Context()) == answer(f"{NAME}-3")
 
 
-def test_uses_the_latest_active_version_of_a_solution(personalize):
+def test_uses_the_latest_active_version_of_a_solution(personalize: Stubber) -> None:
     def version(id: str, day: int, status: str = "ACTIVE") -> dict[str, Any]:
         when = datetime.datetime(2026, 1, day, tzinfo=datetime.UTC)
         return {"solutionVersionArn": f"{SOLUTION}/{id}", "status": status, "creationDateTime": when}
@@ -119,7 +120,7 @@ def test_uses_the_latest_active_version_of_a_solution(personalize):
     assert got == answer(name)
 
 
-def test_rejects_a_solution_without_an_active_version(personalize):
+def test_rejects_a_solution_without_an_active_version(personalize: Stubber) -> None:
     name = derived_name(SolutionVersionArn=None, SolutionArn=SOLUTION)
     stub_missing_job(personalize, name)
     personalize.add_response("list_solution_versions", {"solutionVersions": []}, {"solutionArn": SOLUTION})
@@ -127,7 +128,7 @@ def test_rejects_a_solution_without_an_active_version(personalize):
         on_event(event(properties={"SolutionVersionArn": None, "SolutionArn": SOLUTION}), Context())
 
 
-def test_rejects_a_failed_solution_version(personalize):
+def test_rejects_a_failed_solution_version(personalize: Stubber) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize, "CREATE FAILED", failureReason="too little data")
     with pytest.raises(JobError) as failed:
@@ -137,7 +138,7 @@ def test_rejects_a_failed_solution_version(personalize):
     )
 
 
-def test_rejects_non_numeric_num_results_before_creating_anything(personalize):
+def test_rejects_non_numeric_num_results_before_creating_anything(personalize: Stubber) -> None:
     name = derived_name(NumResults="many")
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)
@@ -146,7 +147,7 @@ def test_rejects_non_numeric_num_results_before_creating_anything(personalize):
 
 
 @pytest.mark.parametrize(("number", "is_right"), [("0", False), ("1", True), ("5000000", True), ("5000001", False)])
-def test_rejects_num_results_outside_the_limits(personalize, number, is_right):
+def test_rejects_num_results_outside_the_limits(personalize: Stubber, number: str, is_right: bool) -> None:
     name = derived_name(NumResults=number)
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)
@@ -179,7 +180,9 @@ def test_rejects_num_results_outside_the_limits(personalize, number, is_right):
         ("InternalFailure", "CreateBatchSegmentJob failed with InternalFailure: no"),
     ],
 )
-def test_explains_permanent_errors_without_retrying(personalize, clock, log, code, expected):
+def test_explains_permanent_errors_without_retrying(
+    personalize: Stubber, clock: Any, log: Any, code: str, expected: str
+) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create_error(personalize, code)
@@ -191,7 +194,7 @@ def test_explains_permanent_errors_without_retrying(personalize, clock, log, cod
 
 
 @pytest.mark.parametrize("text", ["x", "あ", "💥", '"', "\\", "\n", "\x1b", "\ud800"])
-def test_message_fits_into_a_response_to_cloudformation(personalize, text):
+def test_message_fits_into_a_response_to_cloudformation(personalize: Stubber, text: str) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create_error(personalize, "InvalidInputException", text * 100_000)
@@ -203,7 +206,9 @@ def test_message_fits_into_a_response_to_cloudformation(personalize, text):
     assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
 
 
-def test_counts_failures_in_a_metric_by_stack_and_resource(personalize, capsys):
+def test_counts_failures_in_a_metric_by_stack_and_resource(
+    personalize: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create_error(personalize, "TooManyTagsException")
@@ -224,7 +229,7 @@ def test_counts_failures_in_a_metric_by_stack_and_resource(personalize, capsys):
     assert (line["Stack"], line["Resource"], line["DeploymentsFailed"]) == ("Demo", "ComedyFansAF41374F", 1)
 
 
-def test_no_log_line_has_the_signed_url(personalize, capsys):
+def test_no_log_line_has_the_signed_url(personalize: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create_error(personalize, "InvalidInputException")
@@ -239,12 +244,14 @@ def test_no_log_line_has_the_signed_url(personalize, capsys):
     assert "Signature" not in out + err
 
 
-def test_responses_are_small_json(personalize):
+def test_responses_are_small_json(personalize: Stubber) -> None:
     stub_existing_job(personalize)
     assert len(json.dumps(on_event(event(), Context()))) < 4096
 
 
-def test_creates_nothing_without_time_for_the_response(personalize, clock, monkeypatch):
+def test_creates_nothing_without_time_for_the_response(
+    personalize: Stubber, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     describe = preflight.check
 
     def slow_check(*args: Any) -> Any:

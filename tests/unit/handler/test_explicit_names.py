@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
+from botocore.stub import Stubber
 from support.constants import FILTER, VERSION
 from support.events import (
     EXPLICIT,
@@ -25,12 +26,12 @@ from support.events import (
 )
 
 
-def test_adopts_the_job_of_an_explicit_name(personalize):
+def test_adopts_the_job_of_an_explicit_name(personalize: Stubber) -> None:
     stub_existing_job(personalize, "mine")
     assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
 
 
-def test_adopts_an_explicit_job_after_normalizing(personalize):
+def test_adopts_an_explicit_job_after_normalizing(personalize: Stubber) -> None:
     output = {"s3DataDestination": {"path": "s3://out/segments/mine"}}
     stub_existing_job(personalize, "mine", jobOutput=output, filterArn="")
     assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
@@ -50,8 +51,13 @@ def test_adopts_an_explicit_job_after_normalizing(personalize):
 )
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_rejects_an_explicit_name_of_another_job(
-    personalize, cloudformation, request_type, properties, details, difference
-):
+    personalize: Stubber,
+    cloudformation: Stubber,
+    request_type: str,
+    properties: dict[str, Any],
+    details: dict[str, Any],
+    difference: str,
+) -> None:
     stub_existing_job(personalize, "mine", **details)
     update = {} if request_type == "Create" else {"PhysicalResourceId": arn("mine"), "OldResourceProperties": {}}
     if update:
@@ -64,13 +70,13 @@ def test_rejects_an_explicit_name_of_another_job(
     )
 
 
-def test_rejects_an_explicit_name_of_a_job_with_another_role(personalize):
+def test_rejects_an_explicit_name_of_a_job_with_another_role(personalize: Stubber) -> None:
     stub_existing_job(personalize, "mine", roleArn=f"{ROLE}2")
     with pytest.raises(JobError, match=r"'mine' is taken by another job .*, which differs in .*role"):
         on_event(event(properties=EXPLICIT), Context())
 
 
-def test_create_rejects_an_explicit_name_of_a_failed_job(personalize):
+def test_create_rejects_an_explicit_name_of_a_failed_job(personalize: Stubber) -> None:
     stub_existing_job(personalize, "mine", status="CREATE FAILED", failureReason="bad input")
     with pytest.raises(JobError) as failed:
         on_event(event(properties=EXPLICIT), Context())
@@ -80,7 +86,7 @@ def test_create_rejects_an_explicit_name_of_a_failed_job(personalize):
     )
 
 
-def test_update_rejects_an_explicit_name_of_a_failed_job(personalize, cloudformation):
+def test_update_rejects_an_explicit_name_of_a_failed_job(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, "mine", status="CREATE FAILED", failureReason="no data")
     for _ in range(2):
         stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
@@ -88,7 +94,9 @@ def test_update_rejects_an_explicit_name_of_a_failed_job(personalize, cloudforma
         on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
 
 
-def test_rejects_failed_explicit_job_if_the_stack_is_unknown(personalize, cloudformation, clock):
+def test_rejects_failed_explicit_job_if_the_stack_is_unknown(
+    personalize: Stubber, cloudformation: Stubber, clock: Any
+) -> None:
     stub_existing_job(personalize, "mine", status="CREATE FAILED")
     stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
     with pytest.raises(
@@ -97,7 +105,7 @@ def test_rejects_failed_explicit_job_if_the_stack_is_unknown(personalize, cloudf
         on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
 
 
-def test_update_without_definition_change_does_not_compare_an_explicit_job(personalize):
+def test_update_without_definition_change_does_not_compare_an_explicit_job(personalize: Stubber) -> None:
     stub_existing_job(
         personalize,
         "mine",
@@ -117,14 +125,14 @@ def test_update_without_definition_change_does_not_compare_an_explicit_job(perso
     assert on_event(update, Context()) == answer("mine", "ACTIVE", f"{VERSION}1")
 
 
-def test_rollback_adopts_a_failed_explicit_job(personalize, cloudformation):
+def test_rollback_adopts_a_failed_explicit_job(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     stub_existing_job(personalize, "mine", status="CREATE FAILED")
     rollback = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer"))
     assert on_event(rollback, Context()) == answer("mine", "CREATE FAILED")
 
 
-def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize, cloudformation):
+def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_missing_job(personalize, "mine")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     rollback = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer"))
@@ -132,7 +140,9 @@ def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize, cloud
 
 
 @pytest.mark.parametrize("described", [None, 100])
-def test_rollback_that_removes_num_results_keeps_the_job(personalize, cloudformation, described):
+def test_rollback_that_removes_num_results_keeps_the_job(
+    personalize: Stubber, cloudformation: Stubber, described: int | None
+) -> None:
     # Personalize does not describe the number, or took another default than it documents.
     response = description("mine", numResults=described)
     if described is None:
@@ -144,14 +154,14 @@ def test_rollback_that_removes_num_results_keeps_the_job(personalize, cloudforma
     assert on_event(update, Context()) == answer("mine", "ACTIVE")
 
 
-def test_removes_num_results_that_the_job_never_had(personalize):
+def test_removes_num_results_that_the_job_never_had(personalize: Stubber) -> None:
     stub_existing_job(personalize, "mine", numResults=25)
     old = properties_with(**EXPLICIT, NumResults="7")
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
     assert on_event(update, Context()) == answer("mine", "ACTIVE")
 
 
-def test_rejects_removed_num_results_without_a_new_explicit_name(personalize, cloudformation):
+def test_rejects_removed_num_results_without_a_new_explicit_name(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, "mine", numResults=5000)
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
     old = properties_with(**EXPLICIT, NumResults="5000")
@@ -164,8 +174,8 @@ def test_rejects_removed_num_results_without_a_new_explicit_name(personalize, cl
 @pytest.mark.parametrize("described", [1, 24, 26, 500_000])
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
 def test_rejects_an_explicit_name_of_a_job_with_another_number_than_the_default(
-    personalize, cloudformation, request_type, described
-):
+    personalize: Stubber, cloudformation: Stubber, request_type: str, described: int
+) -> None:
     stub_existing_job(personalize, "mine", numResults=described)
     if request_type == "Update":
         stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
@@ -174,7 +184,7 @@ def test_rejects_an_explicit_name_of_a_job_with_another_number_than_the_default(
 
 
 @pytest.mark.parametrize("described", [0, 25])
-def test_adopts_an_explicit_job_with_the_default_number(personalize, described):
+def test_adopts_an_explicit_job_with_the_default_number(personalize: Stubber, described: int) -> None:
     stub_existing_job(personalize, "mine", numResults=described)
     assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
 
@@ -185,7 +195,9 @@ def changed_update() -> dict[str, Any]:
     return event("Update", properties=properties, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
 
 
-def test_definition_change_creates_an_explicit_job_that_personalize_does_not_find(personalize, cloudformation):
+def test_definition_change_creates_an_explicit_job_that_personalize_does_not_find(
+    personalize: Stubber, cloudformation: Stubber
+) -> None:
     stub_missing_job(personalize, "mine")
     stub_missing_job(personalize, "mine")
     stub_solution_version(personalize)
@@ -194,7 +206,9 @@ def test_definition_change_creates_an_explicit_job_that_personalize_does_not_fin
     assert on_event(changed_update(), Context()) == answer("mine")
 
 
-def test_definition_change_compares_an_explicit_job_that_becomes_visible_late(personalize, cloudformation, clock):
+def test_definition_change_compares_an_explicit_job_that_becomes_visible_late(
+    personalize: Stubber, cloudformation: Stubber, clock: Any
+) -> None:
     for _ in range(2):
         stub_missing_job(personalize, "mine")
     stub_solution_version(personalize)
@@ -206,14 +220,16 @@ def test_definition_change_compares_an_explicit_job_that_becomes_visible_late(pe
         on_event(changed_update(), Context())
 
 
-def test_definition_change_rolled_back_creates_no_explicit_job(personalize, cloudformation):
+def test_definition_change_rolled_back_creates_no_explicit_job(personalize: Stubber, cloudformation: Stubber) -> None:
     for _ in range(2):
         stub_missing_job(personalize, "mine")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     assert on_event(changed_update(), Context()) == answer("mine", "UNKNOWN")
 
 
-def test_definition_change_fails_if_nothing_is_found_and_the_stack_is_unknown(personalize, cloudformation, clock):
+def test_definition_change_fails_if_nothing_is_found_and_the_stack_is_unknown(
+    personalize: Stubber, cloudformation: Stubber, clock: Any
+) -> None:
     for _ in range(2):
         stub_missing_job(personalize, "mine")
     stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
@@ -221,7 +237,7 @@ def test_definition_change_fails_if_nothing_is_found_and_the_stack_is_unknown(pe
         on_event(changed_update(), Context())
 
 
-def test_keeps_an_unchanged_explicit_job_that_personalize_does_not_find(personalize):
+def test_keeps_an_unchanged_explicit_job_that_personalize_does_not_find(personalize: Stubber) -> None:
     stub_missing_job(personalize, "mine")
     old = properties_with(**EXPLICIT)
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)

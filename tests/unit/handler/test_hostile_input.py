@@ -1,10 +1,12 @@
 """Properties that look like something else: the handler treats them as data."""
 
 import json
+from typing import Any
 
 import pytest
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.handler import on_event
+from botocore.stub import Stubber
 from support.constants import VERSION
 from support.events import ROLE, Context, arn, derived_name, event, stub_missing_job, stub_solution_version
 
@@ -21,7 +23,9 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS, ids=range(len(PATHS)))
-def test_sends_a_path_without_interpreting_it(personalize, capsys, path):
+def test_sends_a_path_without_interpreting_it(
+    personalize: Stubber, capsys: pytest.CaptureFixture[str], path: Any
+) -> None:
     name = derived_name(InputPath=path)
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)
@@ -41,7 +45,7 @@ def test_sends_a_path_without_interpreting_it(personalize, capsys, path):
     assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
 
 
-def test_uses_a_name_that_looks_like_an_arn_as_a_name(personalize):
+def test_uses_a_name_that_looks_like_an_arn_as_a_name(personalize: Stubber) -> None:
     name = "arn:aws:personalize:eu-west-1:999999999999:batch-segment-job/theirs"
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)
@@ -50,7 +54,9 @@ def test_uses_a_name_that_looks_like_an_arn_as_a_name(personalize):
         on_event(event(properties={"JobNamePrefix": None, "JobName": name}), Context())
 
 
-def test_accepts_a_megabyte_of_properties_and_does_not_log_them(personalize, capsys):
+def test_accepts_a_megabyte_of_properties_and_does_not_log_them(
+    personalize: Stubber, capsys: pytest.CaptureFixture[str]
+) -> None:
     large = {f"Unknown{number}": "x" * 1000 for number in range(1000)}
     stub_missing_job(personalize)
     stub_solution_version(personalize)

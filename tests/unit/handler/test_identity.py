@@ -1,17 +1,18 @@
 """The derived name: what it depends on, and which names are attempts of a job."""
 
 import re
+from typing import Any
 
 import pytest
 from support.constants import FILTER, VERSION
 from support.events import NAME, STACK, derived_name, identity_with
 
 
-def test_derived_name_is_the_prefix_and_twelve_hexadecimal_digits():
+def test_derived_name_is_the_prefix_and_twelve_hexadecimal_digits() -> None:
     assert re.fullmatch(r"Demo-ComedyFans-1A2B3C4D-[0-9a-f]{12}", derived_name())
 
 
-def test_derived_name_of_released_properties_never_changes():
+def test_derived_name_of_released_properties_never_changes() -> None:
     # If this fails, an upgrade of the library would start every user's jobs again.
     assert derived_name() == NAME
 
@@ -34,7 +35,7 @@ def test_derived_name_of_released_properties_never_changes():
         {"SomethingOfALaterVersion": "1"},
     ],
 )
-def test_settings_do_not_change_the_derived_name(changes):
+def test_settings_do_not_change_the_derived_name(changes: dict[str, Any]) -> None:
     assert derived_name(**changes) == NAME
 
 
@@ -56,7 +57,7 @@ def test_settings_do_not_change_the_derived_name(changes):
         {"Trigger": "2"},
     ],
 )
-def test_definition_changes_the_derived_name(changes):
+def test_definition_changes_the_derived_name(changes: dict[str, Any]) -> None:
     assert derived_name(**changes) != NAME
 
 
@@ -64,7 +65,7 @@ def test_definition_changes_the_derived_name(changes):
     ("suffix", "is_attempt"),
     [("", True), ("-2", True), ("-10", True), ("-99", True), ("-1", False), ("-02", False), ("-100", False)],
 )
-def test_recognizes_only_names_of_attempts(suffix, is_attempt):
+def test_recognizes_only_names_of_attempts(suffix: str, is_attempt: bool) -> None:
     identity = identity_with()
     assert identity.has_name(f"{NAME}{suffix}") == is_attempt
     assert (f"{NAME}{suffix}" in identity.names()) == is_attempt
@@ -79,7 +80,7 @@ def test_recognizes_only_names_of_attempts(suffix, is_attempt):
         ("s3://in/queries/{name}/0123456789ab/", False),
     ],
 )
-def test_compares_staged_input_by_content_and_not_by_split_size(path, is_input):
+def test_compares_staged_input_by_content_and_not_by_split_size(path: str, is_input: bool) -> None:
     identity = identity_with(InputPath=None, InputBucket="in", InputPrefix="queries/", InputHash="0123456789ab" * 5)
     name = next(identity.names())
     assert identity.has_input(name, path.format(name=name)) == is_input

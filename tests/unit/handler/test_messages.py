@@ -1,14 +1,17 @@
 """Messages for users: their content, their length, and text from outside."""
 
 import json
+from typing import Any
 
 import pytest
 from batch_segment_handler import log as log_module
 from batch_segment_handler import results
+from batch_segment_handler.contract import FlatProperties
 from batch_segment_handler.errors import JobError, explain
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.text import json_length, printable, quote, shorten
 from botocore.exceptions import ClientError
+from botocore.stub import Stubber
 from support.constants import FILTER, SOLUTION, VERSION
 from support.events import (
     LOG_GROUP,
@@ -35,7 +38,7 @@ def error(code: str, message: str, operation: str = "CreateBatchSegmentJob") -> 
 # -- text
 
 
-def test_escapes_only_unprintable_characters():
+def test_escapes_only_unprintable_characters() -> None:
     assert printable(ESCAPES) == ESCAPED
     assert printable("Comédie 映画 'x' \"y\"") == "Comédie 映画 'x' \"y\""
     assert printable("x" * 11, 10) == "x" * 9 + "…"
@@ -44,12 +47,12 @@ def test_escapes_only_unprintable_characters():
 
 
 @pytest.mark.parametrize("text", ['"\\\n\t\r\b\f', "\x00\x1f", "é", "映", "💥", "x", "\x7f"])
-def test_counts_the_bytes_of_json(text):
+def test_counts_the_bytes_of_json(text: str) -> None:
     assert json_length(text) == len(json.dumps(text, ensure_ascii=False).encode()) - 2
 
 
 @pytest.mark.parametrize("one", ['"', "\x01", "é", "映", "💥", "x"])
-def test_cuts_by_the_length_as_json(one):
+def test_cuts_by_the_length_as_json(one: str) -> None:
     for size in range(10, 40):
         cut = shorten(one * 40, size)
         assert size - json_length(one) < json_length(cut) <= size
@@ -68,7 +71,7 @@ def test_cuts_by_the_length_as_json(one):
         ("'\"" * 100, repr("'\"" * 100)[:99] + "…" + repr("'\"" * 100)[-99:]),
     ],
 )
-def test_quotes_a_name_and_cuts_its_middle(name, quoted):
+def test_quotes_a_name_and_cuts_its_middle(name: str, quoted: str) -> None:
     assert quote(name) == quoted
     assert len(quote(name)) <= 200
 
@@ -89,7 +92,9 @@ def test_quotes_a_name_and_cuts_its_middle(name, quoted):
     ],
 )
 @pytest.mark.parametrize("rest", ["", ": arn:aws:organizations::1:policy/p-1"])
-def test_does_not_retry_an_explicit_deny_and_names_the_policy(personalize, clock, policy, fix, rest):
+def test_does_not_retry_an_explicit_deny_and_names_the_policy(
+    personalize: Stubber, clock: Any, policy: str, fix: str, rest: str
+) -> None:
     message = f"User: arn:aws:sts::1:handler is not authorized to perform: it with an explicit deny in {policy}{rest}"
     stub_missing_job(personalize)
     stub_solution_version(personalize)
@@ -102,7 +107,7 @@ def test_does_not_retry_an_explicit_deny_and_names_the_policy(personalize, clock
     )
 
 
-def test_names_no_policy_if_the_explicit_deny_does_not():
+def test_names_no_policy_if_the_explicit_deny_does_not() -> None:
     explained = explain(error("AccessDenied", "not authorized with an explicit deny", "PutObject"), {})
     assert str(explained) == (
         "PutObject is explicitly denied by a policy. Find the Deny statement, which outweighs every Allow "
@@ -110,7 +115,7 @@ def test_names_no_policy_if_the_explicit_deny_does_not():
     )
 
 
-PROPERTIES = {"SolutionVersionArn": VERSION, "FilterArn": FILTER}
+PROPERTIES: FlatProperties = {"SolutionVersionArn": VERSION, "FilterArn": FILTER}
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ PROPERTIES = {"SolutionVersionArn": VERSION, "FilterArn": FILTER}
         ("TagResource", "no", PROPERTIES, "TagResource failed with ResourceNotFoundException: no"),
     ],
 )
-def test_names_the_property_of_a_missing_resource(operation, message, properties, start):
+def test_names_the_property_of_a_missing_resource(operation: str, message: str, properties: Any, start: str) -> None:
     explained = str(explain(error("ResourceNotFoundException", message, operation), properties))
     assert explained.startswith(start)
     assert f"ResourceNotFoundException: {message}" in explained
@@ -148,7 +153,7 @@ def test_names_the_property_of_a_missing_resource(operation, message, properties
         ),
     ],
 )
-def test_message_begins_with_that_of_personalize(message, start):
+def test_message_begins_with_that_of_personalize(message: str, start: str) -> None:
     assert str(explain(error("InvalidInputException", message), PROPERTIES)).startswith(start)
 
 
@@ -167,7 +172,7 @@ def test_message_begins_with_that_of_personalize(message, start):
         ({"InputPath": None, "InputBucket": "in", "InputPrefix": "", "InputHash": "0"}, "AssetBucket"),
     ],
 )
-def test_names_a_missing_property(changes, missing):
+def test_names_a_missing_property(changes: dict[str, Any], missing: str) -> None:
     sent = event()
     sent["ResourceProperties"] = properties_with(**changes)
     if "NewJobIfChanged" in changes:
@@ -181,7 +186,7 @@ def test_names_a_missing_property(changes, missing):
 
 
 @pytest.mark.parametrize("member", ["StackId", "LogicalResourceId", "ResourceProperties"])
-def test_names_a_missing_member_of_the_event(member):
+def test_names_a_missing_member_of_the_event(member: str) -> None:
     sent = event()
     del sent[member]
     with pytest.raises(JobError) as failed:
@@ -197,26 +202,26 @@ def test_names_a_missing_member_of_the_event(member):
         ({"MaxQueryErrors": "1_0"}, "max_query_errors: got '1_0', expected a whole number from 0 to 50,000,000"),
     ],
 )
-def test_rejects_malformed_properties_without_a_call(changes, message):
+def test_rejects_malformed_properties_without_a_call(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(JobError) as failed:
         on_event(event(properties=changes), Context())
     assert str(failed.value) == failure(message)
 
 
-def test_rejects_malformed_tags(personalize):
+def test_rejects_malformed_tags(personalize: Stubber) -> None:
     stub_existing_job(personalize)
     with pytest.raises(JobError, match=r"^Tags is malformed: expected a list of tags with key and value"):
         on_event(event(properties={"Tags": [{"Key": "a"}]}), Context())
 
 
-def test_deletion_succeeds_without_any_member():
+def test_deletion_succeeds_without_any_member() -> None:
     assert on_event({"RequestType": "Delete"}, Context()) == {}
 
 
 # -- the log group, and the length of answers
 
 
-def test_messages_end_with_the_log_group(personalize):
+def test_messages_end_with_the_log_group(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason="no data.")
     waiting = event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9)
     with pytest.raises(JobError) as failed:
@@ -225,7 +230,7 @@ def test_messages_end_with_the_log_group(personalize):
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x", "\n"])
-def test_message_fits_into_a_response_with_the_longest_identifiers(personalize, text):
+def test_message_fits_into_a_response_with_the_longest_identifiers(personalize: Stubber, text: str) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason=text * 3000)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63}
     waiting = event(
@@ -245,7 +250,7 @@ def test_message_fits_into_a_response_with_the_longest_identifiers(personalize, 
     assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
 
 
-def test_escapes_the_reason_of_a_job_that_failed(personalize, capsys):
+def test_escapes_the_reason_of_a_job_that_failed(personalize: Stubber, capsys: pytest.CaptureFixture[str]) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason=f"cannot read {ESCAPES}")
     with pytest.raises(JobError, match="cannot read ") as failed:
         is_complete(event(properties={"WaitSeconds": "60"}, PhysicalResourceId=arn(), Deadline=9e9), Context())
@@ -253,19 +258,19 @@ def test_escapes_the_reason_of_a_job_that_failed(personalize, capsys):
     assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
 
 
-def test_log_lines_have_no_control_characters(capsys):
+def test_log_lines_have_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     log_module.event("anything", key=ESCAPES, other="映画")
     (line,) = capsys.readouterr().out.splitlines()
     assert line.isprintable()
     assert json.loads(line) == {"decision": "anything", "key": ESCAPES, "other": "映画"}
 
 
-def test_escapes_messages_and_keeps_their_lines():
+def test_escapes_messages_and_keeps_their_lines() -> None:
     assert str(JobError(f"two faults:\n{ESCAPES}\nb")) == f"two faults:\n{ESCAPED}\nb"
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x"])
-def test_query_errors_fit_into_a_response(personalize, monkeypatch, text):
+def test_query_errors_fit_into_a_response(personalize: Stubber, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     record = json.dumps({"input": {}, "error": text * 3000}).encode()
     monkeypatch.setattr(results, "_errors", lambda uri, ends: results.read_errors([record]))
     stub_existing_job(personalize)

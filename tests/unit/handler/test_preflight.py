@@ -1,17 +1,19 @@
 """Checks before a job is created. Requests and answers follow botocore's model."""
 
 import time
+from typing import Any
 
 import pytest
 from batch_segment_handler import preflight
 from batch_segment_handler.errors import JobError, UnavailableError
 from batch_segment_handler.retries import RetryBudget
+from botocore.stub import Stubber
 from support.constants import FILTER, SOLUTION, VERSION
 
 RECIPE = "arn:aws:personalize:::recipe/"
 
 
-def version_of(personalize, recipe: str) -> None:
+def version_of(personalize: Stubber, recipe: str) -> None:
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": "ACTIVE", "recipeArn": f"{RECIPE}{recipe}"}},
@@ -19,7 +21,7 @@ def version_of(personalize, recipe: str) -> None:
     )
 
 
-def filter_is(personalize, expression: str | None, status: str = "ACTIVE", **more: str) -> None:
+def filter_is(personalize: Stubber, expression: str | None, status: str = "ACTIVE", **more: str) -> None:
     if expression is not None:
         more["filterExpression"] = expression
     personalize.add_response(
@@ -27,25 +29,26 @@ def filter_is(personalize, expression: str | None, status: str = "ACTIVE", **mor
     )
 
 
-def recipe_is(personalize, name: str, type: str) -> None:
+def recipe_is(personalize: Stubber, name: str, type: str) -> None:
     personalize.add_response(
         "describe_recipe", {"recipe": {"name": name, "recipeType": type}}, {"recipeArn": f"{RECIPE}{name}"}
     )
 
 
-def check(**properties: str) -> preflight.Preflight:
-    return preflight.check({"SolutionVersionArn": VERSION, **properties}, RetryBudget(60))
+def check(**properties: Any) -> preflight.Preflight:
+    given: Any = {"SolutionVersionArn": VERSION, **properties}
+    return preflight.check(given, RetryBudget(60))
 
 
 @pytest.mark.parametrize(
     ("recipe", "kind"), [("aws-item-affinity", "itemId"), ("aws-item-attribute-affinity", "itemAttributes")]
 )
-def test_recipe_determines_the_kind_of_query(personalize, recipe, kind):
+def test_recipe_determines_the_kind_of_query(personalize: Stubber, recipe: str, kind: Any) -> None:
     version_of(personalize, recipe)
     assert check() == preflight.Preflight(VERSION, kind, {})
 
 
-def test_rejects_a_recipe_of_another_type(personalize):
+def test_rejects_a_recipe_of_another_type(personalize: Stubber) -> None:
     version_of(personalize, "aws-user-personalization")
     recipe_is(personalize, "aws-user-personalization", "USER_PERSONALIZATION")
     with pytest.raises(JobError) as refused:
@@ -56,13 +59,13 @@ def test_rejects_a_recipe_of_another_type(personalize):
     )
 
 
-def test_unknown_segmentation_recipe_allows_either_kind_of_query(personalize):
+def test_unknown_segmentation_recipe_allows_either_kind_of_query(personalize: Stubber) -> None:
     version_of(personalize, "aws-item-affinity-v3")
     recipe_is(personalize, "aws-item-affinity-v3", "USER_SEGMENTATION")
     assert check().kind is None
 
 
-def test_solution_version_without_a_recipe_allows_either_kind_of_query(personalize):
+def test_solution_version_without_a_recipe_allows_either_kind_of_query(personalize: Stubber) -> None:
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": "ACTIVE"}},
@@ -80,13 +83,15 @@ def test_solution_version_without_a_recipe_allows_either_kind_of_query(personali
         (None, None),
     ],
 )
-def test_filter_determines_the_required_values(personalize, expression, placeholders):
+def test_filter_determines_the_required_values(
+    personalize: Stubber, expression: str | None, placeholders: dict[str, Any] | None
+) -> None:
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, expression)
     assert check(FilterArn=FILTER).placeholders == placeholders
 
 
-def test_rejects_a_failed_filter(personalize):
+def test_rejects_a_failed_filter(personalize: Stubber) -> None:
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.X = 1", status="CREATE FAILED", failureReason="no such column")
     with pytest.raises(JobError) as refused:
@@ -96,14 +101,14 @@ def test_rejects_a_failed_filter(personalize):
     )
 
 
-def test_accepts_a_filter_that_is_still_being_created(personalize):
+def test_accepts_a_filter_that_is_still_being_created(personalize: Stubber) -> None:
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.AGE >= 18", status="CREATE IN_PROGRESS")
     assert check(FilterArn=FILTER).placeholders == {}
 
 
 @pytest.mark.parametrize(("tokens", "seconds"), [(["a", "b", "a"], 60), (["a"], 0)])
-def test_ends_a_list_of_versions_that_does_not_end(personalize, tokens, seconds):
+def test_ends_a_list_of_versions_that_does_not_end(personalize: Stubber, tokens: list[str], seconds: int) -> None:
     request = {"solutionArn": SOLUTION}
     for token in tokens:
         personalize.add_response("list_solution_versions", {"solutionVersions": [], "nextToken": token}, dict(request))
@@ -116,7 +121,7 @@ def test_ends_a_list_of_versions_that_does_not_end(personalize, tokens, seconds)
     )
 
 
-def test_finds_the_placeholders_of_a_hostile_filter_in_time(personalize):
+def test_finds_the_placeholders_of_a_hostile_filter_in_time(personalize: Stubber) -> None:
     version_of(personalize, "aws-item-affinity")
     filter_is(personalize, "INCLUDE UserID WHERE Users.A IN ($A) " + '"' + '\\"' * 500_000)
     before = time.process_time()

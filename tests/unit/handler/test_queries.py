@@ -8,7 +8,7 @@ import re
 import time
 import tracemalloc
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from batch_segment_handler import limits
@@ -693,7 +693,7 @@ def spelled(draw: st.DrawFn, value: Any) -> bytes:
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query: Any, data: st.DataObject) -> None:
-    line = spelled(data.draw, query)
+    line = spelled(cast(st.DrawFn, data.draw), query)
 
     assert accepted_lines(kind, placeholders).fullmatch(line + b"\n" + line + b"\r\n"), line
     assert_fast_path_agrees_with_parser(line + b"\n" + line)
@@ -706,7 +706,7 @@ def test_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query: Any
 def test_fast_path_matches_no_line_with_a_fault_or_warning(
     kind: Any, placeholders: Any, query: Any, data: st.DataObject
 ) -> None:
-    line = spelled(data.draw, query)
+    line = spelled(cast(st.DrawFn, data.draw), query)
     at = data.draw(st.integers(0, len(line)))
     end = data.draw(st.integers(at, min(len(line), at + 5)))
     part = data.draw(st.one_of(st.just(line[at:end] * 2), st.sampled_from([b"", *PIECES]), st.binary(max_size=4)))
@@ -756,7 +756,12 @@ def test_fast_path_matches_25_filter_values_in_any_order() -> None:
 def test_parses_only_the_first_lines_of_a_large_file(monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[bytes] = []
     read_exactly = LineParser.read
-    monkeypatch.setattr(LineParser, "read", lambda self, text: (read.append(text), read_exactly(self, text)))
+
+    def record(self: LineParser, text: Any) -> Any:
+        read.append(text)
+        return read_exactly(self, text)
+
+    monkeypatch.setattr(LineParser, "read", record)
     shapes = [
         b'{"itemId": "%d"}',
         b'{"itemId":"%d"}\r',
@@ -1057,7 +1062,7 @@ def test_finds_placeholders_outside_quotes(expression: str, names: str, required
 
 
 @pytest.mark.timeout(60)
-def test_reads_a_line_with_thousands_of_warnings_in_one_pass():
+def test_reads_a_line_with_thousands_of_warnings_in_one_pass() -> None:
     # Reading the line again for each warning took minutes.
     expression = " and ".join(["items.a=1"] * 16_000)
     line = json.dumps({"itemAttributes": expression}).encode()

@@ -2,7 +2,8 @@
 
 import contextlib
 import functools
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, cast
 
 import botocore.endpoint
 import pytest
@@ -12,6 +13,7 @@ from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.retries import RetryBudget, call_with_retries
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError, ReadTimeoutError
 from botocore.parsers import ResponseParserError
+from botocore.stub import Stubber
 from support.constants import REGION
 from support.events import (
     NAME,
@@ -47,7 +49,7 @@ PRIVILEGES = "Insufficient privileges for accessing data in S3. Please look at t
         ("ThrottlingException", "Rate exceeded"),
     ],
 )
-def test_retries_transient_errors(personalize, clock, log, code, message):
+def test_retries_transient_errors(personalize: Stubber, clock: Any, log: Any, code: str, message: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_create_error(personalize, code, message)
@@ -59,7 +61,9 @@ def test_retries_transient_errors(personalize, clock, log, code, message):
 
 
 @pytest.mark.parametrize(("jitter", "sleeps"), [(0.0, [1, 2, 4]), (0.5, [1.5, 3, 6]), (1.0, [2, 4, 8])])
-def test_waits_are_half_fixed_and_half_random(personalize, clock, jitter, sleeps):
+def test_waits_are_half_fixed_and_half_random(
+    personalize: Stubber, clock: Any, jitter: float, sleeps: list[Any] | list[int]
+) -> None:
     clock.jitter = jitter
     stub_missing_job(personalize)
     stub_solution_version(personalize)
@@ -69,7 +73,7 @@ def test_waits_are_half_fixed_and_half_random(personalize, clock, jitter, sleeps
     assert clock.sleeps == sleeps
 
 
-def test_reports_a_missing_permission_after_two_minutes(personalize, clock):
+def test_reports_a_missing_permission_after_two_minutes(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_errors(personalize, "create_batch_segment_job", "InvalidInputException", PRIVILEGES, 12)
@@ -83,7 +87,7 @@ def test_reports_a_missing_permission_after_two_minutes(personalize, clock):
     )
 
 
-def test_retries_while_the_service_is_busy_until_the_function_ends(personalize, clock):
+def test_retries_while_the_service_is_busy_until_the_function_ends(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_errors(personalize, "create_batch_segment_job", "LimitExceededException", "5 jobs", 18)
@@ -105,13 +109,15 @@ def test_retries_while_the_service_is_busy_until_the_function_ends(personalize, 
         EndpointConnectionError(endpoint_url="https://personalize"),
         ReadTimeoutError(endpoint_url="https://personalize"),
         ResponseParserError("not JSON"),
-        ClientError({"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}, "DescribeFilter"),
+        ClientError(
+            cast(Any, {"Error": {"Code": "503"}, "ResponseMetadata": {"HTTPStatusCode": 503}}), "DescribeFilter"
+        ),
     ],
 )
-def test_retries_connection_errors_until_the_budget_ends(clock, error):
+def test_retries_connection_errors_until_the_budget_ends(clock: Any, error: Any) -> None:
     answers: list[Any] = [error, error, "answer", *[error] * 6]
 
-    def operation() -> str:
+    def operation() -> Any:
         answer = answers.pop(0)
         if isinstance(answer, Exception):
             raise answer
@@ -128,7 +134,7 @@ def test_retries_connection_errors_until_the_budget_ends(clock, error):
 class RunningContext(Context):
     """Lambda's context, whose time passes on the handler's clock."""
 
-    def __init__(self, clock, seconds: float) -> None:
+    def __init__(self, clock: Any, seconds: float) -> None:
         super().__init__(seconds)
         self._clock, self._ends = clock, clock.now + seconds
 
@@ -137,7 +143,7 @@ class RunningContext(Context):
 
 
 @pytest.fixture(scope="module")
-def real_clients():
+def real_clients() -> Iterator[Any]:
     """The handler's own clients, without its cache, by name."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
@@ -147,7 +153,7 @@ def real_clients():
 
 
 @pytest.fixture
-def hang_after(monkeypatch, clock, real_clients):
+def hang_after(monkeypatch: pytest.MonkeyPatch, clock: Any, real_clients: Any) -> Iterator[Any]:
     """Returns a function that sets when the services hang. Before, their connections break at once."""
     monkeypatch.setattr(botocore.endpoint, "time", clock)
     for name, client in real_clients.items():
@@ -179,8 +185,8 @@ def hang_after(monkeypatch, clock, real_clients):
 @pytest.mark.parametrize("seconds_before_timeout", [300, 200, 140, 105, 100.1, 99, 60, 55, 50.1, 49])
 @pytest.mark.parametrize(("entry_point", "timeout"), [(on_event, 840), (is_complete, 300), (is_complete, 200)])
 def test_answers_before_the_function_times_out_if_the_services_hang(
-    clock, hang_after, entry_point, timeout, seconds_before_timeout
-):
+    clock: Any, hang_after: Any, entry_point: Any, timeout: int, seconds_before_timeout: float | int
+) -> None:
     sent = hang_after(timeout - seconds_before_timeout)
     context = RunningContext(clock, timeout)
     with contextlib.suppress(JobError):
@@ -190,7 +196,7 @@ def test_answers_before_the_function_times_out_if_the_services_hang(
     assert context.get_remaining_time_in_millis() >= 5000
 
 
-def test_retries_a_limit_of_requests_as_throttling(personalize, clock):
+def test_retries_a_limit_of_requests_as_throttling(personalize: Stubber, clock: Any) -> None:
     message = "The limit on the number of requests per second has been exceeded"
     stub_missing_job(personalize)
     stub_solution_version(personalize)
@@ -199,7 +205,7 @@ def test_retries_a_limit_of_requests_as_throttling(personalize, clock):
         on_event(event(), Context())
 
 
-def test_retries_if_a_job_that_exists_is_not_visible_yet(personalize, clock):
+def test_retries_if_a_job_that_exists_is_not_visible_yet(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     personalize.add_client_error("create_batch_segment_job", "ResourceAlreadyExistsException", "exists")
@@ -210,7 +216,7 @@ def test_retries_if_a_job_that_exists_is_not_visible_yet(personalize, clock):
     assert len(clock.sleeps) == 2
 
 
-def test_reports_a_job_that_exists_and_never_becomes_visible(personalize, clock):
+def test_reports_a_job_that_exists_and_never_becomes_visible(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     personalize.add_client_error("create_batch_segment_job", "ResourceAlreadyExistsException", "exists")
@@ -226,31 +232,31 @@ def test_reports_a_job_that_exists_and_never_becomes_visible(personalize, clock)
 
 
 @pytest.mark.parametrize("seconds", [0, -1])
-def test_ended_budget_does_not_wait(clock, seconds):
+def test_ended_budget_does_not_wait(clock: Any, seconds: int) -> None:
     assert not RetryBudget(seconds).wait(1, for_propagation=False)
     assert clock.sleeps == []
 
 
-def test_budget_ends_after_its_seconds(clock):
+def test_budget_ends_after_its_seconds(clock: Any) -> None:
     budget = RetryBudget(3)
     assert [budget.wait(2, for_propagation=False) for _ in range(3)] == [2, 1, 0]
     assert clock.sleeps == [2, 1]
 
 
-def test_budget_ends_if_sleeping_is_scaled_down(clock, monkeypatch):
+def test_budget_ends_if_sleeping_is_scaled_down(clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     # As on the local AWS.
     monkeypatch.setattr(clock, "sleep", clock.sleeps.append)
     budget = RetryBudget(3)
     assert [budget.wait(2, for_propagation=False) for _ in range(3)] == [2, 1, 0]
 
 
-def test_budget_ends_if_the_calls_take_the_time(clock):
+def test_budget_ends_if_the_calls_take_the_time(clock: Any) -> None:
     budget = RetryBudget(3)
     clock.now += 2.5
     assert [budget.wait(2, for_propagation=False) for _ in range(2)] == [0.5, 0]
 
 
-def test_budget_for_propagation_ends_after_two_minutes(clock):
+def test_budget_for_propagation_ends_after_two_minutes(clock: Any) -> None:
     budget = RetryBudget(300)
     assert [budget.wait(100, for_propagation=True) for _ in range(3)] == [100, 20, 0]
     assert budget.wait(100, for_propagation=False) == 100

@@ -1,11 +1,14 @@
 """Rollbacks: they create nothing and never fail."""
 
+from typing import Any
+
 import pytest
 from batch_segment_handler import handler
 from batch_segment_handler.errors import JobError, StackUnknownError
 from batch_segment_handler.handler import is_complete, on_event
 from batch_segment_handler.results import QueryErrors
 from batch_segment_handler.stack import Stack
+from botocore.stub import Stubber
 from support.constants import VERSION
 from support.events import (
     LOG_GROUP,
@@ -28,13 +31,13 @@ from support.events import (
 )
 
 
-def test_rollback_adopts_the_old_job(personalize):
+def test_rollback_adopts_the_old_job(personalize: Stubber) -> None:
     stub_existing_job(personalize)
     rollback = event("Update", PhysicalResourceId=arn("Demo-ComedyFans-1A2B3C4D-ffffffffffff"))
     assert on_event(rollback, Context()) == answer(status="ACTIVE")
 
 
-def test_rollback_adopts_a_job_with_another_role(personalize, cloudformation):
+def test_rollback_adopts_a_job_with_another_role(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, roleArn=f"{ROLE}2")
     stub_missing_job(personalize, f"{NAME}-2")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
@@ -42,7 +45,7 @@ def test_rollback_adopts_a_job_with_another_role(personalize, cloudformation):
     assert on_event(update, Context()) == answer(status="ACTIVE")
 
 
-def test_rollback_to_a_failed_job_starts_nothing(personalize, cloudformation):
+def test_rollback_to_a_failed_job_starts_nothing(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED")
     stub_missing_job(personalize, f"{NAME}-2")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
@@ -50,7 +53,7 @@ def test_rollback_to_a_failed_job_starts_nothing(personalize, cloudformation):
     assert on_event(rollback, Context()) == answer(status="CREATE FAILED")
 
 
-def test_foreign_job_does_not_stop_a_rollback(personalize, cloudformation):
+def test_foreign_job_does_not_stop_a_rollback(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, solutionVersionArn=f"{VERSION}1")
     stub_missing_job(personalize, f"{NAME}-2")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
@@ -58,7 +61,9 @@ def test_foreign_job_does_not_stop_a_rollback(personalize, cloudformation):
     assert on_event(rollback, Context()) == answer(f"{NAME}-2", "UNKNOWN")
 
 
-def test_rollback_creates_nothing_if_the_old_job_is_gone(personalize, cloudformation, log):
+def test_rollback_creates_nothing_if_the_old_job_is_gone(
+    personalize: Stubber, cloudformation: Stubber, log: Any
+) -> None:
     stub_missing_job(personalize)
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     rollback = event("Update", properties=WAIT, PhysicalResourceId=arn("newer"))
@@ -66,7 +71,9 @@ def test_rollback_creates_nothing_if_the_old_job_is_gone(personalize, cloudforma
     assert log()[-1] == {"decision": "assumed", "job": NAME, "status": "UNKNOWN"}
 
 
-def test_rollback_succeeds_if_personalize_is_unavailable(personalize, cloudformation, clock):
+def test_rollback_succeeds_if_personalize_is_unavailable(
+    personalize: Stubber, cloudformation: Stubber, clock: Any
+) -> None:
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 18)
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="UNKNOWN")
@@ -83,7 +90,9 @@ def test_rollback_succeeds_if_personalize_is_unavailable(personalize, cloudforma
         ),
     ],
 )
-def test_creates_nothing_if_the_stack_is_unknown(personalize, cloudformation, clock, code, attempts, cause):
+def test_creates_nothing_if_the_stack_is_unknown(
+    personalize: Stubber, cloudformation: Stubber, clock: Any, code: str, attempts: int, cause: str
+) -> None:
     name = derived_name(Trigger="2")
     stub_missing_job(personalize, name)
     stub_errors(cloudformation, "describe_stacks", code, "no", attempts)
@@ -94,13 +103,13 @@ def test_creates_nothing_if_the_stack_is_unknown(personalize, cloudformation, cl
     assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
 
 
-def test_keeps_the_job_if_neither_service_answers(personalize, cloudformation, clock):
+def test_keeps_the_job_if_neither_service_answers(personalize: Stubber, cloudformation: Stubber, clock: Any) -> None:
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 18)
     stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
     assert on_event(event("Update"), Context()) == answer(status="UNKNOWN")
 
 
-def test_retries_describe_stacks_in_a_rollback(personalize, cloudformation, clock):
+def test_retries_describe_stacks_in_a_rollback(personalize: Stubber, cloudformation: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 3)
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
@@ -108,7 +117,7 @@ def test_retries_describe_stacks_in_a_rollback(personalize, cloudformation, cloc
     assert len(clock.sleeps) == 3
 
 
-def test_lookup_of_the_stack_ends_in_time(cloudformation, clock):
+def test_lookup_of_the_stack_ends_in_time(cloudformation: Stubber, clock: Any) -> None:
     stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 6)
     with pytest.raises(StackUnknownError):
         Stack(event("Update"), Context(seconds=100)).is_rolling_back()
@@ -116,7 +125,9 @@ def test_lookup_of_the_stack_ends_in_time(cloudformation, clock):
     assert sum(clock.sleeps) == 50
 
 
-def test_creates_nothing_if_the_update_is_canceled_during_retries(personalize, cloudformation, clock):
+def test_creates_nothing_if_the_update_is_canceled_during_retries(
+    personalize: Stubber, cloudformation: Stubber, clock: Any
+) -> None:
     name = derived_name(Trigger="2")
     stub_missing_job(personalize, name)
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
@@ -129,27 +140,29 @@ def test_creates_nothing_if_the_update_is_canceled_during_retries(personalize, c
     assert got == answer(name, "UNKNOWN")
 
 
-def test_rollback_to_incomplete_properties_does_not_fail(cloudformation):
+def test_rollback_to_incomplete_properties_does_not_fail(cloudformation: Stubber) -> None:
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     got = on_event(event("Update", properties={"JobNamePrefix": None, "NewJobIfChanged": None}), Context())
     assert got["PhysicalResourceId"] == arn()
     assert set(got["Data"].values()) == {"UNKNOWN"}
 
 
-def test_failed_wait_does_not_stop_a_rollback(personalize, cloudformation):
+def test_failed_wait_does_not_stop_a_rollback(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     assert is_complete(waiting("Update"), Context()) == {"IsComplete": True}
 
 
-def test_query_errors_do_not_stop_a_rollback(personalize, cloudformation, monkeypatch):
+def test_query_errors_do_not_stop_a_rollback(
+    personalize: Stubber, cloudformation: Stubber, monkeypatch: pytest.MonkeyPatch
+) -> None:
     stub_existing_job(personalize)
     monkeypatch.setattr(handler, "query_errors", lambda uri, seconds: QueryErrors(1234, 2, "no such item"))
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
     assert is_complete(waiting("Update", MaxQueryErrors="0"), Context()) == {"IsComplete": True}
 
 
-def test_response_tells_whether_the_event_created_the_job(personalize, cloudformation):
+def test_response_tells_whether_the_event_created_the_job(personalize: Stubber, cloudformation: Stubber) -> None:
     name = derived_name(Trigger="2")
     stub_missing_job(personalize, name)
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
@@ -164,7 +177,9 @@ def test_response_tells_whether_the_event_created_the_job(personalize, cloudform
 
 
 @pytest.mark.parametrize("created", [True, False])
-def test_fails_in_doubt_only_for_a_job_that_the_event_created(personalize, cloudformation, clock, created):
+def test_fails_in_doubt_only_for_a_job_that_the_event_created(
+    personalize: Stubber, cloudformation: Stubber, clock: Any, created: bool
+) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason="no data")
     stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
     update = {**waiting("Update"), **({"Created": True} if created else {})}
@@ -190,8 +205,16 @@ TAGS = {"Tags": [{"key": "team", "value": "growth"}]}
 @pytest.mark.parametrize("stack", ["UPDATE_ROLLBACK_IN_PROGRESS", None])
 @pytest.mark.parametrize("current", ["newer", f"{NAME}-2"])
 def test_rollback_ends_with_the_job_that_was_found_if_its_tags_are_refused(
-    personalize, cloudformation, clock, log, code, message, times, stack, current
-):
+    personalize: Stubber,
+    cloudformation: Stubber,
+    clock: Any,
+    log: Any,
+    code: str,
+    message: str,
+    times: int,
+    stack: str | None,
+    current: str,
+) -> None:
     if current == "newer":
         stub_existing_job(personalize, status="CREATE FAILED")
     stub_existing_job(personalize, f"{NAME}-2")
@@ -207,7 +230,7 @@ def test_rollback_ends_with_the_job_that_was_found_if_its_tags_are_refused(
     assert code in line["error"]
 
 
-def test_refused_tags_fail_an_update(personalize, cloudformation):
+def test_refused_tags_fail_an_update(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize)
     personalize.add_client_error("tag_resource", "TooManyTagsException", "51")
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
@@ -215,13 +238,15 @@ def test_refused_tags_fail_an_update(personalize, cloudformation):
         on_event(event("Update", properties=TAGS), Context())
 
 
-def test_rollback_prefers_the_attempt_with_the_role(personalize):
+def test_rollback_prefers_the_attempt_with_the_role(personalize: Stubber) -> None:
     stub_existing_job(personalize, roleArn=f"{ROLE}2")
     stub_existing_job(personalize, f"{NAME}-2")
     assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(f"{NAME}-2", "ACTIVE")
 
 
-def test_rollback_prefers_a_job_with_another_role_to_a_failed_one(personalize, cloudformation):
+def test_rollback_prefers_a_job_with_another_role_to_a_failed_one(
+    personalize: Stubber, cloudformation: Stubber
+) -> None:
     stub_existing_job(personalize, roleArn=f"{ROLE}2")
     stub_existing_job(personalize, f"{NAME}-2", status="CREATE FAILED")
     stub_missing_job(personalize, f"{NAME}-3")
@@ -229,7 +254,7 @@ def test_rollback_prefers_a_job_with_another_role_to_a_failed_one(personalize, c
     assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="ACTIVE")
 
 
-def test_rollback_adopts_a_failed_job_if_all_names_are_taken(personalize, cloudformation):
+def test_rollback_adopts_a_failed_job_if_all_names_are_taken(personalize: Stubber, cloudformation: Stubber) -> None:
     for attempt in range(1, 100):
         stub_existing_job(personalize, NAME if attempt == 1 else f"{NAME}-{attempt}", status="CREATE FAILED")
     stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
@@ -250,7 +275,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("status", "reason"), REFUSED)
-def test_late_create_creates_nothing(personalize, cloudformation, status, reason):
+def test_late_create_creates_nothing(personalize: Stubber, cloudformation: Stubber, status: Any, reason: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_stack(cloudformation, status)
@@ -261,8 +286,8 @@ def test_late_create_creates_nothing(personalize, cloudformation, status, reason
 
 @pytest.mark.parametrize(("status", "reason"), REFUSED)
 def test_create_that_queues_creates_nothing_after_the_deployment_is_canceled(
-    personalize, cloudformation, clock, status, reason
-):
+    personalize: Stubber, cloudformation: Stubber, clock: Any, status: Any, reason: Any
+) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_stack(cloudformation, "CREATE_IN_PROGRESS", times=2)
@@ -273,7 +298,9 @@ def test_create_that_queues_creates_nothing_after_the_deployment_is_canceled(
     assert clock.sleeps == [2, 4]
 
 
-def test_create_goes_on_if_the_stack_is_unknown(personalize, cloudformation, clock, log):
+def test_create_goes_on_if_the_stack_is_unknown(
+    personalize: Stubber, cloudformation: Stubber, clock: Any, log: Any
+) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_errors(cloudformation, "describe_stacks", "Throttling", "Rate exceeded", 4)
@@ -283,7 +310,7 @@ def test_create_goes_on_if_the_stack_is_unknown(personalize, cloudformation, clo
     assert [line["decision"] for line in log()][-2:] == ["stack not known", "created"]
 
 
-def test_update_in_a_stack_that_is_being_deleted_creates_nothing(personalize, cloudformation):
+def test_update_in_a_stack_that_is_being_deleted_creates_nothing(personalize: Stubber, cloudformation: Stubber) -> None:
     name = derived_name(Trigger="2")
     stub_missing_job(personalize, name)
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS")

@@ -1,6 +1,7 @@
 """Reading objects of S3: retries, and errors that name the object and the fix."""
 
 import io
+from typing import Any
 
 import pytest
 from batch_segment_handler.errors import JobError, UnavailableError
@@ -12,24 +13,25 @@ from query_objects import ITEMS, KEY, KMS_DENIED, body, lines, listed
 from support.events import stub_errors
 
 
-def check(path: str, found: Preflight = ITEMS, **properties: str) -> None:
-    check_existing({"InputPath": path, **properties}, found, RetryBudget(60))
+def check(path: str, found: Preflight = ITEMS, **properties: Any) -> None:
+    given: Any = {"InputPath": path, **properties}
+    check_existing(given, found, RetryBudget(60))
 
 
-def test_resumes_a_broken_connection_at_the_same_byte(stubbed, clock):
+def test_resumes_a_broken_connection_at_the_same_byte(stubbed: Any, clock: Any) -> None:
     content = lines(1000)
     stubbed.add_response("list_objects_v2", listed("a", size=len(content)))
     stubbed.add_response("get_object", body(content, broken_after=5000))
     stubbed.add_response(
         "get_object",
-        {"Body": StreamingBody(io.BytesIO(content[5000:]), len(content) - 5000), "ETag": '"1"'},  # type: ignore[arg-type]
+        {"Body": StreamingBody(io.BytesIO(content[5000:]), len(content) - 5000), "ETag": '"1"'},
         {"Bucket": "b", "Key": "a", "IfMatch": '"1"', "Range": "bytes=5000-"},
     )
     check("s3://b/a", QueriesPerFile="1000")
     assert len(clock.sleeps) == 1
 
 
-def test_names_the_object_if_its_connection_breaks_repeatedly(stubbed, clock):
+def test_names_the_object_if_its_connection_breaks_repeatedly(stubbed: Any, clock: Any) -> None:
     stubbed.add_response("list_objects_v2", listed("a"))
     for _ in range(6):
         stubbed.add_response("get_object", body(lines(1000), broken_after=0))
@@ -37,7 +39,7 @@ def test_names_the_object_if_its_connection_breaks_repeatedly(stubbed, clock):
         check("s3://b/a", QueriesPerFile="1000")
 
 
-def test_names_an_archived_object_and_the_fix(s3, bucket):
+def test_names_an_archived_object_and_the_fix(s3: Any, bucket: str) -> None:
     s3.put_object(Bucket=bucket, Key="in/a.jsonl", Body=lines(1))
     s3.put_object(Bucket=bucket, Key="in/b.jsonl", Body=lines(1), StorageClass="GLACIER")
     with pytest.raises(JobError) as refused:
@@ -48,7 +50,7 @@ def test_names_an_archived_object_and_the_fix(s3, bucket):
     )
 
 
-def test_names_an_object_with_a_customer_provided_key_and_the_fix(s3, bucket):
+def test_names_an_object_with_a_customer_provided_key_and_the_fix(s3: Any, bucket: str) -> None:
     key = b"k" * 32
     s3.put_object(
         Bucket=bucket,
@@ -66,7 +68,7 @@ def test_names_an_object_with_a_customer_provided_key_and_the_fix(s3, bucket):
     )
 
 
-def test_retries_only_the_object_that_was_denied(stubbed, clock):
+def test_retries_only_the_object_that_was_denied(stubbed: Any, clock: Any) -> None:
     stubbed.add_response("list_objects_v2", listed("in/a", "in/b", "in/c"))
     stubbed.add_response("get_object", body(lines(1)), {"Bucket": "b", "Key": "in/a"})
     for _ in range(3):
@@ -79,7 +81,7 @@ def test_retries_only_the_object_that_was_denied(stubbed, clock):
     assert len(clock.sleeps) == 3
 
 
-def test_names_a_denied_object_escaped(stubbed, clock):
+def test_names_a_denied_object_escaped(stubbed: Any, clock: Any) -> None:
     stubbed.add_response("list_objects_v2", listed("in/a", "in/\x1b'b"))
     stubbed.add_response("get_object", body(lines(1)))
     stub_errors(stubbed, "get_object", "AccessDenied", "no", 8, http_status_code=403)
@@ -97,7 +99,9 @@ def test_names_a_denied_object_escaped(stubbed, clock):
         ({}, "the resource associated with this ciphertext", "the object's KMS key"),
     ],
 )
-def test_names_the_inputs_key_and_the_fix_if_a_permission_is_missing(stubbed, clock, properties, resource, named):
+def test_names_the_inputs_key_and_the_fix_if_a_permission_is_missing(
+    stubbed: Any, clock: Any, properties: dict[str, Any], resource: str, named: str
+) -> None:
     stubbed.add_response("list_objects_v2", listed("a"))
     stub_errors(stubbed, "get_object", "AccessDenied", KMS_DENIED.format(resource), 8, http_status_code=403)
     with pytest.raises(JobError) as refused:
@@ -108,7 +112,7 @@ def test_names_the_inputs_key_and_the_fix_if_a_permission_is_missing(stubbed, cl
     )
 
 
-def test_names_a_disabled_key(stubbed):
+def test_names_a_disabled_key(stubbed: Any) -> None:
     stubbed.add_response("list_objects_v2", listed("a"))
     stubbed.add_client_error("get_object", "KMS.DisabledException", f"{KEY} is disabled.\x1b[0m", http_status_code=400)
     with pytest.raises(JobError) as refused:
@@ -119,7 +123,7 @@ def test_names_a_disabled_key(stubbed):
     )
 
 
-def test_does_not_retry_an_explicit_deny_of_an_object(stubbed):
+def test_does_not_retry_an_explicit_deny_of_an_object(stubbed: Any) -> None:
     stubbed.add_response("list_objects_v2", listed("a"))
     said = "User: x is not authorized to perform: s3:GetObject with an explicit deny in a resource-based policy"
     stubbed.add_client_error("get_object", "AccessDenied", said, http_status_code=403)
@@ -131,7 +135,9 @@ def test_does_not_retry_an_explicit_deny_of_an_object(stubbed):
     )
 
 
-def test_says_how_far_it_came_if_checking_takes_too_long(stubbed, clock, monkeypatch):
+def test_says_how_far_it_came_if_checking_takes_too_long(
+    stubbed: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     content = lines(100_000)
     stubbed.add_response("list_objects_v2", listed("a", size=len(content)))
     stubbed.add_response("get_object", body(content))

@@ -1,11 +1,13 @@
 """Splitting an asset into input files. S3 is that of the local AWS, or a stub."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from batch_segment_handler import staging
+from batch_segment_handler.contract import FlatProperties
 from batch_segment_handler.errors import JobError
 from batch_segment_handler.preflight import Preflight
 from batch_segment_handler.retries import RetryBudget
@@ -14,12 +16,12 @@ from support.events import stub_errors
 
 
 @pytest.fixture
-def stage(s3, bucket):
+def stage(s3: Any, bucket: str) -> Any:
     """Stages an asset, and returns the path and what was written there."""
 
     def stage(content: bytes, found: Preflight = ITEMS, **properties: str) -> tuple[str, dict[str, bytes]]:
         s3.put_object(Bucket=bucket, Key="assets/a.jsonl", Body=content)
-        given = {"AssetBucket": bucket, "AssetKey": "assets/a.jsonl", **properties}
+        given: Any = {"AssetBucket": bucket, "AssetKey": "assets/a.jsonl", **properties}
         path = staging.stage(given, f"s3://{bucket}/queries/job/0a1b", found, RetryBudget(60))
         written = objects(s3, bucket, "queries/")
         prefix = path.removeprefix(f"s3://{bucket}/")
@@ -29,7 +31,7 @@ def stage(s3, bucket):
     return stage
 
 
-def test_splits_queries_into_files_of_the_recipes_quota_in_order(stage, bucket):
+def test_splits_queries_into_files_of_the_recipes_quota_in_order(stage: Any, bucket: str) -> None:
     path, written = stage(lines(1234))
     assert path == f"s3://{bucket}/queries/job/0a1b-500/"
     assert {name: body.count(b"\n") for name, body in written.items()} == {
@@ -40,18 +42,20 @@ def test_splits_queries_into_files_of_the_recipes_quota_in_order(stage, bucket):
     assert b"".join(written[name] for name in sorted(written)) == lines(1234)
 
 
-def test_splits_queries_by_attributes_by_their_own_quota(stage):
+def test_splits_queries_by_attributes_by_their_own_quota(stage: Any) -> None:
     _, written = stage(b'{"itemAttributes": "ITEMS.A = \\"b\\""}\n' * 21, ATTRIBUTES)
     assert sorted(body.count(b"\n") for body in written.values()) == [1, 10, 10]
 
 
-def test_queries_per_file_overrides_the_recipes_quota(stage):
+def test_queries_per_file_overrides_the_recipes_quota(stage: Any) -> None:
     path, written = stage(lines(1234), QueriesPerFile="1000")
     assert path.endswith("/0a1b-1000/")
     assert sorted(body.count(b"\n") for body in written.values()) == [234, 1000]
 
 
-def test_attempts_with_another_split_size_use_another_folder(s3, bucket, put):
+def test_attempts_with_another_split_size_use_another_folder(
+    s3: Any, bucket: str, put: Callable[[str, bytes], None]
+) -> None:
     put("a.jsonl", lines(20))
     paths = [
         staging.stage(
@@ -66,13 +70,13 @@ def test_attempts_with_another_split_size_use_another_folder(s3, bucket, put):
     assert [len(written) for written in found] == [4, 2]
 
 
-def test_writes_a_thousand_files(stage):
+def test_writes_a_thousand_files(stage: Any) -> None:
     _, written = stage(lines(1000), QueriesPerFile="1")
     assert len(written) == 1000
     assert written["part-00999.jsonl"] == b'{"itemId": "999"}\n'
 
 
-def test_rejects_more_queries_than_a_thousand_files_hold(stage, s3, bucket):
+def test_rejects_more_queries_than_a_thousand_files_hold(stage: Any, s3: Any, bucket: str) -> None:
     with pytest.raises(JobError) as refused:
         stage(lines(1001), QueriesPerFile="1")
     assert str(refused.value) == (
@@ -83,7 +87,7 @@ def test_rejects_more_queries_than_a_thousand_files_hold(stage, s3, bucket):
     assert objects(s3, bucket, "queries/") == {}
 
 
-def test_writes_a_large_file_completely(stage):
+def test_writes_a_large_file_completely(stage: Any) -> None:
     content = b"".join(b'{"itemId": "%0200d"}\n' % number for number in range(100_000))
     assert len(content) > 20 * 1024**2
     _, written = stage(content, QueriesPerFile="60000")
@@ -91,11 +95,11 @@ def test_writes_a_large_file_completely(stage):
     assert len(written) == 2
 
 
-def test_staging_again_changes_nothing(stage):
+def test_staging_again_changes_nothing(stage: Any) -> None:
     assert stage(lines(1001)) == stage(lines(1001))
 
 
-def test_rejects_an_invalid_query_and_writes_nothing(stage, s3, bucket):
+def test_rejects_an_invalid_query_and_writes_nothing(stage: Any, s3: Any, bucket: str) -> None:
     with pytest.raises(JobError) as refused:
         stage(lines(776) + b'{"itemID": "777"}\n' + lines(1))
     assert str(refused.value) == (
@@ -104,17 +108,17 @@ def test_rejects_an_invalid_query_and_writes_nothing(stage, s3, bucket):
     assert objects(s3, bucket, "queries/") == {}
 
 
-def test_rejects_queries_of_the_other_recipe(stage):
+def test_rejects_queries_of_the_other_recipe(stage: Any) -> None:
     with pytest.raises(JobError, match='expected "itemAttributes", which the solution\'s recipe takes, got "itemId"'):
         stage(lines(1), ATTRIBUTES)
 
 
-def test_rejects_a_query_without_a_value_for_the_filters_placeholder(stage):
+def test_rejects_a_query_without_a_value_for_the_filters_placeholder(stage: Any) -> None:
     with pytest.raises(JobError, match=r"line 1, column 1: no value for the filter's placeholder \$COUNTRY"):
         stage(lines(1), Preflight("arn", "itemId", {"COUNTRY": True}))
 
 
-def test_names_inline_queries_by_their_index(stage):
+def test_names_inline_queries_by_their_index(stage: Any) -> None:
     with pytest.raises(JobError) as refused:
         stage(lines(3), Preflight("arn", "itemId", {"COUNTRY": True}), InputIsInline="true")
     assert str(refused.value) == "3 faults in the queries:\n" + "\n".join(
@@ -124,7 +128,7 @@ def test_names_inline_queries_by_their_index(stage):
     )
 
 
-def test_rejects_an_asset_that_is_too_large_before_reading_it(stubbed):
+def test_rejects_an_asset_that_is_too_large_before_reading_it(stubbed: Any) -> None:
     stubbed.add_response("get_object", {**body(b""), "ContentLength": 1024**3 + 1})
     with pytest.raises(JobError, match=r"^job_input: got 1,073,741,825 bytes in 's3://b/k', expected at most"):
         staging.stage({"AssetBucket": "b", "AssetKey": "k"}, "s3://in/x", ITEMS, RetryBudget(60))
@@ -137,12 +141,13 @@ def test_rejects_an_asset_that_is_too_large_before_reading_it(stubbed):
         ({"InputKmsKeyArn": KEY}, {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": KEY}),
     ],
 )
-def test_every_write_sends_its_encryption(stubbed, properties, encryption):
+def test_every_write_sends_its_encryption(stubbed: Any, properties: Any, encryption: dict[str, Any]) -> None:
     where = {"Bucket": "in", "Key": "q-500/part-00000.jsonl", **encryption}
     for _ in range(2):
         stubbed.add_response("get_object", body(lines(1)))
     stubbed.add_response("put_object", {}, {**where, "Body": lines(1)})
-    staging.stage({"AssetBucket": "b", "AssetKey": "k", **properties}, "s3://in/q", ITEMS, RetryBudget(60))
+    asset: Any = {"AssetBucket": "b", "AssetKey": "k", **properties}
+    staging.stage(asset, "s3://in/q", ITEMS, RetryBudget(60))
 
     large = b'{"itemId": "%0200d"}\n' % 7 * 30_000
     upload = {"Bucket": "in", "Key": "q-30000/part-00000.jsonl", "UploadId": "u"}
@@ -160,14 +165,14 @@ def test_every_write_sends_its_encryption(stubbed, properties, encryption):
     parts = [{"PartNumber": number, "ETag": str(number)} for number in (1, 2)]
     stubbed.add_response("complete_multipart_upload", {}, {**upload, "MultipartUpload": {"Parts": parts}})
     staging.stage(
-        {"AssetBucket": "b", "AssetKey": "k", "QueriesPerFile": "30000", **properties},
+        cast(FlatProperties, {**asset, "QueriesPerFile": "30000"}),
         "s3://in/q",
         ITEMS,
         RetryBudget(60),
     )
 
 
-def test_aborts_the_upload_of_a_large_file_that_fails(stubbed):
+def test_aborts_the_upload_of_a_large_file_that_fails(stubbed: Any) -> None:
     large = b'{"itemId": "%0200d"}\n' % 7 * 30_000
     for _ in range(2):
         stubbed.add_response("get_object", body(large))
@@ -185,7 +190,7 @@ def test_aborts_the_upload_of_a_large_file_that_fails(stubbed):
     )
 
 
-def test_retries_only_the_file_that_was_denied(stubbed, clock):
+def test_retries_only_the_file_that_was_denied(stubbed: Any, clock: Any) -> None:
     for _ in range(2):
         stubbed.add_response("get_object", body(lines(1)))
     stub_errors(stubbed, "put_object", "AccessDenied", "no", 3, http_status_code=403)
@@ -194,7 +199,7 @@ def test_retries_only_the_file_that_was_denied(stubbed, clock):
     assert len(clock.sleeps) == 2
 
 
-def test_names_a_file_that_is_denied(stubbed, clock):
+def test_names_a_file_that_is_denied(stubbed: Any, clock: Any) -> None:
     for _ in range(2):
         stubbed.add_response("get_object", body(lines(1)))
     stub_errors(stubbed, "put_object", "AccessDenied", "no", 6, http_status_code=403)
@@ -205,7 +210,9 @@ def test_names_a_file_that_is_denied(stubbed, clock):
     )
 
 
-def test_at_most_sixteen_files_are_queued_or_uploaded(s3, put, bucket, monkeypatch):
+def test_at_most_sixteen_files_are_queued_or_uploaded(
+    s3: Any, put: Callable[[str, bytes], None], bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pending: set[Any] = set()
     peak = [0]
     is_full = threading.Event()
@@ -226,13 +233,15 @@ def test_at_most_sixteen_files_are_queued_or_uploaded(s3, put, bucket, monkeypat
     put("a.jsonl", lines(200))
     s3.meta.events.register("before-send.s3.PutObject", wait_until_full)
     monkeypatch.setattr(staging, "ThreadPoolExecutor", Pool)
-    properties = {"AssetBucket": bucket, "AssetKey": "a.jsonl", "QueriesPerFile": "1"}
+    properties: FlatProperties = {"AssetBucket": bucket, "AssetKey": "a.jsonl", "QueriesPerFile": "1"}
     staging.stage(properties, f"s3://{bucket}/queries/job/0a1b", ITEMS, RetryBudget(60))
     assert len(objects(s3, bucket, "queries/")) == 200
     assert peak == [16]
 
 
-def test_reports_an_asset_that_changed_between_the_reads(s3, put, bucket, requests):
+def test_reports_an_asset_that_changed_between_the_reads(
+    s3: Any, put: Callable[[str, bytes], None], bucket: str, requests: list[tuple[str, dict[str, Any]]]
+) -> None:
     put("a.jsonl", lines(1))
     reads = []
 
@@ -251,14 +260,14 @@ def test_reports_an_asset_that_changed_between_the_reads(s3, put, bucket, reques
     assert objects(s3, bucket, "q/") == {}
 
 
-def test_second_read_requests_the_version_of_the_first(stubbed):
+def test_second_read_requests_the_version_of_the_first(stubbed: Any) -> None:
     stubbed.add_response("get_object", body(lines(1), '"abc"'), {"Bucket": "b", "Key": "k"})
     stubbed.add_response("get_object", body(lines(1), '"abc"'), {"Bucket": "b", "Key": "k", "IfMatch": '"abc"'})
     stubbed.add_response("put_object", {})
     staging.stage({"AssetBucket": "b", "AssetKey": "k"}, "s3://in/q", ITEMS, RetryBudget(60))
 
 
-def test_names_the_assets_key_and_the_fix_if_a_permission_is_missing(stubbed, clock):
+def test_names_the_assets_key_and_the_fix_if_a_permission_is_missing(stubbed: Any, clock: Any) -> None:
     stub_errors(stubbed, "get_object", "AccessDenied", KMS_DENIED.format("it"), 8, http_status_code=403)
     with pytest.raises(JobError) as refused:
         staging.stage({"AssetBucket": "b", "AssetKey": "k", "AssetKmsKeyArn": KEY}, "s3://in/q", ITEMS, RetryBudget(60))

@@ -1,7 +1,10 @@
 """Updates in place, and deletion."""
 
+from typing import Any
+
 import pytest
 from batch_segment_handler.handler import on_event
+from botocore.stub import Stubber
 from support.events import (
     NAME,
     ROLE,
@@ -19,14 +22,14 @@ from support.events import (
 )
 
 
-def test_update_without_definition_change_keeps_the_job(personalize, log):
+def test_update_without_definition_change_keeps_the_job(personalize: Stubber, log: Any) -> None:
     stub_existing_job(personalize)
     old = properties_with(RoleArn="other")
     assert on_event(event("Update", OldResourceProperties=old), Context()) == answer(status="ACTIVE")
     assert log()[-1] == {"decision": "kept", "job": NAME, "status": "ACTIVE"}
 
 
-def test_updates_tags_in_place(personalize):
+def test_updates_tags_in_place(personalize: Stubber) -> None:
     stub_existing_job(personalize)
     personalize.add_response("untag_resource", {}, {"resourceArn": arn(), "tagKeys": ["gone"]})
     personalize.add_response(
@@ -40,7 +43,7 @@ def test_updates_tags_in_place(personalize):
     assert on_event(update, Context()) == answer(status="ACTIVE")
 
 
-def test_definition_change_starts_another_job(personalize, cloudformation):
+def test_definition_change_starts_another_job(personalize: Stubber, cloudformation: Stubber) -> None:
     name = derived_name(NumResults="10")
     stub_missing_job(personalize, name)
     for _ in range(2):
@@ -50,21 +53,21 @@ def test_definition_change_starts_another_job(personalize, cloudformation):
     assert on_event(event("Update", properties={"NumResults": "10"}), Context()) == answer(name)
 
 
-def test_keeps_a_later_attempt(personalize):
+def test_keeps_a_later_attempt(personalize: Stubber) -> None:
     stub_existing_job(personalize, f"{NAME}-2")
     update = event("Update", PhysicalResourceId=arn(f"{NAME}-2"))
     assert on_event(update, Context()) == answer(f"{NAME}-2", "ACTIVE")
 
 
 @pytest.mark.parametrize("status", ["CREATE FAILED", "CREATE IN_PROGRESS", "SOMETHING NEW"])
-def test_keeps_a_job_of_any_status(personalize, status):
+def test_keeps_a_job_of_any_status(personalize: Stubber, status: str) -> None:
     stub_existing_job(personalize, status=status)
     if status == "CREATE FAILED":
         stub_missing_job(personalize, f"{NAME}-2")
     assert on_event(event("Update"), Context()) == answer(status=status)
 
 
-def test_replaces_a_kept_failed_job_by_a_later_attempt_that_exists(personalize):
+def test_replaces_a_kept_failed_job_by_a_later_attempt_that_exists(personalize: Stubber) -> None:
     # A rollback in which nothing could be asked settles on the first attempt.
     stub_existing_job(personalize, status="CREATE FAILED")
     stub_existing_job(personalize, f"{NAME}-2", status="CREATE FAILED")
@@ -72,14 +75,14 @@ def test_replaces_a_kept_failed_job_by_a_later_attempt_that_exists(personalize):
     assert on_event(event("Update"), Context()) == answer(f"{NAME}-3", "ACTIVE")
 
 
-def test_a_foreign_later_attempt_does_not_replace_a_kept_job(personalize):
+def test_a_foreign_later_attempt_does_not_replace_a_kept_job(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE FAILED")
     stub_existing_job(personalize, f"{NAME}-2", roleArn=f"{ROLE}2")
     stub_missing_job(personalize, f"{NAME}-3")
     assert on_event(event("Update"), Context()) == answer(status="CREATE FAILED")
 
 
-def test_keeps_a_job_that_personalize_does_not_find(personalize):
+def test_keeps_a_job_that_personalize_does_not_find(personalize: Stubber) -> None:
     stub_missing_job(personalize)
     assert on_event(event("Update"), Context()) == answer(status="UNKNOWN")
 
@@ -87,6 +90,6 @@ def test_keeps_a_job_that_personalize_does_not_find(personalize):
 @pytest.mark.parametrize(
     "physical_id", [arn(), "AWSCDK::CustomResourceProviderFramework::CREATE_FAILED", "invented", arn("not-ours")]
 )
-def test_delete_calls_nothing(personalize, physical_id):
+def test_delete_calls_nothing(personalize: Stubber, physical_id: Any) -> None:
     got = on_event(event("Delete", PhysicalResourceId=physical_id), Context())
     assert got == {"PhysicalResourceId": physical_id}

@@ -65,7 +65,7 @@ SEGMENT = Segment({"itemId": "é"}, ["1"], None)
 
 
 def test_reads_text_and_bytes_with_or_without_a_newline() -> None:
-    lines = [RECORD, f"{RECORD}\n", RECORD.encode(), f"{RECORD}\r\n".encode(), b"", "\n"]
+    lines: list[bytes | str] = [RECORD, f"{RECORD}\n", RECORD.encode(), f"{RECORD}\r\n".encode(), b"", "\n"]
 
     assert list(read_segments(lines)) == [SEGMENT] * 4
 

@@ -83,10 +83,8 @@ class BatchSegmentStorage(Construct):
         """
         super().__init__(scope, id)
         if auto_delete_objects and removal_policy != cdk.RemovalPolicy.DESTROY:
-            raise ValueError(
-                f"auto_delete_objects: got True with removal_policy {removal_policy.name}, "
-                "expected RemovalPolicy.DESTROY"
-            )
+            got = f"auto_delete_objects: got True with removal_policy {removal_policy.name}"
+            raise ValueError(f"{got}, expected RemovalPolicy.DESTROY")
         locations.check_prefix("input_prefix", input_prefix)
         if encryption_key is not None:
             validation.check_key("encryption_key", encryption_key)
@@ -137,8 +135,8 @@ class BatchSegmentStorage(Construct):
             is_created=self.output_bucket in self._created_buckets,
         )
         self.check_no_overlap(self.input_bucket, input_prefix, "input_prefix", output_prefix, "output_prefix")
-        input_name = self.bucket_info(self.input_bucket).name
-        locations.check_folder_of_jobs("input_prefix", input_name, input_prefix, more=_MAX_SPLIT_LENGTH)
+        input_info = self.bucket_info(self.input_bucket)
+        locations.check_folder_of_jobs("input_prefix", input_info.name, input_prefix, more=_MAX_SPLIT_LENGTH)
         self.check_output_prefix(output_prefix)
 
     def check_output_prefix(self, prefix: str) -> None:
@@ -197,10 +195,9 @@ class BatchSegmentStorage(Construct):
         return self._bucket_infos[bucket]
 
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Grants permission to list and read the segments of all jobs on this storage.
+        """Grants permission to list and read the segments of all jobs on this storage, including later jobs.
 
-        Jobs that are added to the storage later are included. Segments that jobs of other apps write to the same bucket
-        are not.
+        Segments that jobs of other apps write to the same bucket are not included.
 
         Args:
             grantee: The principal, for example a function.
@@ -242,8 +239,7 @@ class BatchSegmentStorage(Construct):
         Raises:
             ValueError: The output lies inside the input, or the input inside the output, of one bucket.
         """
-        overlap = output_prefix.startswith(location) or location.startswith(output_prefix)
-        if not overlap or validation.is_token(location) or validation.is_token(output_prefix):
+        if not locations.overlap(location, output_prefix):
             return
         if bucket is self.output_bucket or self.bucket_info(bucket).name == self.bucket_info(self.output_bucket).name:
             raise ValueError(
@@ -295,7 +291,6 @@ class BatchSegmentStorage(Construct):
         }
 
     def _new_role(self) -> iam.Role:
-        # https://docs.aws.amazon.com/personalize/latest/dg/cross-service-confused-deputy-prevention.html
         return iam.Role(
             self,
             "Role",

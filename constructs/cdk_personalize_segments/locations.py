@@ -72,3 +72,9 @@ def check_s3_path(prop: str, path: str) -> None:
         raise ValueError(
             f"{prop}: got a path of {len(path)} characters, {quote(path)}, expected at most {limits.MAX_S3_PATH_LENGTH}"
         )
+
+
+def overlap(location: str, prefix: str) -> bool:
+    """Returns whether one of two places contains the other, as far as it is known at synth."""
+    is_known = not is_token(location) and not is_token(prefix)
+    return is_known and (prefix.startswith(location) or location.startswith(prefix))

@@ -217,8 +217,8 @@ class JobResource:
 
         if self.budget.is_over:
             raise UnavailableError(
-                "job_input: no time is left to create the job, since checking and staging the queries took too long. "
-                "No job was created. Deploy again, or give the job fewer queries"
+                "no time is left, so no job was created: checking and staging the queries, or retries, took too long. "
+                "Deploy again, or give the job fewer queries"
             )
         call_with_retries(create, self.budget, member="batchSegmentJobArn", **request)
         log.event("created", input=input_path, output=self.identity.output_uri(name))

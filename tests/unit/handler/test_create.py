@@ -264,7 +264,7 @@ def test_creates_nothing_without_time_for_the_response(
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
     assert str(failed.value) == failure(
-        "job_input: no time is left to create the job, since checking and staging the queries took too long. No job "
-        "was created. Deploy again, or give the job fewer queries"
+        "no time is left, so no job was created: checking and staging the queries, or retries, took too long. Deploy "
+        "again, or give the job fewer queries"
     )
     assert clock.sleeps == []

@@ -37,7 +37,8 @@ def connect(command: str) -> Iterator[tuple[Any, Any]]:
             "that `personalize-local serve` prints"
         )
     try:
-        yield boto3.client("personalize"), boto3.client("s3")
+        session = boto3.Session()
+        yield session.client("personalize"), session.client("s3")
     except (BotoCoreError, ClientError) as error:
         raise UsageError(f"{command}: {error}") from error
 

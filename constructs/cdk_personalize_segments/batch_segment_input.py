@@ -17,7 +17,7 @@ from constructs import Construct
 from . import locations, query_summary, validation
 from .batch_segment_storage import BatchSegmentStorage
 from .buckets import BucketInfo
-from .handler_access import HandlerAccess
+from .job_needs import JobNeeds
 from .segment_query import SegmentQuery, find_token, query_line
 
 
@@ -40,20 +40,20 @@ class StagedInput:
     is_inline: bool
 
     def properties(
-        self, storage: BatchSegmentStorage, access: HandlerAccess, names_of_stack: str
+        self, storage: BatchSegmentStorage, needs: JobNeeds, names_of_stack: str
     ) -> tuple[contract.JobDefinition, contract.JobSettings]:
         """Grants access to the asset and the input bucket, and returns the job's properties for them.
 
         Args:
             storage: The job's storage.
-            access: The needs of the handler.
+            needs: The needs of the handler.
             names_of_stack: A pattern of job names.
         """
         info = storage.bucket_info(storage.input_bucket)
         folders = f"{storage.input_prefix}{names_of_stack}/"
         storage.allow_reading(storage.input_bucket, folders)
         storage.service_access.allow_handler(info, writes=folders)
-        settings = access.allow_staging(self.asset, info, folders)
+        settings = needs.allow_staging(self.asset, info, folders)
         settings["Queries"] = self.summary
         if self.is_inline:
             settings["InputIsInline"] = "true"
@@ -76,13 +76,13 @@ class ExistingInput:
     queries_per_file: int | None
 
     def properties(
-        self, storage: BatchSegmentStorage, access: HandlerAccess, _names_of_stack: str
+        self, storage: BatchSegmentStorage, needs: JobNeeds, _names_of_stack: str
     ) -> tuple[contract.JobDefinition, contract.JobSettings]:
         """Grants access to the objects, and returns the job's properties for them.
 
         Args:
             storage: The job's storage.
-            access: The needs of the handler.
+            needs: The needs of the handler.
         """
         info = storage.bucket_info(self.bucket)
         path = f"s3://{info.name}/{self.key_or_prefix}"
@@ -92,7 +92,7 @@ class ExistingInput:
         settings: contract.JobSettings = {}
         if self.validate:
             settings["ValidateInput"] = "true"
-            access.allow_reading_input(info, self.key_or_prefix)
+            needs.allow_reading_input(info, self.key_or_prefix)
             storage.service_access.allow_handler(info, reads=self.key_or_prefix)
         _add_common(definition, settings, info, self.queries_per_file)
         return definition, settings

@@ -115,17 +115,17 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         output_prefix = output_prefix or self.storage.output_prefix
         self._check_locations(existing, output_prefix)
 
-        access = provider.access
+        needs = provider.needs
         name: contract.JobSettings
         if job_name is None:
             name_prefix = provider.name_prefix(scope, id, identity)
             names, names_of_stack = f"{name_prefix}-*", provider.names.pattern
             name = {"JobNamePrefix": name_prefix}
         else:
-            access.allow_job(job_name)
+            needs.allow_job(job_name)
             names = names_of_stack = job_name
             name = {"JobName": job_name}
-        definition, settings = bound.properties(self.storage, access, names_of_stack)
+        definition, settings = bound.properties(self.storage, needs, names_of_stack)
         output = self.storage.bucket_info(self.storage.output_bucket)
         # A bucket may be shared, so the permissions cover the folders of the stack's own jobs.
         output_of_stack = f"{output_prefix}{names_of_stack}/"
@@ -134,14 +134,14 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         self._output_folders = f"{output_prefix}{names}/"
         self._existing_input = existing
         if solution_version_arn is not None:
-            access.allow_solution_version(solution_version_arn)
+            needs.allow_solution_version(solution_version_arn)
             definition["SolutionVersionArn"] = solution_version_arn
         else:
             assert solution_arn is not None
-            access.allow_solution(solution_arn)
+            needs.allow_solution(solution_arn)
             definition["SolutionArn"] = solution_arn
         if filter_arn is not None:
-            access.allow_filter(filter_arn)
+            needs.allow_filter(filter_arn)
             definition["FilterArn"] = filter_arn
         if num_results is not None:
             definition["NumResults"] = num_results
@@ -150,7 +150,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         if output.key_arn is not None:
             definition["OutputKmsKeyArn"] = output.key_arn
         definition["OutputPath"] = f"s3://{output.name}/{output_prefix}"
-        access.allow_pass_role(self.storage.role_arn)
+        needs.allow_pass_role(self.storage.role_arn)
         properties: contract.JobProperties = {
             **settings,
             **name,
@@ -160,7 +160,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         self._waits = wait_for_completion is not None
         if wait_for_completion is not None:
             properties["WaitSeconds"] = wait_for_completion.to_seconds()
-            access.allow_reading_output(output, output_of_stack)
+            needs.allow_reading_output(output, output_of_stack)
             self.storage.service_access.allow_handler(output, reads=self._output_folders)
         if max_query_errors is not None:
             properties["MaxQueryErrors"] = max_query_errors

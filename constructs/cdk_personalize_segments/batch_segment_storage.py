@@ -155,6 +155,7 @@ class BatchSegmentStorage(Construct):
 
         :meta private:
         """
+        locations.BucketUse.of(bucket).read(key_or_prefix)
         self.service_access.allow(bucket, self.bucket_info(bucket), "s3:GetObject", key_or_prefix)
 
     def allow_writing(self, folders: str) -> None:
@@ -168,8 +169,8 @@ class BatchSegmentStorage(Construct):
         Raises:
             ValueError: The folders overlap those of another job.
         """
-        self.segment_access.check_apart(folders)
         bucket = self.output_bucket
+        locations.BucketUse.of(bucket).write(folders)
         self.service_access.allow(bucket, self.bucket_info(bucket), "s3:PutObject", folders)
         self.segment_access.add_folders(folders)
 

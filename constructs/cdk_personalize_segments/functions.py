@@ -17,7 +17,7 @@ import batch_segment_handler
 from batch_segment_handler import contract
 from constructs import Construct, IConstruct
 
-from . import permissions, policies
+from . import function_policies, permissions
 from .naming import StackFacts
 from .permissions import Statements
 
@@ -169,7 +169,7 @@ class ProviderFunctions:
             # A role of the app can serve several stacks.
             policy_name = f"{self._facts.names.prefix}-{id}"
             statements = functools.partial(self._statements_of_given_role, statements)
-        policies.attach(self._scope, id, role, statements, function, policy_name=policy_name)
+        function_policies.attach(self._scope, id, role, statements, function, policy_name=policy_name)
 
     def _statements_of_given_role(self, statements: Callable[[], Statements]) -> Statements:
         yield from self._function_statements(self._log_group)
@@ -240,7 +240,7 @@ class ProviderFunctions:
         key.add_to_resource_policy(permissions.log_key(self._facts.region, patterns))
 
     def _new_role(self, id: str, description: str, log_group: logs.ILogGroup, *invoked: lambda_.IFunction) -> iam.Role:
-        document = policies.document(self._function_statements(log_group, *invoked))
+        document = function_policies.document(self._function_statements(log_group, *invoked))
         return iam.Role(
             self._scope,
             id,

@@ -97,7 +97,8 @@ def _check_name(job_name: str | None, trigger: str | None) -> None:
     if naming.looks_derived(job_name):
         raise ValueError(
             f"job_name: {validation.quote(job_name)} has the form of a derived name, which the permissions of another "
-            "stack may cover; expected a name without a hash of 8 digits as its second part"
+            "stack may cover; expected a name without a hash of 8 digits as its second part (write a date as "
+            "2026-11-25)"
         )
     if trigger is not None:
         raise ValueError(

@@ -1,8 +1,12 @@
 """Checks of places in S3 at synth: keys, prefixes, paths and regions. Tokens pass unchecked."""
 
+import weakref
+from typing import ClassVar
+
+import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
 
-from .validation import check_no_wildcards, is_token, quote
+from .validation import check_no_wildcards, ends_in_token, is_token, quote
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _MAX_BUCKET_NAME_LENGTH = 63
@@ -14,7 +18,7 @@ def check_prefix(prop: str, value: str, hint: str = "") -> None:
     https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html: S3 is prefix based, so that
     ``folder`` also matches ``folder_test/``.
     """
-    if is_token(value) and value.endswith("}"):
+    if ends_in_token(value):
         check_no_wildcards(prop, value)
         return
     if not value.endswith("/"):
@@ -78,3 +82,52 @@ def overlap(location: str, prefix: str) -> bool:
     """Returns whether one of two places contains the other, as far as it is known at synth."""
     is_known = not is_token(location) and not is_token(prefix)
     return is_known and (prefix.startswith(location) or location.startswith(prefix))
+
+
+class BucketUse:
+    """The locations of one bucket that jobs read and write, whatever storage they use."""
+
+    _uses: ClassVar[weakref.WeakKeyDictionary[s3.IBucket, "BucketUse"]] = weakref.WeakKeyDictionary()
+
+    def __init__(self) -> None:
+        # Ordered sets.
+        self._read: dict[str, None] = {}
+        self._written: dict[str, None] = {}
+
+    @classmethod
+    def of(cls, bucket: s3.IBucket) -> "BucketUse":
+        """Returns the use of a bucket."""
+        return cls._uses.setdefault(bucket, cls())
+
+    def read(self, location: str) -> None:
+        """Adds a key, a prefix, or a pattern of prefixes that a job reads.
+
+        Raises:
+            ValueError: A job writes there, so Personalize would read segments as queries.
+        """
+        for other in self._written:
+            _check_apart(f"job_input: got queries in {quote(location)}", location, other, "writes")
+        self._read[location] = None
+
+    def write(self, folders: str) -> None:
+        """Adds a pattern of folders that a job writes.
+
+        Raises:
+            ValueError: Another job writes there, so permissions and rules of one job would cover the other's segments,
+                or a job reads there.
+        """
+        for other in self._read:
+            _check_apart(f"output_prefix: got segments in {quote(folders)}", folders, other, "reads")
+        for other in self._written:
+            if folders != other:
+                _check_apart(f"output_prefix: got segments in {quote(folders)}", folders, other, "writes")
+        self._written[folders] = None
+
+
+def _check_apart(got: str, location: str, other: str, verb: str) -> None:
+    start, start_of_other = location.partition("*")[0], other.partition("*")[0]
+    if start.startswith(start_of_other) or start_of_other.startswith(start):
+        raise ValueError(
+            f"{got}, expected a location apart from {quote(other)}, where another job {verb}: choose another prefix or "
+            "job_name"
+        )

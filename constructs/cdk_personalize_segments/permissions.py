@@ -1,6 +1,6 @@
 """Every statement that the library writes into a policy, one function for each principal.
 
-The functions only write statements. `provider`, `service_access`, `segment_readers` and `batch_segment_storage` attach
+The functions only write statements. `functions`, `service_access`, `segment_access` and `batch_segment_storage` attach
 them. `docs/permissions.md` lists the result, and `tests/policy` proves that each statement is needed and sufficient.
 """
 
@@ -10,14 +10,14 @@ from typing import Any, TypedDict
 import aws_cdk.aws_iam as iam
 
 from .buckets import BucketInfo, object_pattern
-from .handler_access import HandlerAccess, ReadAccess
+from .job_needs import JobNeeds, ReadAccess
 
 #: A statement as JSON, with tokens.
 Statement = dict[str, Any]
 Statements = Iterator[Statement]
 
 SERVICE = "personalize.amazonaws.com"
-#: https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-access.html
+#: https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-key-needs.html
 _KEY_ACTIONS_OF_ROLE = ["kms:Decrypt", "kms:GenerateDataKey", "kms:DescribeKey", "kms:ListGrants"]
 _KEY_ACTIONS_OF_SERVICE = [*_KEY_ACTIONS_OF_ROLE, "kms:CreateGrant"]
 _KEY_ACTIONS_TO_READ = ["kms:Decrypt"]
@@ -50,7 +50,7 @@ class GrantOptions(TypedDict, total=False):
 # -- the functions of the stack
 
 
-def handler(access: HandlerAccess, tag_keys: list[Any]) -> Statements:
+def handler(needs: JobNeeds, tag_keys: list[Any]) -> Statements:
     """The handler's statements beside those of every function.
 
     https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonpersonalize.html names the resource of
@@ -58,17 +58,17 @@ def handler(access: HandlerAccess, tag_keys: list[Any]) -> Statements:
     that either answer works.
 
     Args:
-        access: The needs of the stack's jobs.
+        needs: The needs of the stack's jobs.
         tag_keys: The keys of all tags of the jobs.
     """
     # An update must know whether it is a rollback.
-    describe_stack = _allow(["cloudformation:DescribeStacks"], [access.stack_id])
-    if not access.jobs:
+    describe_stack = _allow(["cloudformation:DescribeStacks"], [needs.stack_id])
+    if not needs.jobs:
         # A provider that no job uses. A policy must have a statement.
         yield describe_stack
         return
-    jobs = list(access.jobs)
-    solutions = list(access.solutions)
+    jobs = list(needs.jobs)
+    solutions = list(needs.solutions)
     # UntagResource is always granted: removing a job's last tag from the template still needs it.
     yield _allow(["personalize:DescribeBatchSegmentJob", "personalize:UntagResource"], jobs)
     conditions = {"ForAllValues:StringEquals": {"aws:TagKeys": tag_keys}} if tag_keys else {}
@@ -79,32 +79,32 @@ def handler(access: HandlerAccess, tag_keys: list[Any]) -> Statements:
     yield _allow(["personalize:TagResource"], jobs, conditions if tag_keys else untagged)
     yield _allow(["personalize:DescribeSolutionVersion"], solutions)
     # Called for a recipe that the handler does not know. Recipes belong to the service and to no account.
-    yield _allow(["personalize:DescribeRecipe"], [f"arn:{access.partition}:personalize:::recipe/*"])
-    if access.lists_solution_versions:
+    yield _allow(["personalize:DescribeRecipe"], [f"arn:{needs.partition}:personalize:::recipe/*"])
+    if needs.lists_solution_versions:
         # The service authorization reference lists no resource for it, so it is granted on all or on none.
         yield _allow(["personalize:ListSolutionVersions"], ["*"])
-    if access.filters:
-        yield _allow(["personalize:DescribeFilter"], list(access.filters))
+    if needs.filters:
+        yield _allow(["personalize:DescribeFilter"], list(needs.filters))
     yield describe_stack
-    yield _allow(["iam:PassRole"], list(access.roles), {"StringEquals": {"iam:PassedToService": SERVICE}})
-    if access.asset_buckets:
+    yield _allow(["iam:PassRole"], list(needs.roles), {"StringEquals": {"iam:PassedToService": SERVICE}})
+    if needs.asset_buckets:
         # The bucket is the account's own: CDK's role for publishing assets requires that too.
-        objects = [f"arn:{access.partition}:s3:::{bucket}/*{access.extension}" for bucket in access.asset_buckets]
-        yield _allow(["s3:GetObject"], objects, of_account(access.account))
-    if access.asset_keys:
-        yield _allow(_KEY_ACTIONS_TO_READ, list(access.asset_keys), _via_s3(access.region))
-    yield from _on_objects("s3:PutObject", access.staging)
-    if access.staging_keys:
-        yield _allow(_KEY_ACTIONS_TO_WRITE, list(access.staging_keys), _via_s3(access.region))
-    yield from _read(access.input, access.region)
+        objects = [f"arn:{needs.partition}:s3:::{bucket}/*{needs.extension}" for bucket in needs.asset_buckets]
+        yield _allow(["s3:GetObject"], objects, of_account(needs.account))
+    if needs.asset_keys:
+        yield _allow(_KEY_ACTIONS_TO_READ, list(needs.asset_keys), _via_s3(needs.region))
+    yield from _on_objects("s3:PutObject", needs.staging)
+    if needs.staging_keys:
+        yield _allow(_KEY_ACTIONS_TO_WRITE, list(needs.staging_keys), _via_s3(needs.region))
+    yield from _read(needs.input, needs.region)
 
 
-def waiter(access: HandlerAccess) -> Statements:
+def waiter(needs: JobNeeds) -> Statements:
     """The statements of the function that checks whether jobs are complete, beside those of every function."""
     # A wait that fails must know whether it is part of a rollback.
-    yield _allow(["cloudformation:DescribeStacks"], [access.stack_id])
-    yield _allow(["personalize:DescribeBatchSegmentJob"], list(access.jobs))
-    yield from _read(access.output, access.region)
+    yield _allow(["cloudformation:DescribeStacks"], [needs.stack_id])
+    yield _allow(["personalize:DescribeBatchSegmentJob"], list(needs.jobs))
+    yield from _read(needs.output, needs.region)
 
 
 def function(
@@ -238,18 +238,18 @@ def handler_on_foreign_key(account: iam.IPrincipal, *, writes: bool) -> iam.Poli
 # -- the app's own readers and writers
 
 
-def list_segments(info: BucketInfo, patterns: list[str]) -> GrantOptions:
-    """The grant to list segments in the output bucket whose keys match patterns."""
+def list_segments(info: BucketInfo, folders: Iterable[str]) -> GrantOptions:
+    """The grant to list segments in folders of the output bucket."""
     return {
         "actions": ["s3:ListBucket"],
         "resource_arns": [info.arn],
-        "conditions": {"StringLike": {"s3:prefix": patterns}},
+        "conditions": {"StringLike": list_condition(folders)},
     }
 
 
-def read_segments(object_arns: list[str]) -> GrantOptions:
-    """The grant to read segments."""
-    return {"actions": ["s3:GetObject"], "resource_arns": object_arns}
+def read_segments(info: BucketInfo, folders: Iterable[str]) -> GrantOptions:
+    """The grant to read segments in folders of the output bucket."""
+    return {"actions": ["s3:GetObject"], "resource_arns": [f"{info.arn}/{folder}*" for folder in folders]}
 
 
 def put_queries(info: BucketInfo, key_or_prefix: str) -> GrantOptions:
@@ -283,13 +283,13 @@ def _on_objects(action: str, arns_by_account: Mapping[str | None, Iterable[str]]
         yield _allow([action], list(arns), of_account(account))
 
 
-def _read(access: ReadAccess, region: str) -> Statements:
-    for bucket, prefixes in access.prefixes.items():
+def _read(needs: ReadAccess, region: str) -> Statements:
+    for bucket, prefixes in needs.prefixes.items():
         conditions = {"StringLike": {"s3:prefix": list(prefixes)}, **of_account(bucket.account)}
         yield _allow(["s3:ListBucket"], [bucket.arn], conditions)
-    yield from _on_objects("s3:GetObject", access.objects)
-    if access.keys:
-        yield _allow(_KEY_ACTIONS_TO_READ, list(access.keys), _via_s3(region))
+    yield from _on_objects("s3:GetObject", needs.objects)
+    if needs.keys:
+        yield _allow(_KEY_ACTIONS_TO_READ, list(needs.keys), _via_s3(region))
 
 
 def _allow(actions: list[str], resources: list[str], conditions: Mapping[str, Any] | None = None) -> Statement:

@@ -14,9 +14,9 @@ import aws_cdk.custom_resources as cr
 import jsii
 from constructs import Construct, IValidation
 
-from . import permissions, policies, validation
+from . import function_policies, permissions, validation
 from .functions import FunctionOptions, ProviderFunctions
-from .handler_access import HandlerAccess
+from .job_needs import JobNeeds
 from .naming import StackFacts
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to the Node.js process.
@@ -109,7 +109,7 @@ class BatchSegmentProvider(Construct):
         #: The resources that the functions use.
         #:
         #: :meta private:
-        self.access = HandlerAccess(facts, stack.stack_id, asset_encryption_key)
+        self.needs = JobNeeds(facts, stack.stack_id, asset_encryption_key)
         # An ordered set.
         self._identities: dict[str, None] = {}
 
@@ -124,7 +124,7 @@ class BatchSegmentProvider(Construct):
             log_removal_policy=log_removal_policy,
         )
         self._functions = ProviderFunctions(
-            self, facts, options, lambda: permissions.handler(self.access, self.tag_keys())
+            self, facts, options, lambda: permissions.handler(self.needs, self.tag_keys())
         )
         #: The role of the handler.
         self.role: iam.IRole = self._functions.role
@@ -159,7 +159,7 @@ class BatchSegmentProvider(Construct):
                 f"identity: got {identity!r}, which another job of the stack has; expected a different one for each job"
             )
         self._identities[identity] = None
-        self.access.allow_derived_jobs()
+        self.needs.allow_derived_jobs()
         return self.names.job_prefix(identity)
 
     @functools.cached_property
@@ -176,7 +176,7 @@ class BatchSegmentProvider(Construct):
         """
         if waits not in self._service_tokens:
             framework = (
-                self._functions.new_waiting_framework(lambda: permissions.waiter(self.access))
+                self._functions.new_waiting_framework(lambda: permissions.waiter(self.needs))
                 if waits
                 else self._functions.new_framework()
             )
@@ -215,7 +215,7 @@ class BatchSegmentProvider(Construct):
         Raises:
             ValueError: The stack has too many jobs.
         """
-        policies.check_size(self.access, self.region)
+        function_policies.check_size(self.needs, self.region)
 
 
 @jsii.implements(IValidation)
@@ -227,7 +227,7 @@ class _PolicySizeValidation:
 
     def validate(self) -> list[str]:
         try:
-            policies.check_size(self._provider.access, self._provider.region, self._provider.tag_keys())
+            function_policies.check_size(self._provider.needs, self._provider.region, self._provider.tag_keys())
         except ValueError as error:
             return [str(error)]
         return []

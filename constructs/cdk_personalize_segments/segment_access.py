@@ -1,6 +1,6 @@
 """Access of the app's own principals and rules to segments and queries."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol, cast
 
 import aws_cdk as cdk
@@ -12,7 +12,6 @@ from constructs import Construct, IConstruct
 
 from . import permissions
 from .buckets import BucketInfo, object_pattern
-from .validation import quote
 
 
 class RuleTarget(Protocol):
@@ -46,26 +45,10 @@ class SegmentAccess:
         self._folders_of_stack = folders
         # Ordered sets: the folders of all jobs, and those of each job.
         self._folders: dict[str, None] = {}
+        self._readers: list[_Reader] = []
         self._rules: list[events.Rule] = []
         self._granted: list[tuple[iam.IGrantable, s3.IBucket, Iterable[str]]] = []
         self._sends_events = False
-
-    def check_apart(self, folders: str) -> None:
-        """Checks that no job writes where the permissions and rules of another job reach.
-
-        Args:
-            folders: A pattern of folders in the output bucket, ending in "/".
-
-        Raises:
-            ValueError: The folders overlap those of another job.
-        """
-        for other in self._folders:
-            start, start_of_other = folders.partition("*")[0], other.partition("*")[0]
-            if folders != other and (start.startswith(start_of_other) or start_of_other.startswith(start)):
-                raise ValueError(
-                    f"output_prefix: got segments in {quote(folders)}, expected a folder apart from {quote(other)}, "
-                    "where another job of this storage writes: choose another output_prefix or job_name"
-                )
 
     def add_folders(self, folders: str) -> None:
         """Adds the folders of a job to those that grants and rules of the whole storage cover.
@@ -76,19 +59,24 @@ class SegmentAccess:
         if folders in self._folders:
             return
         self._folders[folders] = None
+        for reader in self._readers:
+            reader.add(folders, f"{self._info(self._bucket).arn}/{folders}*")
         for rule in self._rules:
             rule.add_event_pattern(detail={"object": {"key": _segment_files([folders])}})
 
     def grant_read_all(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all jobs, those of later jobs included."""
-        arn = self._info(self._bucket).arn
-        patterns = cdk.Lazy.uncached_list(_Patterns("", self._folders))
-        objects = cdk.Lazy.uncached_list(_Patterns(f"{arn}/", self._folders))
-        return self._grant_read(grantee, self._folders, patterns, objects)
+        # Without a job yet, the folders of the stack's own jobs: a statement must name a resource.
+        folders = self._folders or {self._folders_of_stack: None}
+        listing, reading = self._grant_read(grantee, folders)
+        self._granted[-1] = (grantee, self._bucket, self._folders)
+        self._readers.append(_Reader(dict(folders), listing, reading))
+        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
 
     def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
         """Grants permission to list and read the segments in a folder, or in a pattern of folders, ending in "/"."""
-        return self._grant_read(grantee, [folders], [f"{folders}*"], [f"{self._info(self._bucket).arn}/{folders}*"])
+        listing, reading = self._grant_read(grantee, [folders])
+        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
 
     def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
         """Grants permission to upload queries to a key, or under a prefix that ends in "/"."""
@@ -133,16 +121,17 @@ class SegmentAccess:
             ),
         )
 
-    def _grant_read(
-        self, grantee: iam.IGrantable, folders: Iterable[str], patterns: list[str], object_arns: list[str]
-    ) -> iam.Grant:
+    def _grant_read(self, grantee: iam.IGrantable, folders: Iterable[str]) -> tuple[iam.Grant, iam.Grant]:
         info = self._info(self._bucket)
         self._granted.append((grantee, self._bucket, folders))
         listing, reading = (
             iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=self._bucket, **options)
-            for options in (permissions.list_segments(info, patterns), permissions.read_segments(object_arns))
+            for options in (permissions.list_segments(info, folders), permissions.read_segments(info, folders))
         )
-        return permissions.grant_key(info, listing.combine(reading), grantee)
+        # CDK leaves the condition out of a bucket policy, which another account's principal needs.
+        for statement in listing.resource_statements:
+            statement.add_condition("StringLike", permissions.list_condition(folders))
+        return listing, reading
 
     def _send_events(self) -> None:
         if self._sends_events:
@@ -159,16 +148,23 @@ class SegmentAccess:
             self._bucket.enable_event_bridge_notification()
 
 
-@jsii.implements(cdk.IListProducer)
-class _Patterns:
-    """The patterns of the objects in folders, as they are when the template is written."""
+class _Reader:
+    """A grant on all segments of a storage, which grows with its jobs."""
 
-    def __init__(self, start: str, folders: Mapping[str, None]) -> None:
-        self._start = start
+    def __init__(self, folders: dict[str, None], listing: iam.Grant, reading: iam.Grant) -> None:
+        # An ordered set.
         self._folders = folders
+        self._listings = [*listing.principal_statements, *listing.resource_statements]
+        self._readings = [*reading.principal_statements, *reading.resource_statements]
 
-    def produce(self, _context: cdk.IResolveContext) -> list[str]:
-        return [f"{self._start}{folder}*" for folder in self._folders]
+    def add(self, folders: str, objects: str) -> None:
+        if folders in self._folders:
+            return
+        self._folders[folders] = None
+        for statement in self._listings:
+            statement.add_condition("StringLike", permissions.list_condition(self._folders))
+        for statement in self._readings:
+            statement.add_resources(objects)
 
 
 @jsii.implements(cdk.IAspect)

@@ -28,7 +28,8 @@ _KIND_OF_RESOURCE = [
     (re.compile(r"filter/[\w-]+", re.ASCII), "filter_arn"),
 ]
 _KEY_ARN = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d{12}:key/[\w-]+", re.ASCII)
-_TOKEN = re.compile(r"\$\{Token\[[^\]]*\]\}")
+# https://github.com/aws/aws-cdk/blob/main/packages/aws-cdk-lib/core/lib/private/encoding.ts, VALID_KEY_CHARS
+_TOKEN = re.compile(r"\$\{Token\[[a-zA-Z0-9:._-]+\]\}")
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html and …_variables.html
 _WILDCARDS = ("*", "?", "${")
 
@@ -47,18 +48,28 @@ def is_token(value: object) -> bool:
     return True
 
 
+def has_wildcards(value: str) -> bool:
+    """Returns whether a text has a wildcard or a variable of policies, outside of its tokens."""
+    literal = _TOKEN.sub("", value)
+    return any(wildcard in literal for wildcard in _WILDCARDS)
+
+
 def check_no_wildcards(prop: str, value: str) -> None:
     """Checks a text that policies name, also around the tokens in it.
 
     Raises:
         ValueError: The text has a wildcard or a policy variable.
     """
-    literal = _TOKEN.sub("", value)
-    if any(wildcard in literal for wildcard in _WILDCARDS):
+    if has_wildcards(value):
         raise ValueError(
             f"{prop}: got {quote(value)}, expected a value without '*', '?' and '${{', which are wildcards and "
             "variables in the policies that name it"
         )
+
+
+def ends_in_token(value: str) -> bool:
+    """Returns whether only the deployment knows the end of a text."""
+    return any(match.end() == len(value) for match in _TOKEN.finditer(value))
 
 
 def check_type(prop: str, value: object, type_: type[Any] | UnionType, expected: str) -> None:
@@ -176,8 +187,10 @@ def check_key(prop: str, value: kms.IKey, why: str = "Personalize resolves none"
     (https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html).
     """
     arn = value.key_arn
+    check_no_wildcards(prop, arn)
     # An alias is a key to CDK's types, and its ARN a token.
-    if isinstance(getattr(value, "alias_name", None), str) or not (is_token(arn) or _KEY_ARN.fullmatch(arn)):
+    is_alias = isinstance(getattr(value, "alias_name", None), str) or ":alias/" in arn
+    if is_alias or not (is_token(arn) or _KEY_ARN.fullmatch(arn)):
         raise ValueError(
             f"{prop}: got {quote(value.node.path if is_token(arn) else arn)}, expected a key, "
             f"arn:<partition>:kms:<region>:<account>:key/<id>, and not an alias: {why}"

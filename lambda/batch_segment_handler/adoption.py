@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from . import limits
 from .identity import JobIdentity, normalize
-from .properties import has, num_results
+from .parsing import has, num_results
 
 
 def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]) -> list[str]:

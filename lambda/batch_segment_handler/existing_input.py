@@ -12,8 +12,8 @@ from typing import Any
 from . import clients, limits, log, queries
 from .contract import FlatProperties
 from .errors import JobError
+from .parsing import queries_per_file
 from .preflight import Preflight
-from .properties import queries_per_file
 from .retries import RetryBudget
 from .s3_input import MAX_SHOWN, InputObject, ObjectHints, call_s3, check_objects, require_size
 from .text import quote

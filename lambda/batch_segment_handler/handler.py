@@ -13,8 +13,8 @@ from .errors import MAX_MESSAGE_BYTES, JobError, StackUnknownError, UnavailableE
 from .events import Event, job_name, require_members, seconds_left
 from .identity import JobIdentity
 from .job import UNKNOWN_STATUS, JobResource
+from .parsing import flatten, max_query_errors, require, wait_seconds
 from .preflight import ACTIVE, failure_reason, has_failed, status_of
-from .properties import flatten, max_query_errors, require, wait_seconds
 from .results import ERRORS_UNKNOWN, QueryErrors, query_errors
 from .retries import MAX_PROPAGATION_SECONDS, RetryBudget
 from .stack import Stack

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .contract import DEFINITION, FlatProperties
-from .properties import has
+from .parsing import has
 
 #: Names end with "", "-2" … "-99"; the construct reserves three characters for it.
 MAX_ATTEMPTS = 99

@@ -13,8 +13,8 @@ from .contract import DEFINITION, FlatProperties, Response
 from .errors import JobError, NotVisibleError, UnavailableError, explain, means_not_found
 from .existing_input import check_existing
 from .identity import MAX_ATTEMPTS, JobIdentity
+from .parsing import has, is_true, num_results, tags_of
 from .preflight import failure_reason, has_failed, status_of
-from .properties import has, is_true, num_results, tags_of
 from .retries import RetryBudget, call_with_retries
 from .stack import Stack
 from .text import printable

@@ -10,8 +10,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clients, log, queries
 from .contract import FlatProperties
+from .parsing import is_true, queries_per_file
 from .preflight import Preflight
-from .properties import is_true, queries_per_file
 from .retries import RetryBudget
 from .s3_input import InputObject, ObjectHints, call_s3, check_objects
 from .text import quote

@@ -4,7 +4,7 @@ from typing import Any
 
 from batch_segment_handler.contract import RESOURCE_TYPE, JobDefinition
 from batch_segment_handler.identity import JobIdentity
-from batch_segment_handler.properties import flatten
+from batch_segment_handler.parsing import flatten
 
 from support.constants import ACCOUNT, REGION, VERSION
 

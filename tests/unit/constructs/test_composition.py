@@ -16,6 +16,7 @@ from batch_segment_handler.contract import RESOURCE_TYPE
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage
 from support.constants import ACCOUNT
 from support.templates import (
+    ENVIRONMENT,
     add_job,
     job_properties,
     only_resource,
@@ -57,7 +58,8 @@ def test_the_segments_of_a_storage_are_those_of_its_jobs_and_no_others(stack: cd
     add_job(stack, "First", storage=storage, job_name="fans")
     add_job(stack, "Second", storage=storage, output_prefix="second/")
     bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
-    folders = ["segments/fans/*", "second/Demo-f959b00b-*/*"]
+    # The first folder was granted before any job was there.
+    folders = ["segments/Demo-f959b00b-*/*", "segments/fans/*", "second/Demo-f959b00b-*/*"]
     listing, reading = policy_statements(stack, "ReaderDefault")
     assert listing["Condition"] == {"StringLike": {"s3:prefix": folders}}
     assert reading["Resource"] == [f"{bucket}/{folder}" for folder in folders]
@@ -68,10 +70,70 @@ def test_rejects_a_folder_inside_that_of_another_job(stack: cdk.Stack) -> None:
     add_job(stack, "First", storage=storage, job_name="fans")
     with pytest.raises(
         ValueError,
-        match=r"^output_prefix: got segments in 'segments/fans/Demo-f959b00b-\*/', expected a folder apart from "
-        r"'segments/fans/', where another job of this storage writes: choose another output_prefix or job_name$",
+        match=r"^output_prefix: got segments in 'segments/fans/Demo-f959b00b-\*/', expected a location apart from "
+        r"'segments/fans/', where another job writes: choose another prefix or job_name$",
     ):
         add_job(stack, "Second", storage=storage, output_prefix="segments/fans/")
+
+
+def test_rejects_a_folder_inside_that_of_a_job_of_another_storage(stack: cdk.Stack) -> None:
+    bucket = s3.Bucket(stack, "Bucket")
+    add_job(stack, "First", storage=BatchSegmentStorage(stack, "One", output_bucket=bucket), job_name="fans")
+    other = BatchSegmentStorage(stack, "Other", output_bucket=bucket, output_prefix="segments/fans/")
+    with pytest.raises(ValueError, match=r"^output_prefix: got segments in 'segments/fans/Demo-"):
+        add_job(stack, "Second", storage=other)
+
+
+@pytest.mark.parametrize("reads_first", [True, False])
+def test_rejects_input_where_another_job_writes(stack: cdk.Stack, reads_first: bool) -> None:
+    bucket = s3.Bucket(stack, "Bucket")
+    storage = BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
+
+    def read() -> None:
+        add_job(stack, "Reads", storage=storage, job_input=BatchSegmentInput.from_bucket(bucket, "q/"))
+
+    def write() -> None:
+        add_job(stack, "Writes", storage=storage, output_prefix="q/sub/")
+
+    first, second = (read, write) if reads_first else (write, read)
+    first()
+    with pytest.raises(ValueError, match=r"where another job (reads|writes): choose another prefix or job_name$"):
+        second()
+
+
+def test_readers_of_two_storages_merge_into_one_policy() -> None:
+    app = cdk.App(context={"@aws-cdk/aws-iam:minimizePolicies": True})
+    stack = cdk.Stack(app, "Demo", env=ENVIRONMENT)
+    reader = iam.Role(stack, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
+    for name in ("One", "Two"):
+        storage = BatchSegmentStorage(stack, name)
+        storage.grant_read_segments(reader)
+        add_job(stack, f"Job{name}", storage=storage)
+    (reading,) = [
+        statement for statement in policy_statements(stack, "ReaderDefault") if statement["Action"] == "s3:GetObject"
+    ]
+    assert [resource.rpartition(">/")[2] for resource in reading["Resource"]] == ["segments/Demo-f959b00b-*/*"] * 2
+
+
+def test_a_reader_of_a_storage_without_jobs_reads_what_the_stack_may_write(stack: cdk.Stack, reader: iam.Role) -> None:
+    BatchSegmentStorage(stack, "Storage").grant_read_segments(reader)
+    listing, reading = policy_statements(stack, "ReaderDefault")
+    assert listing["Condition"] == {"StringLike": {"s3:prefix": ["segments/Demo-f959b00b-*/*"]}}
+    assert reading["Resource"].endswith("/segments/Demo-f959b00b-*/*")
+
+
+def test_a_reader_of_another_account_lists_the_folders_only(stack: cdk.Stack) -> None:
+    storage = BatchSegmentStorage(stack, "Storage")
+    made = add_job(stack, storage=storage)
+    made.grant_read_segments(iam.AccountPrincipal("210987654321"))
+    storage.grant_read_segments(iam.AccountPrincipal("321098765432"))
+    document = only_resource(stack, "AWS::S3::BucketPolicy", "OutputBucket")["PolicyDocument"]
+    listings = [
+        statement["Condition"]["StringLike"]["s3:prefix"]
+        for statement in document["Statement"]
+        if statement["Action"] == "s3:ListBucket" and "AWS" in statement["Principal"]
+    ]
+    assert listings == [["segments/Demo-f959b00b-Job-ad617a0f-*/*"], ["segments/Demo-f959b00b-*/*"]]
 
 
 def test_grants_decryption_of_segments_with_a_key(stack: cdk.Stack, reader: iam.Role) -> None:

@@ -234,6 +234,11 @@ def test_rejects_a_wildcard_in_the_arns_of_roles_and_keys(stack: cdk.Stack) -> N
     role = iam.Role.from_role_arn(stack, "Role", f"arn:aws:iam::{ACCOUNT}:role/*")
     with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::\d+:role/\*', expected a value without '\*'"):
         BatchSegmentStorage(stack, "Storage", role=role)
-    key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*")
-    with pytest.raises(ValueError, match=r"^encryption_key: got 'arn:aws:kms:[^']*:key/\*', expected a key"):
-        BatchSegmentStorage(stack, "Other", encryption_key=key)
+    for id, arn in (
+        ("Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/*"),
+        ("TokenKey", f"arn:{cdk.Aws.PARTITION}:kms:{REGION}:{ACCOUNT}:key/*"),
+        ("FakeToken", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/${{Token[*]}}"),
+    ):
+        key = kms.Key.from_key_arn(stack, id, arn)
+        with pytest.raises(ValueError, match=r"^encryption_key: got 'arn:[^']*', expected a value without '\*'"):
+            BatchSegmentStorage(stack, f"Storage{id}", encryption_key=key)

@@ -139,7 +139,7 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
         (
             {"job_name": "Demo-0123abcd-Job"},
             "job_name: 'Demo-0123abcd-Job' has the form of a derived name, which the permissions of another stack may "
-            "cover; expected a name without a hash of 8 digits as its second part",
+            "cover; expected a name without a hash of 8 digits as its second part (write a date as 2026-11-25)",
         ),
     ],
 )

@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 from batch_segment_handler import contract, handler
-from batch_segment_handler.properties import flatten, has
+from batch_segment_handler.parsing import flatten, has
 from botocore.stub import Stubber
 from support.events import Context, event, properties_with, stub_existing_job
 

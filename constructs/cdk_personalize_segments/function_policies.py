@@ -12,7 +12,7 @@ import jsii
 from constructs import Construct, IValidation
 
 from . import permissions, validation
-from .handler_access import HandlerAccess
+from .job_needs import JobNeeds
 from .permissions import Statement, Statements
 
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies": all of a role
@@ -76,11 +76,11 @@ def hand_over(scope: Construct, role: iam.IRole, statements: Iterable[Statement]
     )
 
 
-def check_size(access: HandlerAccess, region: str, tag_keys: Sequence[Any] = ()) -> None:
+def check_size(needs: JobNeeds, region: str, tag_keys: Sequence[Any] = ()) -> None:
     """Checks that the policies that grow with the stack's jobs each fit into a role.
 
     Args:
-        access: The needs of the stack's jobs.
+        needs: The needs of the stack's jobs.
         region: The stack's region.
         tag_keys: The keys of tags, as far as they are known.
 
@@ -88,10 +88,10 @@ def check_size(access: HandlerAccess, region: str, tag_keys: Sequence[Any] = ())
         ValueError: A policy does not fit.
     """
     # Estimate the size without resolving tokens. Resolving would double the synth time of each job.
-    typical = {access.partition: "aws-cn", region: "ap-southeast-2", access.account: "123456789012"}
+    typical = {needs.partition: "aws-cn", region: "ap-southeast-2", needs.account: "123456789012"}
     for name, statements in (
-        ("handler", permissions.handler(access, [*tag_keys])),
-        ("waiting", permissions.waiter(access)),
+        ("handler", permissions.handler(needs, [*tag_keys])),
+        ("waiting", permissions.waiter(needs)),
     ):
         policy = json.dumps(list(statements), separators=(",", ":"))
         for token, value in typical.items():

@@ -35,7 +35,7 @@ class ReadAccess:
             self.keys[bucket.key_arn] = None
 
 
-class HandlerAccess:
+class JobNeeds:
     """The resources that the functions of a stack's provider use."""
 
     def __init__(self, facts: StackFacts, stack_id: str, asset_key: kms.IKey | None) -> None:

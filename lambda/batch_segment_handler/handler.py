@@ -61,7 +61,12 @@ def on_event(event: Event, context: Any) -> Response:
     except Exception as error:
         # An update that keeps the job created nothing, so there is nothing to roll back. Only one that has to create or
         # refuse a job asks for the stack's status.
-        keeps = job is not None and _keeps_job(job, event) and not isinstance(error, StackUnknownError)
+        keeps = (
+            job is not None
+            and _keeps_job(job, event)
+            and not job.changes_explicit_job(flatten(event.get("OldResourceProperties")))
+            and not isinstance(error, StackUnknownError)
+        )
         _raise_unless_rolling_back(error, event, context, stack, in_doubt=not keeps)
         return _respond_in_rollback(job, event)
 

@@ -56,12 +56,13 @@ class JobResource:
         """
         other_role: tuple[str, Mapping[str, Any]] | None = None
         failed: tuple[str, Mapping[str, Any]] | None = None
+        failed_with_other_role: tuple[str, Mapping[str, Any]] | None = None
         for name in self.identity.names():
             log.bind(job=name)
             description = self.describe(name)
             if description is None:
                 if self.stack.is_rolling_back():
-                    found = other_role or failed
+                    found = other_role or failed or failed_with_other_role
                     return self._respond_unknown(name) if found is None else self._adopt(*found)
                 try:
                     return self._create(name)
@@ -79,7 +80,9 @@ class JobResource:
                     )
             elif different:
                 log.event("foreign job", differs=different, arn=self.identity.arn(name))
-                if different == ["role"] and not has_failed(status_of(description)):
+                if different == ["role"] and has_failed(status_of(description)):
+                    failed_with_other_role = name, description
+                elif different == ["role"]:
                     other_role = other_role or (name, description)
                 continue
             elif has_failed(status_of(description)):
@@ -87,7 +90,7 @@ class JobResource:
                 failed = name, description
                 continue
             return self._adopt(name, description)
-        if (found := other_role or failed) and self.stack.is_rolling_back():
+        if (found := other_role or failed or failed_with_other_role) and self.stack.is_rolling_back():
             return self._adopt(*found)
         base_name = self.identity.base_name
         raise JobError(
@@ -107,7 +110,7 @@ class JobResource:
         """
         log.bind(job=name)
         description = self.describe(name)
-        is_changed = self.has_explicit_name and old.get(DEFINITION) != self.properties[DEFINITION]
+        is_changed = self.changes_explicit_job(old)
         if description is None:
             if is_changed:
                 # Under a derived name, the definition is that of the job that Personalize forgot.
@@ -116,7 +119,12 @@ class JobResource:
             return self._respond_unknown(name, "kept")
         if is_changed:
             different = differences(self.identity, name, description)
-            if description.get("numResults") is None and old.get("NumResults") != self.properties.get("NumResults"):
+            is_same_job = old.get("JobName") == name
+            if (
+                is_same_job
+                and description.get("numResults") is None
+                and old.get("NumResults") != self.properties.get("NumResults")
+            ):
                 different.append("num_results")
             if different != ["num_results"] or not self.stack.is_rolling_back():
                 self._require_same_definition(name, different)
@@ -125,6 +133,10 @@ class JobResource:
         self._tag(name, tags_of(old))
         log.event("kept", status=status_of(description))
         return self._respond(name, description)
+
+    def changes_explicit_job(self, old: FlatProperties) -> bool:
+        """Returns whether the name is explicit and the definition is not that of the previous template."""
+        return self.has_explicit_name and old.get(DEFINITION) != self.properties.get(DEFINITION)
 
     def respond_without_lookup(self, name: str) -> Response:
         """Responds from the properties, for a rollback in which the services are unavailable.

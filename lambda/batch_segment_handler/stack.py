@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
 from . import clients, log
-from .errors import JobError, StackUnknownError, explain
+from .errors import JobError, StackUnknownError, UnavailableError, explain
 from .events import Event, seconds_left
 from .retries import RetryBudget, call_with_retries
 
@@ -54,7 +52,10 @@ class Stack:
         except StackUnknownError:
             if self._is_update:
                 raise
-            return
+            status = ""
+        if seconds_left(self._context) < _RESERVED_SECONDS:
+            # A call that is cut off may have created a job that CloudFormation never hears of.
+            raise UnavailableError("no time is left, so no job was created. Deploy again")
         if "DELETE" in status:
             raise JobError(f"the stack is being deleted ({status}), so no job was created")
         if "ROLLBACK" in status:
@@ -73,7 +74,7 @@ class Stack:
             )
             (stack,) = response["Stacks"]
             return str(stack["StackStatus"])
-        except (BotoCoreError, ClientError, JobError, KeyError, ValueError) as error:
+        except Exception as error:
             explained = explain(error, {})
             log.event("stack not known", error=str(explained))
             unknown = StackUnknownError(

@@ -249,6 +249,21 @@ def test_responses_are_small_json(personalize: Stubber) -> None:
     assert len(json.dumps(on_event(event(), Context()))) < 4096
 
 
+@pytest.mark.parametrize(("seconds", "creates"), [(49.9, False), (50.0, True)])
+def test_creates_nothing_without_time_for_a_call_that_hangs(
+    personalize: Stubber, new_stack: None, monkeypatch: pytest.MonkeyPatch, clock: Any, seconds: float, creates: bool
+) -> None:
+    monkeypatch.setattr("batch_segment_handler.stack.seconds_left", lambda _context: seconds)
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
+    if creates:
+        stub_create(personalize)
+        assert on_event(event(), Context()) == answer()
+    else:
+        with pytest.raises(JobError, match=r"^no time is left, so no job was created\. Deploy again"):
+            on_event(event(), Context())
+
+
 def test_creates_nothing_without_time_for_the_response(
     personalize: Stubber, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,25 @@ def test_adopts_an_explicit_job_with_the_default_number(personalize: Stubber, de
     assert on_event(event(properties=EXPLICIT), Context()) == answer("mine", "ACTIVE")
 
 
+def test_rejects_a_changed_explicit_job_if_the_stack_is_unknown(
+    personalize: Stubber, cloudformation: Stubber, clock: Any
+) -> None:
+    stub_existing_job(personalize, "mine")
+    stub_errors(cloudformation, "describe_stacks", "AccessDenied", "no", 12)
+    properties = {**EXPLICIT, "OutputPath": "s3://out/other/"}
+    old = properties_with(**EXPLICIT)
+    update = event("Update", properties=properties, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    with pytest.raises(JobError, match=r"^job_name: 'mine' is taken by another job .*, which differs in output\."):
+        on_event(update, Context())
+
+
+def test_compares_num_results_with_the_properties_of_the_same_job_only(personalize: Stubber) -> None:
+    stub_existing_job(personalize, "mine")
+    old = properties_with(JobNamePrefix=None, JobName="newer", NumResults="5")
+    update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
+    assert on_event(update, Context()) == answer("mine", "ACTIVE")
+
+
 def changed_update() -> dict[str, Any]:
     old = properties_with(**EXPLICIT)
     properties = {**EXPLICIT, "NumResults": "500"}

@@ -254,6 +254,29 @@ def test_rollback_prefers_a_job_with_another_role_to_a_failed_one(
     assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(status="ACTIVE")
 
 
+def test_rollback_adopts_a_failed_job_with_another_role(personalize: Stubber, cloudformation: Stubber) -> None:
+    stub_existing_job(personalize, roleArn=f"{ROLE}2", status="CREATE FAILED")
+    stub_missing_job(personalize, f"{NAME}-2")
+    stub_stack(cloudformation, "UPDATE_ROLLBACK_IN_PROGRESS")
+    rollback = event("Update", PhysicalResourceId=arn("newer"))
+    assert on_event(rollback, Context()) == answer(status="CREATE FAILED")
+
+
+@pytest.mark.parametrize("stacks", [None, [None], [{}]])
+def test_create_goes_on_if_the_response_about_the_stack_is_malformed(
+    personalize: Stubber, monkeypatch: pytest.MonkeyPatch, stacks: Any
+) -> None:
+    class CloudFormation:
+        def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 - the API's name
+            return {"Stacks": stacks}
+
+    monkeypatch.setattr("batch_segment_handler.clients.cloudformation", CloudFormation)
+    stub_missing_job(personalize)
+    stub_solution_version(personalize)
+    stub_create(personalize)
+    assert on_event(event(), Context()) == answer()
+
+
 def test_rollback_adopts_a_failed_job_if_all_names_are_taken(personalize: Stubber, cloudformation: Stubber) -> None:
     for attempt in range(1, 100):
         stub_existing_job(personalize, NAME if attempt == 1 else f"{NAME}-{attempt}", status="CREATE FAILED")

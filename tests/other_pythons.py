@@ -9,7 +9,6 @@ import re
 import sys
 from pathlib import Path
 
-import hypothesis
 import pytest
 
 _IMPORTS_CDK = re.compile(
@@ -29,6 +28,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     """Asks Hypothesis for a quarter of the examples. `make test` runs all of them on one version."""
+    if sys.platform == "emscripten":
+        # Hypothesis is partly compiled code. No test that Pyodide runs needs it.
+        return
+    import hypothesis
+
     hypothesis.settings.register_profile("other_pythons", max_examples=25)
     hypothesis.settings.load_profile("other_pythons")
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
+import boto3
 import pytest
 from batch_segment_handler.contract import RESOURCE_TYPE
 from personalize_local.gateway import LocalAws
@@ -92,6 +93,7 @@ def make_reader(
     stack: RealStack, client: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], Reader]:
     """Makes readers of pages, in a folder with the file that pages name."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.chdir(tmp_path)
     Path("queries.jsonl").write_text(pages.QUERIES)
     return lambda page: Reader(stack, client, page)

@@ -57,6 +57,7 @@ def test_the_documented_program_reads_the_segments(
 ) -> None:
     queries = BatchSegmentInput.from_queries(SegmentQuery.items_like(id) for id in ("1", "no such", "2"))
     done = stack.deploy(one_job(queries, seeded_arn(aws, "ITEM_AFFINITY_VERSION"), num_results=7))
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name, value in aws.environment().items():
         monkeypatch.setenv(name, value)
     program, *_ = pages.python(pages.DOCS / "how-to" / "segments.md")

@@ -5,6 +5,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any, cast
 
+import boto3
 import botocore.endpoint
 import pytest
 from batch_segment_handler import clients
@@ -146,6 +147,8 @@ class RunningContext(Context):
 def real_clients() -> Iterator[Any]:
     """The handler's own clients, without its cache, by name."""
     with pytest.MonkeyPatch.context() as monkeypatch:
+        # The default session would keep these credentials for the tests that follow.
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
         monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)

@@ -23,8 +23,9 @@ def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]
     version = description.get("solutionVersionArn")
     number, described_number = num_results(properties), description.get("numResults")
     if number is None:
-        # A derived name tells that num_results was omitted, whatever the service took instead.
-        same_number = not has(properties, "JobName") or described_number in (None, 0, limits.DEFAULT_RESULTS)
+        # A derived name tells that num_results was omitted. Under an explicit name, a number up to the documented
+        # default counts as omitted, so that a service with a smaller default works.
+        same_number = not has(properties, "JobName") or (described_number or 0) <= limits.DEFAULT_RESULTS
     else:
         same_number = described_number in (None, number)
     if has(properties, "SolutionArn"):

@@ -115,7 +115,8 @@ def test_deploys_a_stage_and_an_edited_query_starts_one_job(
         ]
         return {json.loads(one)["object"].split("/")[1] for one in messages if one.startswith('{"object"')}
 
-    wait_until(lambda: counted() == set(created), timeout=60, interval=1)
+    # A look reads every log group, and keeps the local AWS from calling the function.
+    wait_until(lambda: counted() == set(created), timeout=120, interval=8)
 
     # Nothing has changed. Approval would be asked for if any permission did.
     assert run("deploy", "Dev/*", "--require-approval=broadening").count("(no changes)") == 3

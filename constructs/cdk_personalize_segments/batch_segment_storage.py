@@ -106,7 +106,6 @@ class BatchSegmentStorage(Construct):
         self.input_bucket: s3.IBucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
         #: The bucket that segments are written to.
         self.output_bucket: s3.IBucket = output_bucket or self._new_bucket("OutputBucket", removal_policy)
-
         #: The role that Personalize assumes.
         self.role: iam.IRole = role or self._new_role()
         #: The ARN of that role.
@@ -169,9 +168,8 @@ class BatchSegmentStorage(Construct):
         Raises:
             ValueError: The folders overlap those of another job.
         """
-        bucket = self.output_bucket
-        locations.BucketUse.of(bucket).write(folders)
-        self.service_access.allow(bucket, self.bucket_info(bucket), "s3:PutObject", folders)
+        locations.BucketUse.of(self.output_bucket).write(folders)
+        self.service_access.allow(self.output_bucket, self.bucket_info(self.output_bucket), "s3:PutObject", folders)
         self.segment_access.add_folders(folders)
 
     def bucket_info(self, bucket: s3.IBucket) -> BucketInfo:
@@ -190,8 +188,9 @@ class BatchSegmentStorage(Construct):
                 is_foreign = place.account != account
                 # An imported bucket can belong to any account. CDK assumes the stack's account, so do not rely on it.
                 account = account if isinstance(bucket, s3.Bucket) and not is_foreign else None
+            validation.check_no_wildcards("bucket", name := bucket.bucket_name)
             self._bucket_infos[bucket] = BucketInfo(
-                bucket.bucket_name, bucket.bucket_arn, key, None if key is None else key.key_arn, account, is_foreign
+                name, bucket.bucket_arn, key, None if key is None else key.key_arn, account, is_foreign
             )
         return self._bucket_infos[bucket]
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
 
-from .validation import check_no_wildcards, ends_in_token, is_token, quote
+from .validation import check_no_wildcards, ends_in_token, has_wildcards, is_token, quote
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _MAX_BUCKET_NAME_LENGTH = 63
@@ -63,7 +63,7 @@ def check_s3_key(prop: str, value: str) -> None:
     if is_token(value):
         check_no_wildcards(prop, value)
         return
-    if not value or value.startswith("/") or not value.isprintable() or any(part in value for part in ("*", "?", "${")):
+    if not value or value.startswith("/") or not value.isprintable() or has_wildcards(value):
         raise ValueError(
             f"{prop}: got {quote(value)}, expected a key without a leading '/', without control characters, and "
             "without '*', '?' and '${', which mean something else in the policies that name it"

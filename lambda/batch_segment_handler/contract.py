@@ -16,13 +16,6 @@ IS_COMPLETE = "is_complete"
 DEFINITION: Literal["NewJobIfChanged"] = "NewJobIfChanged"
 
 
-class Tag(TypedDict):
-    """A tag as Personalize spells it."""
-
-    key: str
-    value: str
-
-
 class JobDefinition(TypedDict, total=False):
     """The properties that define a job: any change is a new job.
 

@@ -187,7 +187,7 @@ def test_deletes_a_new_stack_that_a_sibling_rolled_back(stack: RealStack, build:
     assert stack.destroy().status == DELETED
 
 
-def test_adopts_the_job_of_a_cancelled_update(
+def test_adopts_the_job_of_a_canceled_update(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert stack.deploy(build(**WAIT)).status == CREATED
@@ -204,9 +204,9 @@ def test_adopts_the_job_of_a_cancelled_update(
         sqs.Queue(scope, "After").node.add_dependency(scope.node.find_child("Job"))
 
     with ThreadPoolExecutor(1) as pool:
-        cancelled = pool.submit(cancel)
+        canceled = pool.submit(cancel)
         done = stack.deploy(with_a_resource_after_it)
-        cancelled.result()
+        canceled.result()
     assert done.status == ROLLED_BACK, done.said
     assert stack.resource("JobWaiting") == first
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 0.1)

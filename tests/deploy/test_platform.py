@@ -76,7 +76,7 @@ def edit(platform: Cdk, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-# The CLI runs seven times, and each run synthesises two stages.
+# The CLI runs seven times, and each run synthesizes two stages.
 @pytest.mark.timeout(600)
 def test_deploys_a_stage_and_an_edited_query_starts_one_job(
     platform: Cdk,

@@ -57,7 +57,7 @@ def shell(page: Path) -> list[str]:
 
 
 def run(page: Path) -> list[str]:
-    """Runs a page's Python in one namespace, in this folder, which has the query file, and synthesises its apps.
+    """Runs a page's Python in one namespace, in this folder, which has the query file, and synthesizes its apps.
 
     Returns:
         What went wrong, one text for each snippet that did.

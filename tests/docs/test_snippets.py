@@ -1,4 +1,4 @@
-"""What the documentation shows works: its Python runs and synthesises, its commands exist."""
+"""What the documentation shows works: its Python runs and synthesizes, its commands exist."""
 
 import argparse
 import os

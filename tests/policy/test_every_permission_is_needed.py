@@ -2,7 +2,7 @@
 
 Each action that a policy of a deployed stack allows is taken out, and each resource where there are several, each
 principal gives way to another, and each condition becomes one that is not met: one at a time, in the deployed policy.
-Then the stack's paths are tried until one fails for want of just that. What to take away is read from the synthesised
+Then the stack's paths are tried until one fails for want of just that. What to take away is read from the synthesized
 template, so that a statement that is added tomorrow is tried tomorrow.
 `test_everything_else_is_refused` is the other side.
 """

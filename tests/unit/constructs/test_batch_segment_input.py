@@ -12,7 +12,7 @@ from support.templates import only_resource, warnings
 
 
 def asset_of(stack: cdk.Stack, job_input: BatchSegmentInput, filter_arn: str | None = None) -> bytes:
-    """Synthesises a job and reads the asset that its handler would."""
+    """Synthesizes a job and reads the asset that its handler would."""
     BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=job_input, filter_arn=filter_arn)
     app = stack.node.root
     assert isinstance(app, cdk.App)

@@ -230,6 +230,12 @@ def test_rejects_wildcards_in_every_text_that_policies_name(stack: cdk.Stack, pr
         add_job(stack, **{prop: value})
 
 
+def test_rejects_a_wildcard_in_the_name_of_an_imported_bucket(stack: cdk.Stack) -> None:
+    bucket = s3.Bucket.from_bucket_name(stack, "Bucket", f"*-{cdk.Aws.ACCOUNT_ID}")
+    with pytest.raises(ValueError, match=r"^bucket: got '\*-[^']*', expected a value without '\*', '\?' and"):
+        BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
+
+
 def test_rejects_a_wildcard_in_the_arns_of_roles_and_keys(stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Role", f"arn:aws:iam::{ACCOUNT}:role/*")
     with pytest.raises(ValueError, match=r"^role: got 'arn:aws:iam::\d+:role/\*', expected a value without '\*'"):

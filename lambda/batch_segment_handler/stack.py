@@ -45,6 +45,7 @@ class Stack:
 
         Raises:
             StackUnknownError: CloudFormation does not say, and the event is an Update.
+            UnavailableError: No time is left for a call that hangs, and for the response.
             JobError: The stack is rolling back or being deleted.
         """
         try:
@@ -75,6 +76,7 @@ class Stack:
             (stack,) = response["Stacks"]
             return str(stack["StackStatus"])
         except Exception as error:
+            # Also a malformed response, whatever its form.
             explained = explain(error, {})
             log.event("stack not known", error=str(explained))
             unknown = StackUnknownError(

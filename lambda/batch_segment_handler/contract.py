@@ -58,6 +58,11 @@ class JobSettings(TypedDict, total=False):
     Tags: Any
     #: A summary for the reader of `cdk diff`. The handler ignores it.
     Queries: str
+    #: The first byte of the queries in the asset and their number of bytes. Without them, all of the asset.
+    AssetStart: int | str
+    AssetLength: int | str
+    #: The state machine that waits for the job and publishes its end.
+    WatcherArn: str
 
 
 class JobProperties(JobSettings, total=False):

@@ -95,9 +95,9 @@ class RunFacts(TypedDict, total=False):
     Deadline: Required[int]
 
 
-#: The status of a step: no job can run now, a job runs, the audience's next job can start, all of its segments are
-#: written, or its segments are not written.
-StepStatus = Literal["BUSY", "IN_PROGRESS", "NEXT_PART", "SUCCEEDED", "FAILED"]
+#: The status of a step: no job can run now, a job runs, a job may be complete already, the audience's next job can
+#: start, all of its segments are written, or its segments are not written.
+StepStatus = Literal["BUSY", "IN_PROGRESS", "CHECK", "NEXT_PART", "SUCCEEDED", "FAILED"]
 
 
 class JobFacts(TypedDict):

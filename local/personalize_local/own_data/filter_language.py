@@ -6,12 +6,11 @@ and no numbers with IN.
 
 import functools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import lark
 
-from .problems import ExpressionError, excerpt
+from .syntax_errors import explain
 
 _GRAMMAR = r"""
 start: expression ("|" expression)*
@@ -40,6 +39,9 @@ NAME: /[A-Za-z_][A-Za-z0-9_]*/
 _TERMS = {
     "ACTION": "INCLUDE or EXCLUDE",
     "ENTITY": "UserID or ItemID",
+    "WHERE": "WHERE",
+    "IN": "IN",
+    "NOT": "NOT IN",
     "COMPARISON": "a comparison operator",
     "NUMBER": "a number",
     "PLACEHOLDER": "a placeholder such as $NAME",
@@ -47,18 +49,21 @@ _TERMS = {
     "NAME": "Dataset.field",
     "DOT": ".",
     "LPAR": "(",
-    "RPAR": ")",
     "COMMA": ",",
+    "RPAR": ")",
+    "AND": "AND",
+    "OR": "OR",
+    "IF": "IF",
     "VBAR": "|",
     "$END": "the end",
 }
 _HINTS = (
     (re.compile(r"\("), "parentheses around conditions are not documented: join whole expressions with |"),
     (re.compile(r"'"), "write values in double quotes"),
-    (re.compile(r"=="), "write = instead"),
+    (re.compile(r"==|(?<==)="), "write a single ="),
+    (re.compile(r'"(?:[^"\\]|\\.)*+"', re.S), "comparison operators take numbers, and IN takes text"),
     (re.compile(r"(LIKE|BETWEEN|IS|CONTAINS)\b", re.I), "the operators are IN, NOT IN, =, !=, <, <=, > and >="),
 )
-_WORD = re.compile(r"[\w.$-]+|.", re.S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +165,7 @@ def parse_filter(text: str) -> tuple[Expression, ...]:
     try:
         tree = _parser().parse(text)
     except lark.exceptions.UnexpectedInput as error:
-        raise _explain(text, error, tuple(_TERMS)) from None
+        raise explain(text, error, _TERMS, _HINTS) from None
     found: tuple[Expression, ...] = _Builder().transform(tree)
     return found
 
@@ -168,19 +173,6 @@ def parse_filter(text: str) -> tuple[Expression, ...]:
 @functools.cache
 def _parser() -> lark.Lark:
     return lark.Lark(_GRAMMAR, parser="lalr")
-
-
-def _explain(text: str, error: lark.exceptions.UnexpectedInput, order: Sequence[str]) -> ExpressionError:
-    at = error.pos_in_stream
-    if at is None or at < 0 or (isinstance(error, lark.exceptions.UnexpectedToken) and error.token.type == "$END"):
-        at = len(text.rstrip())
-    names = {*getattr(error, "accepts", None) or (), *(getattr(error, "expected", None) or getattr(error, "allowed", ()))}
-    ranked = sorted(names, key=lambda name: order.index(name) if name in order else -1)
-    expected = " or ".join(_TERMS.get(name, name) for name in ranked)
-    word = _WORD.match(text, at)
-    got = "the end" if word is None else "a quotation mark that is not closed" if word[0] == '"' else excerpt(word[0])
-    hint = next((f"; {hint}" for pattern, hint in _HINTS if pattern.match(text, at)), "")
-    return ExpressionError(at, f"got {got}, expected {expected}{hint}")
 
 
 class _Builder(lark.Transformer[lark.Token, tuple[Expression, ...]]):

@@ -15,7 +15,15 @@ from .dataset_types import DATASET_TYPES, INTERACTIONS
 from .field_names import raise_if_any
 from .minimums import find_shortages
 from .problems import DataError, Problem
-from .tables import ITEM_TABLE, USER_TABLE, create_entities, create_interactions, find_duplicates, stage
+from .tables import (
+    ITEM_TABLE,
+    USER_TABLE,
+    create_entities,
+    create_interactions,
+    create_item_values,
+    find_duplicates,
+    stage,
+)
 
 # "Minimum number of item interaction records per dataset import job":
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -55,6 +63,7 @@ def load(connection: duckdb.DuckDBPyConnection, folder: Path, progress: Progress
             stage(connection, entities)
             raise_if_any(list(find_duplicates(connection, entities, table)))
         columns[table.dataset] = create_entities(connection, entities, interactions, table, progress)
+    create_item_values(connection, columns["Items"], progress)
     create_interactions(connection, interactions, progress)
     raise_if_any(list(find_shortages(connection, interactions)))
     return Catalog(

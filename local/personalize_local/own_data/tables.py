@@ -6,6 +6,8 @@ The tables:
     ``events(event, name)``: the event types.
     ``interactions(item, person, at, event)``: in the order of the items, so that a query of few items reads few blocks.
     ``item_counts(item, interactions, people)``: for each item that has any interactions.
+    ``item_values(field, value, item)``: each value of each column of items that queries can name. ``field`` is the index of
+    the column. A number is the text of a DOUBLE.
 """
 
 from collections.abc import Iterator
@@ -134,6 +136,43 @@ def _inferred(file: CsvFile, field: Field, is_whole: bool | None, is_decimal: bo
     if file.kind.known_field(field.name) is not None or not is_decimal:
         return field
     return replace(field, type="long" if is_whole else "double", is_categorical=False)
+
+
+def create_item_values(connection: duckdb.DuckDBPyConnection, columns: dict[str, Column], progress: Progress | None) -> None:
+    """Makes the table of the values of items, after the table of items.
+
+    Args:
+        connection: The connection.
+        columns: The columns of items.
+        progress: Receives the progress.
+    """
+    selects = []
+    for column in columns.values():
+        if not can_be_queried(column.field):
+            continue
+        name, values = column.sql_name, column.sql_name
+        if column.field.is_number:
+            values = f"CAST(CAST({name} AS DOUBLE) AS VARCHAR)"
+        elif column.field.is_categorical:
+            values = f"unnest(list_distinct(string_split({name}, '|')))"
+        selects.append(f"SELECT {int(name[1:])} AS field, {values} AS value, item FROM items WHERE {name} IS NOT NULL")
+    nothing = "SELECT NULL::INTEGER AS field, NULL::VARCHAR AS value, NULL::INTEGER AS item WHERE false"
+    execute(
+        connection,
+        f"CREATE TABLE item_values AS SELECT * FROM ({' UNION ALL '.join(selects) or nothing}) WHERE value <> '' "
+        "ORDER BY field, value, item",
+        None,
+        "indexing items",
+        progress,
+    )
+
+
+def can_be_queried(field: Field) -> bool:
+    """Returns whether ``itemAttributes`` can name a column.
+
+    "You can't use unstructured textual metadata": https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
+    """
+    return not field.is_textual and field.type != "boolean"
 
 
 def create_interactions(connection: duckdb.DuckDBPyConnection, file: CsvFile, progress: Progress | None) -> None:

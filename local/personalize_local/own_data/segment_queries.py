@@ -1,0 +1,55 @@
+"""The queries of both recipes: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html.
+
+"Batch segment input expressions support only the = symbol for equality for string matching." Conditions are joined by AND.
+"""
+
+import functools
+import re
+
+import lark
+
+from .filter_language import unescape
+from .syntax_errors import explain
+
+_GRAMMAR = r"""
+start: condition (_AND condition)*
+condition: _ITEMS "." NAME "=" TEXT
+
+_ITEMS.2: /ITEMS\b/i
+_AND.2: /AND\b/i
+TEXT: /"([^"\\]|\\.)*"/s
+NAME: /[A-Za-z_][A-Za-z0-9_]*/
+%ignore /[ \t\r\n]+/
+"""
+_TERMS = {
+    "_ITEMS": "ITEMS.<column>",
+    "DOT": ".",
+    "NAME": "the name of a column",
+    "EQUAL": "=",
+    "TEXT": "a value in double quotes",
+    "_AND": "AND",
+    "$END": "the end",
+}
+_HINTS = ((re.compile(r"OR\b", re.I), "write one query for each alternative"),)
+
+
+def parse_attributes(expression: str) -> tuple[tuple[str, str], ...]:
+    """Parses the expression of ``itemAttributes``.
+
+    Returns:
+        The column and the value of each condition.
+
+    Raises:
+        ExpressionError: The expression is not documented.
+    """
+    try:
+        tree = _parser().parse(expression)
+    except lark.exceptions.UnexpectedInput as error:
+        raise explain(expression, error, _TERMS, _HINTS) from None
+    return tuple((str(name), unescape(text[1:-1])) for name, text in (condition.children for condition in tree.children))
+
+
+@functools.cache
+def _parser() -> lark.Lark:
+    return lark.Lark(_GRAMMAR, parser="lalr")
+

@@ -1,6 +1,5 @@
 """Tells linear time from quadratic time on a machine that does other work too."""
 
-import itertools
 import math
 import time
 from collections.abc import Callable
@@ -21,7 +20,7 @@ _ATTEMPTS = 10
 def assert_linear(work: Callable[[T], object], make: Callable[[int], T], length: int) -> None:
     """Asserts that the time of some work grows linearly with the length of its input.
 
-    Compares the fastest of several measurements of two lengths, in CPU time of this thread. Other processes empty the
+    Compares the fastest of several measurements of two lengths, in CPU time of this process. Other processes empty the
     caches of this one, so a measurement can be too long. It cannot be too short.
 
     Args:
@@ -48,13 +47,15 @@ def assert_linear(work: Callable[[T], object], make: Callable[[int], T], length:
 
 def _enough_repeats(work: Callable[[T], object], given: T) -> int:
     """Returns how many calls take long enough to be measured."""
-    powers = (2**exponent for exponent in itertools.count())
-    return next(repeats for repeats in powers if repeats * _seconds(work, given, repeats) >= _SECONDS)
+    repeats = 1
+    while repeats * _seconds(work, given, repeats) < _SECONDS:
+        repeats *= 2
+    return repeats
 
 
 def _seconds(work: Callable[[T], object], given: T, repeats: int) -> float:
     """Returns the seconds of one call."""
-    start = time.thread_time()
+    start = time.process_time()
     for _ in range(repeats):
         work(given)
-    return (time.thread_time() - start) / repeats
+    return (time.process_time() - start) / repeats

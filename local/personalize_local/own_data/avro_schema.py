@@ -70,13 +70,16 @@ class _Schema:
         declared = entry.get("type")
         types = declared if isinstance(declared, list) else [declared]
         values = [one for one in types if one != "null"]
-        if len(values) != 1 or values[0] not in _TYPES:
+        avro_type: AvroType | None = next((one for one in _TYPES if values == [one]), None)
+        if avro_type is None:
             got = excerpt(json.dumps(declared))
             expected = f"one of {', '.join(_TYPES)}, alone or in a list with null"
-            raise self._error_at(name, f"{name}: type: got {got}, expected {expected}", "arrays and maps have no support")
+            raise self._error_at(
+                name, f"{name}: type: got {got}, expected {expected}", "arrays and maps have no support"
+            )
         field = Field(
             name,
-            values[0],
+            avro_type,
             is_nullable="null" in types,
             is_categorical=self._flag(entry, "categorical"),
             is_textual=self._flag(entry, "textual"),
@@ -88,7 +91,9 @@ class _Schema:
         value = entry.get(attribute, False)
         if not isinstance(value, bool):
             name = entry["name"]
-            raise self._error_at(name, f"{name}: {attribute}: got {json.dumps(value)[:20]}, expected true or false", "correct it")
+            raise self._error_at(
+                name, f"{name}: {attribute}: got {json.dumps(value)[:20]}, expected true or false", "correct it"
+            )
         return value
 
     def _check_attributes(self, field: Field) -> None:
@@ -99,7 +104,9 @@ class _Schema:
                     field.name, f"{field.name}: type: got {field.type}, expected {known.type}", "change the type"
                 )
             if field.is_nullable and not known.is_nullable:
-                raise self._error_at(field.name, f"{field.name}: got a null type, expected {known.type} alone", "omit null")
+                raise self._error_at(
+                    field.name, f"{field.name}: got a null type, expected {known.type} alone", "omit null"
+                )
             if field.is_categorical or field.is_textual:
                 raise self._error_at(
                     field.name,
@@ -108,11 +115,15 @@ class _Schema:
                 )
         if (field.is_categorical or field.is_textual) and field.type != "string":
             raise self._error_at(
-                field.name, f"{field.name}: got type {field.type} for text, expected string", "change the type to string"
+                field.name,
+                f"{field.name}: got type {field.type} for text, expected string",
+                "change the type to string",
             )
         if field.is_textual and self._kind.name != "Items":
             raise self._error_at(
-                field.name, f"{field.name}: textual fields exist in Items data sets only", 'set "categorical": true instead'
+                field.name,
+                f"{field.name}: textual fields exist in Items data sets only",
+                'set "categorical": true instead',
             )
 
     def _check_metadata(self, fields: Sequence[Field]) -> None:

@@ -39,7 +39,7 @@ class CsvFile:
         return next((f"c{index}" for index, field in enumerate(self.fields) if field.name == name), None)
 
     def source(self) -> str:
-        """Returns the table function that reads the rows as text, with the path as the parameter ``$path``.
+        r"""Returns the table function that reads the rows as text, with the path as the parameter ``$path``.
 
         The escape character is documented ("Use the \\ character to escape any double quotes"):
         https://docs.aws.amazon.com/personalize/latest/dg/items-datasets.html
@@ -68,7 +68,13 @@ def open_csv(folder: Path, kind: DatasetType) -> CsvFile | None:
     if not path.is_file():
         packed = folder / f"{kind.file}.gz"
         if packed.is_file():
-            raise _error(packed.name, None, "got a compressed file, expected CSV", f"run gunzip {packed.name}", sources.CSV_FORMAT)
+            raise _error(
+                packed.name,
+                None,
+                "got a compressed file, expected CSV",
+                f"run gunzip {packed.name}",
+                sources.CSV_FORMAT,
+            )
         return None
     names = _read_header(path)
     schema = read_schema(folder, kind)
@@ -90,14 +96,18 @@ def _read_header(path: Path) -> list[str]:
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
-        raise _error(path.name, 1, "got bytes that are not UTF-8", "save the file as UTF-8", sources.CSV_FORMAT) from None
+        raise _error(
+            path.name, 1, "got bytes that are not UTF-8", "save the file as UTF-8", sources.CSV_FORMAT
+        ) from None
     if not text.strip():
         raise _error(path.name, 1, "expected the names of the columns", "add a header", sources.CSV_FORMAT)
     if '"' in text:
         raise _error(path.name, 1, "got a header in quotation marks", "remove the quotation marks", sources.CSV_FORMAT)
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):
         if separator in text and "," not in text:
-            raise _error(path.name, 1, f"got {name} between columns, expected commas", "save it with commas", sources.CSV_FORMAT)
+            raise _error(
+                path.name, 1, f"got {name} between columns, expected commas", "save it with commas", sources.CSV_FORMAT
+            )
     return text.split(",")
 
 
@@ -105,13 +115,15 @@ def _check_against_schema(file: str, names: Sequence[str], declared: Sequence[st
     missing = [name for name in declared if name not in names]
     extra = [name for name in names if name not in declared]
     if missing:
-        raise _error(
-            file, 1, f"missing columns of the schema: {', '.join(missing)}", "add the columns", sources.ERRORS
-        )
+        raise _error(file, 1, f"missing columns of the schema: {', '.join(missing)}", "add the columns", sources.ERRORS)
     if extra:
         listed = ", ".join(map(excerpt, extra))
         raise _error(
-            file, 1, f"got columns that the schema does not have: {listed}", "declare or remove them", sources.CSV_FORMAT
+            file,
+            1,
+            f"got columns that the schema does not have: {listed}",
+            "declare or remove them",
+            sources.CSV_FORMAT,
         )
     if list(names) != list(declared):
         at = next(index for index, (name, other) in enumerate(zip(names, declared, strict=False)) if name != other)

@@ -109,4 +109,3 @@ def lines_of_rows(path: Path, rows: Sequence[int]) -> dict[int, int]:
                     if len(lines) == len(wanted):
                         break
     return lines | {row: row + 1 for row in wanted - lines.keys()}
-

@@ -71,8 +71,8 @@ def _by_name(*fields: Field) -> Mapping[str, Field]:
     return {field.name: field for field in fields}
 
 
-# "Maximum number of metadata columns, excluding reserved fields, in an Item interactions dataset": 5, "Maximum number of
-# metadata fields for a Users dataset": 25, for an Items dataset: 100.
+# "Maximum number of metadata columns, excluding reserved fields, in an Item interactions dataset": 5, "Maximum number
+# of metadata fields for a Users dataset": 25, for an Items dataset: 100.
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 INTERACTIONS = DatasetType(
     "Interactions",

@@ -25,7 +25,9 @@ def check_names(file: str, kind: DatasetType, names: Sequence[str], line_of: Cal
         DataError: A required column is missing, a name is invalid, or there are too many or too few columns.
     """
     problems = [
-        Problem(file, line_of(name), *found) for name in dict.fromkeys(names) if (found := _fault(kind, name)) is not None
+        Problem(file, line_of(name), *found)
+        for name in dict.fromkeys(names)
+        if (found := _fault(kind, name)) is not None
     ]
     seen: dict[str, str] = {}
     for name in names:
@@ -35,7 +37,9 @@ def check_names(file: str, kind: DatasetType, names: Sequence[str], line_of: Cal
         if other == name:
             if all(problem.description != f"{name}: got the name more than once" for problem in problems):
                 problems.append(
-                    Problem(file, line_of(name), f"{name}: got the name more than once", "remove a column", sources.SCHEMAS)
+                    Problem(
+                        file, line_of(name), f"{name}: got the name more than once", "remove a column", sources.SCHEMAS
+                    )
                 )
         else:
             problems.append(
@@ -82,7 +86,9 @@ def _missing(file: str, missing: Sequence[str], names: Sequence[str]) -> Problem
     return Problem(
         file,
         1 if file.endswith(".csv") else None,
-        f"missing the required columns {', '.join(missing)}" if len(missing) > 1 else f"missing the required column {missing[0]}",
+        f"missing the required columns {', '.join(missing)}"
+        if len(missing) > 1
+        else f"missing the required column {missing[0]}",
         " and ".join(hints) or "add them" if len(missing) > 1 else " and ".join(hints) or "add it",
         sources.CUSTOM_SCHEMAS,
     )

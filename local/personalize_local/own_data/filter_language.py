@@ -1,7 +1,7 @@
 """The documented language of filters: https://docs.aws.amazon.com/personalize/latest/dg/creating-filter-expressions.html.
 
-The grammar has what the page and its examples have, and nothing else: no parentheses, no strings with comparison operators,
-and no numbers with IN.
+The grammar has the elements of the page and its examples, and nothing else: no parentheses, no strings with comparison
+operators, and no numbers with IN.
 """
 
 import functools

@@ -10,8 +10,8 @@ from .tables import can_be_queried
 def find_column(catalog: Catalog, name: str) -> Column:
     """Returns the column of items that a condition names.
 
-    No documentation says whether Personalize compares the names case-sensitively. Here it does, so a query that works here
-    works in either case.
+    No documentation says whether Personalize compares the names case-sensitively. Here it does, so a query that works
+    here works in either case.
 
     Raises:
         QueryError: The column does not exist or cannot be used.

@@ -9,8 +9,8 @@ from .csv_file import CsvFile
 from .dataset_types import MAX_EVENT_TYPES_AND_METADATA, Field
 from .problems import Problem
 
-# "Minimum number of unique item interactions required to create a solution version", "Minimum number of unique users with
-# at least 2 item interactions each" and "Minimum percentage of total users that must have at least 2 or more item
+# "Minimum number of unique item interactions required to create a solution version", "Minimum number of unique users
+# with at least 2 item interactions each" and "Minimum percentage of total users that must have at least 2 or more item
 # interactions": https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MIN_UNIQUE_INTERACTIONS = 1000
 _MIN_USERS = 25
@@ -50,7 +50,8 @@ def find_shortages(connection: duckdb.DuckDBPyConnection, interactions: CsvFile)
         yield Problem(
             interactions.name,
             None,
-            f"got {repeated:,} of {people:,} users with at least 2 interactions, expected at least {_MIN_PERCENT_OF_USERS}%",
+            f"got {repeated:,} of {people:,} users with at least 2 interactions, expected at least "
+            f"{_MIN_PERCENT_OF_USERS}%",
             "add interactions of the same users",
             sources.LIMITS,
         )
@@ -72,6 +73,6 @@ def _too_many_event_types(connection: duckdb.DuckDBPyConnection, interactions: C
 
 
 def _is_optional_metadata(interactions: CsvFile, field: Field) -> bool:
-    # "The metadata fields included in this count are EVENT_TYPE, EVENT_VALUE fields along with any custom metadata fields":
-    # https://docs.aws.amazon.com/personalize/latest/dg/interactions-dataset-requirements.html
+    # "The metadata fields included in this count are EVENT_TYPE, EVENT_VALUE fields along with any custom metadata
+    # fields": https://docs.aws.amazon.com/personalize/latest/dg/interactions-dataset-requirements.html
     return field.name in ("EVENT_TYPE", "EVENT_VALUE") or interactions.kind.known_field(field.name) is None

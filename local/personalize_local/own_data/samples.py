@@ -36,7 +36,18 @@ def _pick(values: Sequence[str], seed: str) -> str:
     return f"[{', '.join(repr(value) for value in values)}][1 + CAST(hash({seed}) % {len(values)} AS INTEGER)]"
 
 
-_GENRES = ("Action", "Adventure", "Animation", "Comedy", "Crime", "Documentary", "Drama", "Fantasy", "Romance", "Western")
+_GENRES = (
+    "Action",
+    "Adventure",
+    "Animation",
+    "Comedy",
+    "Crime",
+    "Documentary",
+    "Drama",
+    "Fantasy",
+    "Romance",
+    "Western",
+)
 # The second level within each category of the first.
 _CATEGORIES = {
     "apparel": ("jacket", "shirt", "socks"),
@@ -108,7 +119,10 @@ def write_sample(
         ):
             selected = ", ".join(f"{expression} AS {column}" for column, expression in columns.items())
             _copy(connection, folder / f"{name}.csv", f"SELECT CAST(i + 1 AS VARCHAR) AS {id_name}, {selected}", count)
-        event = _pick(sample.event_types, "least(hash(i + 13), hash(i + 17))")
+        # The power makes the first event type frequent, such as views, and the last one rare, such as purchases.
+        types = ", ".join(f"'{name}'" for name in sample.event_types)
+        share = "pow((hash(i + 13) % 1000003) / 1000003.0, 6)"
+        event = f"[{types}][1 + CAST(floor({share} * {len(sample.event_types)}) AS INTEGER)]"
         # The square makes few items popular and most items rare.
         item = f"1 + CAST(floor(pow((hash(i * 3 + 1) % 1000003) / 1000003.0, 2) * {items}) AS BIGINT)"
         _copy(
@@ -126,9 +140,8 @@ def write_sample(
 
 
 def _copy(connection: duckdb.DuckDBPyConnection, path: Path, select: str, count: int) -> None:
-    connection.execute(
-        f"COPY ({select} FROM range({int(count)}) AS numbers(i)) TO '{str(path).replace(chr(39), chr(39) * 2)}' (HEADER)"
-    )
+    target = str(path).replace("'", "''")
+    connection.execute(f"COPY ({select} FROM range({int(count)}) AS numbers(i)) TO '{target}' (HEADER)")
 
 
 def _write_schema(

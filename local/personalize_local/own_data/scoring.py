@@ -1,9 +1,9 @@
 """The stand-in for a trained model: a count, and no prediction.
 
-A segment of an item has the users with the most interactions with the item. A segment of attributes has the users with the
-most interactions with items that have all the values. Users with the same number are in the order of their latest of these
-interactions, latest first, and then in the order of their ids. Users without any such interaction are never in a segment,
-while Personalize fills a segment with the users that it predicts.
+A segment of an item has the users with the most interactions with the item. A segment of attributes has the users with
+the most interactions with items that have all the values. Users with the same number are in the order of their latest
+of these interactions, latest first, and then in the order of their ids. Users without any such interaction are never in
+a segment, while Personalize fills a segment with the users that it predicts.
 """
 
 import json
@@ -19,16 +19,17 @@ from .item_conditions import find_column
 from .segment_queries import parse_attributes
 from .user_filter import UserFilter
 
-# The intermediate results of a batch stay below 1 GiB. A single query can exceed this, and DuckDB spills it to the disk.
+# The intermediate results of a batch stay below 1 GiB. A single query can exceed this, and DuckDB spills it to the
+# disk.
 _MAX_INTERACTIONS_OF_BATCH = 5_000_000
 _RANKED = """
 WITH counted AS (
-    SELECT query, person, count(*) AS times, max(at) AS latest
+    SELECT query, person, count(*) AS times, max(moment) AS latest
     FROM reached JOIN interactions USING (item)
     WHERE query BETWEEN $first AND $last {allowed}
     GROUP BY query, person
 ), ranked AS (
-    SELECT query, person, row_number() OVER (PARTITION BY query ORDER BY times DESC, latest DESC, person) AS place,
+    SELECT query, person, row_number() OVER (PARTITION BY query ORDER BY times DESC, latest DESC, person) AS place
     FROM counted QUALIFY place <= $number
 )
 SELECT query, list(id ORDER BY place), (SELECT count(*) FROM counted WHERE counted.query = ranked.query)
@@ -103,9 +104,7 @@ def find_segments(
             yield UserSegment(error=error_text) if error_text is not None else found.get(index, UserSegment())
 
 
-def _add(
-    plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], user_filter: UserFilter | None
-) -> None:
+def _add(plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], user_filter: UserFilter | None) -> None:
     values = query.get("filterValues") or {}
     if not isinstance(values, Mapping):
         raise QueryError("filterValues is not an object")

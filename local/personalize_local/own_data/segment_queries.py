@@ -1,6 +1,7 @@
 """The queries of both recipes: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html.
 
-"Batch segment input expressions support only the = symbol for equality for string matching." Conditions are joined by AND.
+"Batch segment input expressions support only the = symbol for equality for string matching." Conditions are joined by
+AND.
 """
 
 import functools
@@ -46,10 +47,20 @@ def parse_attributes(expression: str) -> tuple[tuple[str, str], ...]:
         tree = _parser().parse(expression)
     except lark.exceptions.UnexpectedInput as error:
         raise explain(expression, error, _TERMS, _HINTS) from None
-    return tuple((str(name), unescape(text[1:-1])) for name, text in (condition.children for condition in tree.children))
+    found: tuple[tuple[str, str], ...] = _Builder().transform(tree)
+    return found
 
 
 @functools.cache
 def _parser() -> lark.Lark:
     return lark.Lark(_GRAMMAR, parser="lalr")
 
+
+class _Builder(lark.Transformer[lark.Token, tuple[tuple[str, str], ...]]):
+    def start(self, children: list[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        return tuple(children)
+
+    def condition(self, children: list[lark.Token]) -> tuple[str, str]:
+        # The grammar keeps the unnamed terminals "." and "=" out of the tree.
+        name, text = children
+        return str(name), unescape(text[1:-1])

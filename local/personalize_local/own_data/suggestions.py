@@ -15,7 +15,9 @@ def nearest_name(name: str, names: Sequence[str]) -> str:
     return f", it has {', '.join(names[:10])}" if names else ""
 
 
-def nearest_value(connection: duckdb.DuckDBPyConnection, value: str, query: str, parameters: dict[str, object]) -> str | None:
+def nearest_value(
+    connection: duckdb.DuckDBPyConnection, value: str, query: str, parameters: dict[str, object]
+) -> str | None:
     """Returns the nearest of many values, without regard to case.
 
     Args:

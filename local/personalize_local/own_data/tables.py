@@ -4,10 +4,11 @@ The tables:
     ``items(item, id, is_listed, c0, …)`` and ``users(person, id, is_listed, c0, …)``: each id of the files and of the
     interactions. The keys are numbers in the order of the ids. ``c0`` is the first column of the CSV file.
     ``events(event, name)``: the event types.
-    ``interactions(item, person, at, event)``: in the order of the items, so that a query of few items reads few blocks.
+    ``interactions(item, person, moment, event)``: in the order of the items, so that a query of few items reads few
+    blocks.
     ``item_counts(item, interactions, people)``: for each item that has any interactions.
-    ``item_values(field, value, item)``: each value of each column of items that queries can name. ``field`` is the index of
-    the column. A number is the text of a DOUBLE.
+    ``item_values(field, value, item)``: each value of each column of items that queries can name. ``field`` is the
+    index of the column. A number is the text of a DOUBLE.
 """
 
 from collections.abc import Iterator
@@ -68,7 +69,8 @@ def find_duplicates(connection: duckdb.DuckDBPyConnection, file: CsvFile, table:
     column = file.column(table.id_name)
     found = connection.execute(
         f"SELECT {column}, number, sum(times - 1) OVER () FROM (SELECT {column}, count(*) AS times, "
-        f"list_sort(list(number))[2] AS number FROM staged GROUP BY {column} HAVING count(*) > 1) ORDER BY number LIMIT 1"
+        f"list_sort(list(number))[2] AS number FROM staged GROUP BY {column} HAVING count(*) > 1) "
+        "ORDER BY number LIMIT 1"
     ).fetchall()
     for value, row, times in found:
         line = lines_of_rows(file.path, [row])[row]
@@ -100,14 +102,18 @@ def create_entities(
     if file is not None:
         id_column = file.column(table.id_name)
         columns = _typed_columns(connection, file, table)
-        casts = [f"CAST({column.sql_name} AS {_SQL_TYPES[column.field.type]}) AS {column.sql_name}" for column in columns.values()]
+        casts = [
+            f"CAST({column.sql_name} AS {_SQL_TYPES[column.field.type]}) AS {column.sql_name}"
+            for column in columns.values()
+        ]
         selected = ", ".join([f"{id_column} IS NOT NULL AS is_listed", *casts])
         joined = f"LEFT JOIN staged ON {id_column} = id"
     listed = "" if file is None else f"UNION SELECT {file.column(table.id_name)} FROM staged"
     execute(
         connection,
-        f"CREATE TABLE {table.name} AS SELECT CAST(row_number() OVER (ORDER BY id) AS INTEGER) AS {table.key}, id, {selected} "
-        f"FROM (SELECT DISTINCT {interactions.column(table.id_name)} AS id FROM {interactions.source()} {listed}) {joined}",
+        f"CREATE TABLE {table.name} AS SELECT CAST(row_number() OVER (ORDER BY id) AS INTEGER) AS {table.key}, id, "
+        f"{selected} FROM (SELECT DISTINCT {interactions.column(table.id_name)} AS id FROM {interactions.source()} "
+        f"{listed}) {joined}",
         {"path": str(interactions.path)},
         f"loading {table.name}",
         progress,
@@ -127,9 +133,7 @@ def _typed_columns(connection: duckdb.DuckDBPyConnection, file: CsvFile, table: 
         )
         (row,) = connection.execute(f"SELECT {tests} FROM staged").fetchall()
         fields = [_inferred(file, field, *row[2 * index : 2 * index + 2]) for index, field in enumerate(fields)]
-    return {
-        field.name: Column(f"c{index}", field) for index, field in enumerate(fields) if field.name != table.id_name
-    }
+    return {field.name: Column(f"c{index}", field) for index, field in enumerate(fields) if field.name != table.id_name}
 
 
 def _inferred(file: CsvFile, field: Field, is_whole: bool | None, is_decimal: bool | None) -> Field:
@@ -138,7 +142,9 @@ def _inferred(file: CsvFile, field: Field, is_whole: bool | None, is_decimal: bo
     return replace(field, type="long" if is_whole else "double", is_categorical=False)
 
 
-def create_item_values(connection: duckdb.DuckDBPyConnection, columns: dict[str, Column], progress: Progress | None) -> None:
+def create_item_values(
+    connection: duckdb.DuckDBPyConnection, columns: dict[str, Column], progress: Progress | None
+) -> None:
     """Makes the table of the values of items, after the table of items.
 
     Args:
@@ -193,7 +199,7 @@ def create_interactions(connection: duckdb.DuckDBPyConnection, file: CsvFile, pr
     event_join = "" if event is None else f"JOIN events ON events.name = rows.{event}"
     execute(
         connection,
-        f"CREATE TABLE interactions AS SELECT items.item, users.person, CAST({time} AS BIGINT) AS at, "
+        f"CREATE TABLE interactions AS SELECT items.item, users.person, CAST(rows.{time} AS BIGINT) AS moment, "
         f"{'NULL::UINTEGER AS event' if event is None else 'events.event'} FROM {file.source()} AS rows "
         f"JOIN users ON users.id = rows.{user} JOIN items ON items.id = rows.{item} {event_join} ORDER BY items.item",
         parameters,

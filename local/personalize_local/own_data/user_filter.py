@@ -4,8 +4,8 @@ A filter is refused if the documentation does not allow it for user segments:
 https://docs.aws.amazon.com/personalize/latest/dg/user-segment-filter-examples.html
 
 These choices have no documentation:
-    - A user without a value, or without a row in users.csv, matches no IN and no comparison. NOT IN is the opposite of IN,
-      because "EXCLUDE … IN" and "INCLUDE … NOT IN" "get the same results":
+    - A user without a value, or without a row in users.csv, matches no IN and no comparison. NOT IN is the opposite
+      of IN, because "EXCLUDE … IN" and "INCLUDE … NOT IN" "get the same results":
       https://docs.aws.amazon.com/personalize/latest/dg/error-messages.html
     - Names of fields are case-sensitive except EVENT_TYPE, and all keywords are not.
 """
@@ -49,7 +49,8 @@ class UserFilter:
 
     Attributes:
         expression: Its text.
-        placeholders: The names of its parameters. The value is whether it is required: "For filters with expressions that
+        placeholders: The names of its parameters. The value is whether it is required: "For filters with expressions
+        that
             use an EXCLUDE element, you can omit the filter-values"
             (https://docs.aws.amazon.com/personalize/latest/dg/API_RS_GetRecommendations.html).
         uses_interactions: Whether it tests interactions, which Item-Attribute-Affinity does not allow.
@@ -95,7 +96,12 @@ class UserFilter:
         predicate = Predicate("")
         parts: dict[bool, list[str]] = {True: [], False: []}
         for part in self._parts:
-            names = {operand.name for one in part.chain.conditions for operand in one.operands if isinstance(operand, Placeholder)}
+            names = {
+                operand.name
+                for one in part.chain.conditions
+                for operand in one.operands
+                if isinstance(operand, Placeholder)
+            }
             if names <= values.keys():
                 joiner = f" {part.chain.joins[0][1]} " if part.chain.joins else ""
                 conditions = (self._sql(condition, values, predicate) for condition in part.chain.conditions)
@@ -128,7 +134,9 @@ class UserFilter:
         if len(words) > 1:
             at = next(at for at, word in part.chain.joins if word != part.chain.joins[0][1])
             raise ExpressionError(
-                at, "the order of AND and OR in one expression is not documented: use one of them, and | between expressions"
+                at,
+                "the order of AND and OR in one expression is not documented: use one of them, and | between "
+                "expressions",
             )
         dataset = part.chain.conditions[0].field.dataset
         for condition in part.chain.conditions:
@@ -176,7 +184,9 @@ class UserFilter:
         if condition.field.name.upper() != "EVENT_TYPE":
             raise ExpressionError(condition.at, "the only field of interactions for filters is EVENT_TYPE")
         if "IN" not in condition.operator:
-            raise ExpressionError(condition.at, f"EVENT_TYPE has text, and {condition.operator} compares numbers: use IN")
+            raise ExpressionError(
+                condition.at, f"EVENT_TYPE has text, and {condition.operator} compares numbers: use IN"
+            )
         if not self._catalog.has_event_types:
             raise ExpressionError(condition.at, "interactions.csv has no column EVENT_TYPE: add it")
 

@@ -95,7 +95,11 @@ def _lengths(column: str, field: Field, *, is_item: bool) -> Iterator[Rule]:
     else:
         # Longer text is truncated: https://docs.aws.amazon.com/personalize/latest/dg/items-datasets.html
         return
-    fix = 'shorten it, or declare the column with "textual": true in items.json' if is_item and field.name not in _IDS else "shorten it"
+    fix = (
+        'shorten it, or declare the column with "textual": true in items.json'
+        if is_item and field.name not in _IDS
+        else "shorten it"
+    )
     yield Rule(
         column,
         field,
@@ -122,7 +126,9 @@ def _types(column: str, field: Field) -> Iterator[Rule]:
     is_whole = field.type in ("int", "long")
     is_time = field.name in TIMESTAMPS
     cast = {"int": "INTEGER", "long": "BIGINT"}.get(field.type, "DOUBLE")
-    expected = "Unix epoch seconds, such as 1596238243" if is_time else f"{'an' if field.type == 'int' else 'a'} {field.type}"
+    expected = (
+        "Unix epoch seconds, such as 1596238243" if is_time else f"{'an' if field.type == 'int' else 'a'} {field.type}"
+    )
     fix = "convert it to whole seconds since 1970 (UTC)" if is_time else "correct the value or the type in the schema"
     yield Rule(
         column,
@@ -146,7 +152,9 @@ def _types(column: str, field: Field) -> Iterator[Rule]:
 def _not_a_number(column: str, cast: str, *, is_whole: bool) -> str:
     # A cast alone accepts spaces, underscores, exponents and decimals of whole numbers.
     pattern = _INTEGER if is_whole else _DECIMAL
-    slow = f"NOT regexp_full_match({column}, '{pattern}') OR {column} IS NOT NULL AND TRY_CAST({column} AS {cast}) IS NULL"
+    slow = (
+        f"NOT regexp_full_match({column}, '{pattern}') OR {column} IS NOT NULL AND TRY_CAST({column} AS {cast}) IS NULL"
+    )
     if not is_whole:
         return f"({slow})"
     # The pattern alone takes 2.9 s for 10 million timestamps, this takes 2.2 s, of which 2.0 s read the file.

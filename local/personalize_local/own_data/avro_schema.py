@@ -72,7 +72,7 @@ class _Schema:
         values = [one for one in types if one != "null"]
         avro_type: AvroType | None = next((one for one in _TYPES if values == [one]), None)
         if avro_type is None:
-            got = excerpt(json.dumps(declared))
+            got = excerpt(declared if isinstance(declared, str) else json.dumps(declared))
             expected = f"one of {', '.join(_TYPES)}, alone or in a list with null"
             raise self._error_at(
                 name, f"{name}: type: got {got}, expected {expected}", "arrays and maps have no support"

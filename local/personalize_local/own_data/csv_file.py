@@ -11,6 +11,8 @@ from .field_names import check_names
 from .problems import DataError, Problem, excerpt
 
 _MAX_HEADER_BYTES = 2**20
+# An Excel workbook is a ZIP archive too.
+_PACKED = {b"\x1f\x8b": "a gzip file", b"PK\x03\x04": "a ZIP archive or an Excel workbook", b"PAR1": "a Parquet file"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,9 @@ def _undeclared(kind: DatasetType, name: str) -> Field:
 def _read_header(path: Path) -> list[str]:
     with path.open("rb") as file:
         line = file.readline(_MAX_HEADER_BYTES)
+    for start, name in _PACKED.items():
+        if line.startswith(start):
+            raise _error(path.name, None, f"got {name}, expected CSV", "unpack or export it", sources.CSV_FORMAT)
     try:
         text = line.decode("utf-8-sig").rstrip("\r\n")
     except UnicodeDecodeError:
@@ -101,6 +106,14 @@ def _read_header(path: Path) -> list[str]:
         ) from None
     if not text.strip():
         raise _error(path.name, 1, "expected the names of the columns", "add a header", sources.CSV_FORMAT)
+    if "\r" in text:
+        raise _error(
+            path.name,
+            1,
+            "got lines that end with a carriage return alone",
+            "save it with line feeds",
+            sources.CSV_FORMAT,
+        )
     if '"' in text:
         raise _error(path.name, 1, "got a header in quotation marks", "remove the quotation marks", sources.CSV_FORMAT)
     for separator, name in ((";", "semicolons"), ("\t", "tabs")):

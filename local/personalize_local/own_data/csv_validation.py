@@ -40,11 +40,23 @@ def find_problems(
     try:
         ((rows, *faults),) = execute(connection, statement, {"path": str(file.path)}, f"checking {file.name}", progress)
     except duckdb.InvalidInputException as error:
-        return 0, [Problem(file.name, None, f"cannot be read as CSV: {error}"[:300], "correct it", sources.CSV_FORMAT)]
+        return 0, [_unreadable(file, str(error))]
     if problems := list(_structure_problems(connection, file)):
         return rows, problems
     broken = [(rule, count) for rule, count in zip(rules, faults, strict=True) if count]
     return rows, list(_locate(connection, file, broken)) if broken else []
+
+
+def _unreadable(file: CsvFile, error: str) -> Problem:
+    with file.path.open("rb") as lines:
+        expected = lines.readline().endswith(b"\r\n")
+        for number, line in enumerate(lines, 2):
+            if line.endswith(b"\n") and line.endswith(b"\r\n") != expected:
+                got, before = ("LF", "CRLF") if expected else ("CRLF", "LF")
+                description = f"got a line that ends with {got}, and the lines before end with {before}"
+                return Problem(file.name, number, description, "end all lines alike", sources.CSV_FORMAT)
+    reason = error.removeprefix("Invalid Input Error: ").partition("\n")[0]
+    return Problem(file.name, None, f"cannot be read as CSV: {reason}", "correct it", sources.CSV_FORMAT)
 
 
 def _structure_problems(connection: duckdb.DuckDBPyConnection, file: CsvFile) -> Iterator[Problem]:

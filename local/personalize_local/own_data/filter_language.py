@@ -1,7 +1,7 @@
 """The documented language of filters: https://docs.aws.amazon.com/personalize/latest/dg/creating-filter-expressions.html.
 
-The grammar has the elements of the page and its examples, and nothing else: no parentheses, no strings with comparison
-operators, and no numbers with IN.
+The grammar has the elements of the page and the examples of the guide, and nothing else: no parentheses except around
+the values of IN and around a placeholder, no strings with comparison operators, and no numbers with IN.
 """
 
 import functools
@@ -10,16 +10,16 @@ from dataclasses import dataclass
 
 import lark
 
-from .syntax_errors import explain
+from .syntax_errors import Hint, explain
 
 _GRAMMAR = r"""
 start: expression ("|" expression)*
 expression: ACTION ENTITY WHERE chain [IF chain]
 chain: condition ((AND | OR) condition)*
 condition: field [NOT] IN ( "(" value ("," value)* ")" | field )
-         | field COMPARISON ( NUMBER | PLACEHOLDER | field )
+         | field COMPARISON ( NUMBER | PLACEHOLDER | "(" PLACEHOLDER ")" | field )
 value: TEXT | PLACEHOLDER
-field: NAME "." NAME
+field: FIELD
 
 ACTION.2: /(INCLUDE|EXCLUDE)\b/i
 ENTITY.2: /(ItemID|UserID|ActionID)\b/i
@@ -33,7 +33,7 @@ COMPARISON: /<=|>=|!=|=|<|>/
 NUMBER: /-?[0-9]+(\.[0-9]+)?/
 PLACEHOLDER: /\$[A-Za-z0-9_]+/
 TEXT: /"([^"\\]|\\.)*"/s
-NAME: /[A-Za-z_][A-Za-z0-9_]*/
+FIELD: /[A-Za-z_][A-Za-z0-9_]*[ \t\r\n]*\.[ \t\r\n]*[A-Za-z_][A-Za-z0-9_]*/
 %ignore /[ \t\r\n]+/
 """
 _TERMS = {
@@ -46,8 +46,7 @@ _TERMS = {
     "NUMBER": "a number",
     "PLACEHOLDER": "a placeholder such as $NAME",
     "TEXT": "a value in double quotes",
-    "NAME": "Dataset.field",
-    "DOT": ".",
+    "FIELD": "Dataset.field",
     "LPAR": "(",
     "COMMA": ",",
     "RPAR": ")",
@@ -58,11 +57,13 @@ _TERMS = {
     "$END": "the end",
 }
 _HINTS = (
-    (re.compile(r"\("), "parentheses around conditions are not documented: join whole expressions with |"),
-    (re.compile(r"'"), "write values in double quotes"),
-    (re.compile(r"==|(?<==)="), "write a single ="),
-    (re.compile(r'"(?:[^"\\]|\\.)*+"', re.S), "comparison operators take numbers, and IN takes text"),
-    (re.compile(r"(LIKE|BETWEEN|IS|CONTAINS)\b", re.I), "the operators are IN, NOT IN, =, !=, <, <=, > and >="),
+    Hint("FIELD", r"\(", "parentheses around conditions are not documented: join whole expressions with |"),
+    Hint("TEXT", r"'", "write values in double quotes"),
+    Hint("NUMBER", r"(?<==)=", "write a single ="),
+    Hint("NUMBER", r"(?<=<)>", "write !="),
+    Hint("NUMBER", r'"(?:[^"\\]|\\.)*+"', "comparison operators take numbers, and IN takes text"),
+    Hint("TEXT", r"[-0-9]", "IN takes text in double quotes, and comparison operators take numbers"),
+    Hint("IN", r"(?i:LIKE|BETWEEN|IS|CONTAINS)\b", "the operators are IN, NOT IN, =, !=, <, <=, > and >="),
 )
 
 
@@ -209,8 +210,9 @@ class _Builder(lark.Transformer[lark.Token, tuple[Expression, ...]]):
         return self._operand(children[0])
 
     def field(self, children: list[lark.Token]) -> FilterField:
-        dataset, name = children
-        return FilterField(_offset(dataset), str(dataset).upper(), str(name))
+        (token,) = children
+        dataset, _, name = token.partition(".")
+        return FilterField(_offset(token), dataset.rstrip().upper(), name.lstrip())
 
     @staticmethod
     def _operand(child: lark.Token | Operand) -> Operand:

@@ -123,6 +123,7 @@ def _add(plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], us
     else:
         raise QueryError("the line has no itemId and no itemAttributes")
     if user_filter is not None and user_filter.placeholders:
+        user_filter.require(values)
         used = {name: values[name] for name in sorted(user_filter.placeholders) if name in values}
         plan.filter_values[index] = json.dumps(used)
 

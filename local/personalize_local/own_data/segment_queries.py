@@ -5,12 +5,11 @@ AND.
 """
 
 import functools
-import re
 
 import lark
 
 from .filter_language import unescape
-from .syntax_errors import explain
+from .syntax_errors import Hint, explain
 
 _GRAMMAR = r"""
 start: condition (_AND condition)*
@@ -31,7 +30,7 @@ _TERMS = {
     "_AND": "AND",
     "$END": "the end",
 }
-_HINTS = ((re.compile(r"OR\b", re.I), "write one query for each alternative"),)
+_HINTS = (Hint("_AND", r"(?i:OR)\b", "write one query for each alternative"),)
 
 
 def parse_attributes(expression: str) -> tuple[tuple[str, str], ...]:

@@ -81,6 +81,16 @@ class UserFilter:
                 if isinstance(operand, Placeholder):
                     self.placeholders[operand.name] = part.includes or self.placeholders.get(operand.name, False)
 
+    def require(self, values: Mapping[str, Any]) -> None:
+        """Checks that each required placeholder has a value.
+
+        Raises:
+            QueryError: A value is missing.
+        """
+        if missing := [name for name, is_required in self.placeholders.items() if is_required and name not in values]:
+            hint = nearest_name(missing[0], list(values))
+            raise QueryError(f"filterValues: no value for the placeholder {missing[0]}{hint}")
+
     def predicate(self, values: Mapping[str, Any]) -> Predicate:
         """Returns the condition of the users that stay in a segment.
 
@@ -90,9 +100,7 @@ class UserFilter:
         Raises:
             QueryError: A value is missing or invalid.
         """
-        if missing := [name for name, is_required in self.placeholders.items() if is_required and name not in values]:
-            hint = nearest_name(missing[0], list(values))
-            raise QueryError(f"filterValues: no value for the placeholder {missing[0]}{hint}")
+        self.require(values)
         predicate = Predicate("")
         parts: dict[bool, list[str]] = {True: [], False: []}
         for part in self._parts:
@@ -156,6 +164,9 @@ class UserFilter:
         for operand in condition.operands:
             if not isinstance(operand, Text | Number | Placeholder):
                 raise ExpressionError(operand.at, "filters of user segments compare with values: write a value")
+            if operand == Text(operand.at, "*") and condition.field.dataset != "INTERACTIONS":
+                # https://docs.aws.amazon.com/personalize/latest/dg/creating-filter-expressions.html
+                raise ExpressionError(operand.at, "* is for Interactions.EVENT_TYPE only: write a value")
         if condition.field.dataset == "USERS":
             self._check_user_field(condition)
         elif condition.field.dataset == "INTERACTIONS":

@@ -6,7 +6,8 @@ from .behavior import Behavior
 from .errors import ServiceError
 from .iam import Caller
 from .models import Filter, Json, Recipe, SolutionVersion
-from .seeds import FILTERS, RECIPES, VERSIONS
+from .seeds import RECIPES
+from .stand_in import StandIn
 
 _SEEDED_AT = datetime(2026, 1, 1, tzinfo=UTC)
 _SUMMARY = ("solutionVersionArn", "status", "creationDateTime", "lastUpdatedDateTime")
@@ -15,10 +16,15 @@ _SUMMARY = ("solutionVersionArn", "status", "creationDateTime", "lastUpdatedDate
 class Catalog:
     """Finds and describes solution versions, filters and recipes."""
 
-    def __init__(self) -> None:
+    def __init__(self, stand_in: StandIn) -> None:
         """Starts with the seeded resources."""
         #: The solution versions. A test may add one.
-        self.versions = list(VERSIONS)
+        self.versions = list(stand_in.versions)
+        #: The filters.
+        self.filters = list(stand_in.filters)
+        #: The names of the dataset groups of solutions and filters that a stack creates, by the last part of the ARN.
+        self.groups: dict[str, str] = {}
+        self._group = stand_in.dataset_group
 
     def find_version(self, arn: str, caller: Caller) -> SolutionVersion:
         """Finds a solution version.
@@ -33,14 +39,13 @@ class Catalog:
         hint = " It is a solution, not a solution version." if is_solution else ""
         raise ServiceError("ResourceNotFoundException", f"Solution version {arn} does not exist.{hint}")
 
-    @staticmethod
-    def find_filter(arn: str, caller: Caller) -> Filter:
+    def find_filter(self, arn: str, caller: Caller) -> Filter:
         """Finds a filter.
 
         Raises:
             ServiceError: It does not exist.
         """
-        for found in FILTERS:
+        for found in self.filters:
             if arn == caller.arn(f"filter/{found.name}"):
                 return found
         raise ServiceError("ResourceNotFoundException", f"Filter {arn} does not exist.")
@@ -49,7 +54,9 @@ class Catalog:
         """Answers DescribeSolutionVersion."""
         arn = request["solutionVersionArn"]
         caller.authorize("personalize:DescribeSolutionVersion", arn)
-        return {"solutionVersion": _describe(self.find_version(arn, caller), caller, behavior)}
+        version = self.find_version(arn, caller)
+        group = self._group_arn(f"solution/{version.solution}", caller)
+        return {"solutionVersion": _describe(version, caller, behavior) | {"datasetGroupArn": group}}
 
     def describe_solution(self, request: Json, caller: Caller, behavior: Behavior) -> Json:
         """Answers DescribeSolution."""
@@ -61,7 +68,7 @@ class Catalog:
                 "name": version.solution,
                 "solutionArn": arn,
                 "recipeArn": _recipe_arn(version.recipe, caller),
-                "datasetGroupArn": caller.arn("dataset-group/films"),
+                "datasetGroupArn": self._group_arn(f"solution/{version.solution}", caller),
                 "status": "ACTIVE",
                 "latestSolutionVersion": _summarize(version, caller, behavior),
             }
@@ -83,7 +90,7 @@ class Catalog:
             "filter": {
                 "name": found.name,
                 "filterArn": arn,
-                "datasetGroupArn": caller.arn("dataset-group/films"),
+                "datasetGroupArn": self._group_arn(f"filter/{found.name}", caller),
                 "filterExpression": found.expression,
                 "status": behavior.status_word(found.status),
             }
@@ -99,6 +106,9 @@ class Catalog:
             raise ServiceError("ResourceNotFoundException", f"Recipe {arn} does not exist.")
         return {"recipe": {"name": recipe.name, "recipeArn": arn, "recipeType": recipe.type, "status": "ACTIVE"}}
 
+    def _group_arn(self, resource: str, caller: Caller) -> str:
+        return caller.arn(f"dataset-group/{self.groups.get(resource, self._group)}")
+
     def _versions_of(self, solution_arn: str, caller: Caller) -> list[SolutionVersion]:
         found = [version for version in self.versions if solution_arn == caller.arn(f"solution/{version.solution}")]
         if not found:
@@ -112,7 +122,6 @@ def _describe(version: SolutionVersion, caller: Caller, behavior: Behavior) -> J
         "solutionVersionArn": caller.arn(f"solution/{version.solution}/{version.id}"),
         "solutionArn": caller.arn(f"solution/{version.solution}"),
         "recipeArn": _recipe_arn(version.recipe, caller),
-        "datasetGroupArn": caller.arn("dataset-group/films"),
         "status": behavior.status_word(version.status),
         "creationDateTime": created.timestamp(),
         "lastUpdatedDateTime": created.timestamp(),

@@ -96,13 +96,16 @@ def no_proxy(environment: Mapping[str, str]) -> dict[str, str]:
     return {"NO_PROXY": value, "no_proxy": value}
 
 
-def program_environment(connection: Connection, shell: Mapping[str, str], path: str) -> dict[str, str]:
+def program_environment(
+    connection: Connection, shell: Mapping[str, str], path: str, seeds: Mapping[str, str] = SEEDS
+) -> dict[str, str]:
     """Returns the environment of a program that uses the local AWS, for example the CDK CLI.
 
     Args:
         connection: The local AWS.
         shell: The environment of the shell. Its variables are passed on, except its :func:`aws_variables`.
         path: The ``PATH`` to start from.
+        seeds: The variables that hold ARNs, and the last part of each ARN.
     """
     partition = "aws-cn" if connection.region.startswith("cn-") else "aws"
     arn = f"arn:{partition}:personalize:{connection.region}:{connection.account}"
@@ -118,7 +121,7 @@ def program_environment(connection: Connection, shell: Mapping[str, str], path: 
         "CDK_HOME": str(connection.folder / "cdk"),
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "NO_UPDATE_NOTIFIER": "1",
-        **{name: f"{arn}:{resource}" for name, resource in SEEDS.items()},
+        **{name: f"{arn}:{resource}" for name, resource in seeds.items()},
         "PATH": os.pathsep.join([path, *bin_folders]),
     }
 
@@ -132,6 +135,7 @@ def shell_commands(environment: Mapping[str, str], shell: Iterable[str]) -> list
     """
     # Skip names that a shell cannot unset.
     names = {name for name in aws_variables(shell) if name.isascii() and name.isidentifier()}
-    unset = sorted({*UNSET_VARIABLES, *names} - set(EXPORTED_VARIABLES))
-    exports = [f"export {name}={shlex.quote(environment[name])}" for name in (*EXPORTED_VARIABLES, *SEEDS)]
+    seeds = [name for name in SEEDS if name in environment]
+    unset = sorted({*UNSET_VARIABLES, *names, *SEEDS} - {*EXPORTED_VARIABLES, *seeds})
+    exports = [f"export {name}={shlex.quote(environment[name])}" for name in (*EXPORTED_VARIABLES, *seeds)]
     return [f"unset {' '.join(unset)}", *exports]

@@ -16,6 +16,7 @@ from . import toolchain
 from .behavior import Behavior
 from .environment import Connection, program_environment
 from .ministack_settings import ministack_environment
+from .stand_in import Films, StandIn
 
 DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
@@ -40,6 +41,7 @@ class LocalAws:
         pending_seconds: float = 0.1,
         in_progress_seconds: float = 0.2,
         behavior: Behavior | None = None,
+        stand_in: StandIn | None = None,
     ) -> None:
         """Starts to serve on 127.0.0.1.
 
@@ -52,10 +54,12 @@ class LocalAws:
             pending_seconds: How long a batch segment job stays CREATE PENDING.
             in_progress_seconds: How long a batch segment job stays CREATE IN_PROGRESS at least.
             behavior: The unpublished answers to give. Defaults to those of `Behavior`.
+            stand_in: What stands in for trained solution versions. Defaults to the sample films.
 
         Raises:
             OSError: The port is in use.
         """
+        self._stand_in = stand_in or Films()
         self.account = account
         self.region = region
         self._environment_before = dict(os.environ)
@@ -109,6 +113,7 @@ class LocalAws:
             pending_seconds=pending_seconds,
             in_progress_seconds=in_progress_seconds,
             behavior=behavior,
+            stand_in=self._stand_in,
         )
         self._app = Guard(PersonalizeApp(self.personalize, self.faults, ministack_app.app), self._connection)
         self._stop = threading.Event()
@@ -124,7 +129,8 @@ class LocalAws:
 
     def environment(self) -> dict[str, str]:
         """Returns the environment for a program that uses the local AWS, for example the CDK CLI."""
-        return program_environment(self._connection, self._environment_before, os.environ.get("PATH", os.defpath))
+        path = os.environ.get("PATH", os.defpath)
+        return program_environment(self._connection, self._environment_before, path, self._stand_in.seeds)
 
     def bootstrap(self) -> None:
         """Runs ``cdk bootstrap``, which CDK deployments require once.

@@ -2,17 +2,16 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from .behavior import Behavior
-from .data_set import User
 from .errors import JobError, QueryError
 from .models import Job, Json
 from .s3_access import S3Access
-from .seeds import films
+from .stand_in import StandIn
 
 # "Maximum number of input files per batch segment job" and "Maximum size of batch segment job input", 1 GB:
 # https://docs.aws.amazon.com/personalize/latest/dg/limits.html
@@ -23,13 +22,15 @@ _MAX_BYTES = 1024**3
 class JobRunner:
     """Runs jobs to their end."""
 
-    def __init__(self, s3_access: S3Access) -> None:
+    def __init__(self, s3_access: S3Access, stand_in: StandIn) -> None:
         """Prepares to run jobs.
 
         Args:
             s3_access: The access to the jobs' buckets.
+            stand_in: Finds the users.
         """
         self._s3_access = s3_access
+        self._stand_in = stand_in
 
     def run(self, job: Job, behavior: Behavior, pending_seconds: float, in_progress_seconds: float) -> None:
         """Runs a job until it is ACTIVE or CREATE FAILED.
@@ -75,16 +76,31 @@ class JobRunner:
         output_key = f"{job.output.key}{key.rpartition('/')[2]}.out"
         self._s3_access.require_bucket_policy(job, job.output, "s3:PutObject", output_key, behavior)
         recipe = job.version.recipe
-        records = []
+        lines = []
         for line in _lines(s3.get_object(Bucket=job.input.bucket, Key=key)["Body"]):
-            records.append(_record(job, line, behavior))
-            if len(records) > recipe.max_queries_per_file:
+            lines.append(line)
+            if len(lines) > recipe.max_queries_per_file:
                 raise JobError(
                     f"The file {key} has more than {recipe.max_queries_per_file} queries, the quota of {recipe.name}"
                 )
+        records = self._records(job, lines, behavior)
         body = "".join(f"{json.dumps(record, ensure_ascii=False)}\n" for record in records)
         # A query can contain half of a surrogate pair. It has no UTF-8, but the replacement is its escape in JSON.
         s3.put_object(Bucket=job.output.bucket, Key=output_key, Body=body.encode(errors="backslashreplace"))
+
+    def _records(self, job: Job, lines: Sequence[bytes], behavior: Behavior) -> Iterator[Json]:
+        """Yields the output record of each query. An invalid query has an error and does not fail the job."""
+        queries = [_parse(line) for line in lines]
+        number = job.request.get("numResults", behavior.default_results)
+        valid = [query for query in queries if not isinstance(query, QueryError)]
+        found = self._stand_in.find_users(job, valid, number)
+        for line, query in zip(lines, queries, strict=True):
+            users = query if isinstance(query, QueryError) else next(found)
+            if isinstance(users, QueryError):
+                echoed_query = query if isinstance(query, dict) else {"line": line.decode(errors="replace")[:200]}
+                yield _format_record(echoed_query, None, str(users), behavior)
+            else:
+                yield _format_record(query, list(users), None, behavior)
 
 
 def _lines(body: Any) -> Iterator[bytes]:
@@ -94,35 +110,11 @@ def _lines(body: Any) -> Iterator[bytes]:
             yield text
 
 
-def _record(job: Job, line: bytes, behavior: Behavior) -> Json:
-    """Returns the output record of a query. An invalid query has an error and does not fail the job."""
-    query: Any = None
+def _parse(line: bytes) -> Any:
     try:
-        try:
-            query = json.loads(line)
-        except (ValueError, RecursionError):
-            raise QueryError("the line is not JSON") from None
-        return _format_record(query, _users(job, query, behavior), None, behavior)
-    except QueryError as error:
-        echoed_query = query if isinstance(query, dict) else {"line": line.decode(errors="replace")[:200]}
-        return _format_record(echoed_query, None, str(error), behavior)
-
-
-def _users(job: Job, query: Any, behavior: Behavior) -> list[str]:
-    key = job.version.recipe.query_key
-    if not isinstance(query, dict) or not isinstance(query.get(key), str):
-        raise QueryError(f"the line has no {key}")
-    values = query.get("filterValues") or {}
-    if not isinstance(values, dict):
-        raise QueryError("filterValues is not an object")
-    is_allowed = _allow_all if job.filter is None else job.filter.bind(values)
-    limit = job.request.get("numResults", behavior.default_results)
-    find_users = films().segment_by_item if key == "itemId" else films().segment_by_attributes
-    return find_users(query[key], is_allowed, limit)
-
-
-def _allow_all(_user: User) -> bool:
-    return True
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return QueryError("the line is not JSON")
 
 
 def _format_record(query: Json, users: list[str] | None, error: str | None, behavior: Behavior) -> Json:

@@ -1,7 +1,7 @@
 """The operations of the local Personalize on batch segment jobs and their tags.
 
 The local Personalize implements the contract of the service: requests, responses, errors, permissions and files. It
-does not implement the model: `data_set` finds users by counting interactions.
+does not implement the model: a `StandIn` finds users by counting interactions.
 
 Sources of the behavior:
 
@@ -29,6 +29,7 @@ from .iam import Caller
 from .job_runner import JobRunner
 from .models import Filter, Job, Json, SolutionVersion
 from .s3_access import S3Access
+from .stand_in import Films, StandIn
 
 # "Maximum number of users per segment": https://docs.aws.amazon.com/personalize/latest/dg/limits.html
 _MAX_RESULTS = 5_000_000
@@ -60,6 +61,7 @@ class Personalize:
         pending_seconds: float = 0.1,
         in_progress_seconds: float = 0.2,
         behavior: Behavior | None = None,
+        stand_in: StandIn | None = None,
     ) -> None:
         """Starts without jobs.
 
@@ -68,7 +70,9 @@ class Personalize:
             pending_seconds: How long a job stays CREATE PENDING.
             in_progress_seconds: How long a job stays CREATE IN_PROGRESS at least.
             behavior: The unpublished answers to give. Defaults to those of `Behavior`.
+            stand_in: What stands in for trained solution versions. Defaults to the sample films.
         """
+        stand_in = stand_in or Films()
         #: The unpublished answers to give. A test may replace them, and the seconds below.
         self.behavior = behavior or Behavior()
         self.pending_seconds = pending_seconds
@@ -78,12 +82,12 @@ class Personalize:
         #: The operations of all requests in order, including rejected ones.
         self.calls: list[str] = []
         #: The solutions, filters and recipes.
-        self.catalog = Catalog()
+        self.catalog = Catalog(stand_in)
         self._faults = faults
         self._lock = threading.Lock()
         self._s3_access = S3Access()
         #: Runs each job in a thread.
-        self.runner = JobRunner(self._s3_access)
+        self.runner = JobRunner(self._s3_access, stand_in)
         self._operations: dict[str, _Operation] = {
             "CreateBatchSegmentJob": self._create_job,
             "DescribeBatchSegmentJob": self._describe_job,

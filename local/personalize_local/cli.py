@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import display, job_results, process
+from . import data_options, display, job_results, process
 from .display import print_message
 from .errors import UsageError
 
@@ -24,8 +24,8 @@ An AWS on this machine with Amazon Personalize, for any CDK app.
 
 MiniStack runs CloudFormation, S3, IAM, Step Functions and Lambda functions in one process. In front of
 it, a local Personalize runs batch segment jobs over the objects in S3. IAM policies are enforced.
-Segments come from counting interactions in a made-up data set of films: the local Personalize implements
-the contract of the service, not its model. Stopping it discards all state.
+Segments come from counting interactions in a made-up data set of films, or in your own with --data: the
+local Personalize implements the contract of the service, not its model. Stopping it discards all state.
 """
 _EXAMPLES = """\
 examples:
@@ -33,6 +33,7 @@ examples:
   personalize-local run -- sh -c 'cdk deploy && personalize-local segments'
   personalize-local run -- sh -c 'cdk deploy || personalize-local status'
   personalize-local serve
+  personalize-local run --data FOLDER -- cdk deploy
   personalize-local segments ComedyFans --users 20
 """
 
@@ -105,6 +106,7 @@ def _add_start_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--job-seconds", type=float, default=0.2, metavar="N", help="how long a job is in progress (default: 0.2)"
     )
+    data_options.add_data_option(parser)
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
@@ -153,9 +155,14 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
         raise UsageError(f"--job-seconds: got {options.job_seconds}, expected 0 or more")
     if not 0 <= port <= 65535:
         raise UsageError(f"--port: got {port}, expected 0 to 65535 (0 selects a free port)")
+    stand_in = data_options.load_stand_in(options)
     try:
         return LocalAws(
-            port=port, account=options.account, region=options.region, in_progress_seconds=options.job_seconds
+            port=port,
+            account=options.account,
+            region=options.region,
+            in_progress_seconds=options.job_seconds,
+            stand_in=stand_in,
         )
     except OSError as error:
         raise UsageError(f"port {port} cannot be used: {error.strerror}; choose another with --port") from error

@@ -104,7 +104,7 @@ def segment_table(segments: "Iterable[tuple[str, Segment]]", limit: int) -> Any:
     """
     from rich.table import Table
 
-    table = Table(caption="from a plain count over made-up data, not from a model")
+    table = Table(caption="from a plain count of interactions, not from a model")
     for column in ("file", "query", "users", f"the first {limit}"):
         table.add_column(column, overflow="fold")
     for name, segment in segments:

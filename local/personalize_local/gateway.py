@@ -115,6 +115,7 @@ class LocalAws:
             behavior=behavior,
             stand_in=self._stand_in,
         )
+        self._stand_in.attach(self.personalize)
         self._app = Guard(PersonalizeApp(self.personalize, self.faults, ministack_app.app), self._connection)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)
@@ -175,6 +176,7 @@ class LocalAws:
         os.environ.update(self._environment_before)
         tempfile.tempdir = self._tempdir_before
         shutil.rmtree(self._folder, ignore_errors=True)
+        self._stand_in.close()
 
     async def _serve(self) -> None:
         from hypercorn.asyncio import serve

@@ -18,7 +18,7 @@ Sources of the behavior:
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from . import request_validation
 from .behavior import Behavior
@@ -48,7 +48,8 @@ _SUMMARY = (
     "solutionVersionArn",
 )
 
-_Operation = Callable[[Json, Caller, Behavior], Json]
+#: Answers a request.
+Operation = Callable[[Json, Caller, Behavior], Json]
 
 
 class Personalize:
@@ -88,7 +89,7 @@ class Personalize:
         self._s3_access = S3Access()
         #: Runs each job in a thread.
         self.runner = JobRunner(self._s3_access, stand_in)
-        self._operations: dict[str, _Operation] = {
+        self._operations: dict[str, Operation] = {
             "CreateBatchSegmentJob": self._create_job,
             "DescribeBatchSegmentJob": self._describe_job,
             "ListBatchSegmentJobs": self._list_jobs,
@@ -122,6 +123,10 @@ class Personalize:
         self.calls.append(operation)
         request_validation.check(operation, request)
         return self._operations[operation](request, caller, self.behavior)
+
+    def add_operations(self, operations: Mapping[str, Operation]) -> None:
+        """Adds operations by their names in the service model."""
+        self._operations.update(operations)
 
     # -- jobs
 

@@ -1,12 +1,15 @@
 """The stand-in for trained solution versions: the sample films, or the user's own data."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .data_set import User
 from .errors import QueryError
 from .models import Filter, Job, SolutionVersion
 from .seeds import FILTERS, SEEDS, VERSIONS, films
+
+if TYPE_CHECKING:
+    from .service import Personalize
 
 
 class StandIn(Protocol):
@@ -37,6 +40,12 @@ class StandIn(Protocol):
             number: The maximum number of users of a query.
         """
 
+    def attach(self, personalize: "Personalize") -> None:
+        """Lets stacks create what the stand-in supports in addition to MiniStack's patches."""
+
+    def close(self) -> None:
+        """Deletes temporary files."""
+
 
 class Films:
     """The sample films."""
@@ -53,6 +62,12 @@ class Films:
                 yield _find_users(job, query, number)
             except QueryError as error:
                 yield error
+
+    def attach(self, personalize: "Personalize") -> None:
+        """Adds nothing."""
+
+    def close(self) -> None:
+        """Deletes nothing."""
 
 
 def _find_users(job: Job, query: Any, number: int) -> list[str]:

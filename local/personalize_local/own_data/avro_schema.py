@@ -29,18 +29,37 @@ def read_schema(folder: Path, kind: DatasetType) -> list[Field] | None:
     """
     stem = kind.file.removesuffix(".csv")
     path = next((path for suffix in _SUFFIXES if (path := folder / f"{stem}{suffix}").is_file()), None)
-    return None if path is None else _Schema(path, kind).fields()
+    if path is None:
+        return None
+    try:
+        text = path.read_text("utf-8-sig")
+    except UnicodeDecodeError:
+        problem = Problem(path.name, None, "got bytes that are not UTF-8", "save the file as UTF-8", sources.SCHEMAS)
+        raise DataError([problem]) from None
+    return parse_schema(path.name, text, kind)
+
+
+def parse_schema(name: str, text: str, kind: DatasetType) -> list[Field]:
+    """Parses a schema.
+
+    Args:
+        name: The name of the file or of the schema, for messages.
+        text: The schema.
+        kind: The type of the data set.
+
+    Raises:
+        DataError: The schema is invalid.
+    """
+    return _Schema(name, text, kind).fields()
 
 
 class _Schema:
-    def __init__(self, path: Path, kind: DatasetType) -> None:
+    def __init__(self, name: str, text: str, kind: DatasetType) -> None:
         self._kind = kind
-        self._file = path.name
+        self._file = name
+        self._text = text
         try:
-            self._text = path.read_text("utf-8-sig")
             self._content = json.loads(self._text)
-        except UnicodeDecodeError:
-            raise self._error(None, "got bytes that are not UTF-8", "save the file as UTF-8") from None
         except json.JSONDecodeError as error:
             raise DataError(
                 [Problem(self._file, error.lineno, f"invalid JSON: {error.msg}", "correct it", sources.SCHEMAS)]

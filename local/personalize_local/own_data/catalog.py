@@ -25,6 +25,7 @@ class Catalog:
     Attributes:
         items: The columns of items by name, without ITEM_ID.
         users: The columns of users by name, without USER_ID.
+        columns: The names of all columns by the name of each data set that has a file.
         has_event_types: Whether interactions have event types.
         interaction_count: The number of interactions.
         item_count: The number of items in items.csv or interactions.csv.
@@ -33,6 +34,7 @@ class Catalog:
 
     items: dict[str, Column]
     users: dict[str, Column]
+    columns: dict[str, frozenset[str]]
     has_event_types: bool
     interaction_count: int
     item_count: int

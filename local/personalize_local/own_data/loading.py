@@ -69,6 +69,7 @@ def load(connection: duckdb.DuckDBPyConnection, folder: Path, progress: Progress
     return Catalog(
         columns["Items"],
         columns["Users"],
+        {name: frozenset(field.name for field in file.fields) for name, file in files.items()},
         has_event_types=interactions.column("EVENT_TYPE") is not None,
         interaction_count=rows["Interactions"],
         item_count=_count(connection, "items"),

@@ -8,6 +8,7 @@ from typing import Any
 from .catalog import Catalog
 from .database import Database, Progress
 from .loading import load
+from .reach import Reach
 from .scoring import UserSegment, find_segments
 from .user_filter import UserFilter
 
@@ -74,3 +75,13 @@ class OwnData:
                 https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchSegmentJob.html
         """
         return find_segments(self._database.cursor(), self.catalog, queries, user_filter, number)
+
+    def reach(self, files: Sequence[Path], kind: str, user_filter: UserFilter | None = None) -> Reach:
+        """Counts the items and users of each query of files.
+
+        Args:
+            files: Files with valid queries.
+            kind: ``itemId`` or ``itemAttributes``, which all queries have.
+            user_filter: The filter of the job.
+        """
+        return Reach(self._database.cursor(), self.catalog, files, kind, user_filter)

@@ -44,11 +44,13 @@ class UserSegment:
     Attributes:
         users: The ids of the users, best first.
         found: The number of users that the filter leaves, before the maximum.
+        items: The number of items that the query is about.
         error: The reason why there is no segment.
     """
 
     users: Sequence[str] = ()
     found: int = 0
+    items: int = 0
     error: str | None = None
 
 
@@ -85,7 +87,8 @@ def find_segments(
             _add(plan, catalog, index, query, user_filter)
         except QueryError as error:
             plan.errors[index] = str(error)
-    costs = _reach_items(connection, plan)
+    reached = _reach_items(connection, plan)
+    costs = {index: cost for index, (_, cost) in reached.items()}
     predicates = _Predicates(connection, user_filter)
     for first, last in _batches(len(queries), costs, plan):
         found: dict[int, UserSegment] = {}
@@ -98,10 +101,11 @@ def find_segments(
             rows = connection.execute(
                 _RANKED.format(allowed=condition), {"first": first, "last": last, "number": number}
             ).fetchall()
-            found = {index: UserSegment(users, count) for index, users, count in rows}
+            found = {index: UserSegment(users, count, reached[index][0]) for index, users, count in rows}
         for index in range(first, last + 1):
-            error_text = plan.errors.get(index)
-            yield UserSegment(error=error_text) if error_text is not None else found.get(index, UserSegment())
+            items, _ = reached.get(index, (0, 0))
+            empty = UserSegment(items=items, error=plan.errors.get(index))
+            yield empty if empty.error is not None else found.get(index, empty)
 
 
 def _add(plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], user_filter: UserFilter | None) -> None:
@@ -128,8 +132,12 @@ def _add(plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], us
         plan.filter_values[index] = json.dumps(used)
 
 
-def _reach_items(connection: duckdb.DuckDBPyConnection, plan: _Plan) -> dict[int, int]:
-    """Makes the table ``reached(query, item)`` and returns the number of interactions that each query reads."""
+def _reach_items(connection: duckdb.DuckDBPyConnection, plan: _Plan) -> dict[int, tuple[int, int]]:
+    """Makes the table ``reached(query, item)``.
+
+    Returns:
+        The number of items of each query, and the number of interactions that it reads.
+    """
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE reached AS SELECT query, item FROM "
         "(SELECT unnest($queries::INTEGER[]) AS query, unnest($ids::VARCHAR[]) AS id) JOIN items USING (id)",
@@ -161,9 +169,10 @@ def _reach_items(connection: duckdb.DuckDBPyConnection, plan: _Plan) -> dict[int
             },
         )
     rows = connection.execute(
-        "SELECT query, sum(interactions)::BIGINT FROM reached JOIN item_counts USING (item) GROUP BY query"
+        "SELECT query, count(*), coalesce(sum(interactions), 0)::BIGINT FROM reached "
+        "LEFT JOIN item_counts USING (item) GROUP BY query"
     ).fetchall()
-    return dict(rows)
+    return {query: (items, cost) for query, items, cost in rows}
 
 
 def _batches(count: int, costs: Mapping[int, int], plan: _Plan) -> Iterator[tuple[int, int]]:

@@ -15,13 +15,15 @@ from importlinter.domain.helpers import module_expressions_to_modules
 class AllowlistContract(Contract):
     """Source modules may import the standard library, each other and the allowed modules.
 
-    A source module stands for its submodules as well. An allowed module does not: ``package.**`` allows submodules.
+    A source module stands for its submodules as well. An allowed module does not: ``package.**`` allows submodules. An
+    excepted module is no source module, and neither are its submodules.
     """
 
     type_name = "allowlist"
 
     source_modules = fields.SetField(subfield=fields.ModuleExpressionField())
     allowed_modules = fields.SetField(subfield=fields.ModuleExpressionField(), required=False, default=frozenset())
+    excepted_modules = fields.SetField(subfield=fields.ModuleExpressionField(), required=False, default=frozenset())
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Finds the imports that are not allowed.
@@ -33,7 +35,9 @@ class AllowlistContract(Contract):
         # import-linter replaces the fields by the parsed options.
         source_expressions: Any = self.source_modules
         allowed_expressions: Any = self.allowed_modules
+        excepted_expressions: Any = self.excepted_modules
         sources = module_expressions_to_modules(graph, source_expressions, as_packages=True, raise_if_unmatched=True)
+        sources -= module_expressions_to_modules(graph, excepted_expressions, as_packages=True)
         allowed = module_expressions_to_modules(graph, allowed_expressions) | sources
         allowed_names = {module.name for module in allowed} | sys.stdlib_module_names
         broken = [

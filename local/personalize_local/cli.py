@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import data_options, display, job_results, process
+from .check import command as check_command
 from .display import print_message
 from .errors import UsageError
 
@@ -97,6 +98,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_names(segments)
     segments.add_argument("--users", type=int, default=5, help="the number of users to show (default: 5)")
     segments.set_defaults(run=_segments)
+
+    check_command.add_parser(commands)
     return parser
 
 

@@ -16,7 +16,7 @@ from .catalog import Catalog
 from .item_conditions import find_column
 from .scoring import UserSegment, find_segments
 from .segment_queries import parse_attributes
-from .suggestions import nearest_value
+from .suggestions import nearest_number, nearest_value
 from .user_filter import UserFilter
 
 # More queries at once would need more memory.
@@ -186,7 +186,8 @@ class Reach:
                 .fetchall()
             ):
                 continue
-            nearest = nearest_value(self._cursor(), value, f"SELECT DISTINCT value FROM ({values})", parameters)
+            find = nearest_number if column.field.is_number else nearest_value
+            nearest = find(self._cursor(), value, f"SELECT DISTINCT value FROM ({values})", parameters)
             hint = "" if nearest is None else f", did you mean {json.dumps(nearest, ensure_ascii=False)}?"
             return f"no item has ITEMS.{name} = {json.dumps(value, ensure_ascii=False)}{hint}"
         return "no item has all of these values"

@@ -31,7 +31,7 @@ _TERMS = {
     "_AND": "AND",
     "$END": "the end",
 }
-# Most expressions are written like this. The grammar takes 130 times as long: 160 µs and not 1.2 µs for two conditions.
+# Most expressions are written like this. For two conditions, this takes 2 µs, and the grammar takes 150 µs.
 _SIMPLE = re.compile(r'ITEMS\.([A-Za-z_][A-Za-z0-9_]*+) = "([^"\\]*+)"(?: AND (?=I)|$)')
 _HINTS = (Hint("_AND", r"(?i:OR)\b", "write one query for each alternative"),)
 

@@ -35,3 +35,16 @@ def nearest_value(
         {**parameters, "wanted": value, "most": most},
     ).fetchall()
     return str(found[0][0]) if found else None
+
+
+def nearest_number(
+    connection: duckdb.DuckDBPyConnection, value: str, query: str, parameters: dict[str, object]
+) -> str | None:
+    """Returns the nearest of many numbers. For the arguments see `nearest_value`."""
+    found = connection.execute(
+        "SELECT CAST(value AS DOUBLE) AS number "
+        f"FROM ({query}) WHERE TRY_CAST($wanted AS DOUBLE) IS NOT NULL "
+        "ORDER BY abs(number - TRY_CAST($wanted AS DOUBLE)), number LIMIT 1",
+        {**parameters, "wanted": value},
+    ).fetchall()
+    return f"{found[0][0]:.15g}" if found else None

@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 from personalize_local.own_data.engine import OwnData
+from personalize_local.own_data.problems import ExpressionError
 from personalize_local.own_data.samples import SAMPLES, write_sample
+from personalize_local.own_data.segment_queries import parse_attributes, parse_by_grammar
 
 Row = dict[str, str]
 
@@ -137,3 +139,29 @@ def test_names_the_fault_of_a_query(folders: Path) -> None:
         None,
     ]
     assert len(found[-1].users) == 25
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        'ITEMS.A = "x"',
+        'ITEMS.A = "x" AND ITEMS._b2 = ""',
+        'items.A="x"and ITEMS . A = "y z"',
+        r'ITEMS.A = "a \"quoted\" \\ text"',
+        'ITEMS.A = "x"\n',
+        'ITEMS.A = "line\nfeed"',
+        'ITEMS.A = "x" AND ',
+        'ITEMS.A = "x" ITEMS.B = "y"',
+        'ITEMS.A = "x"AND ITEMS.B = "y"',
+        'ITEMS.A == "x"',
+        'ITEMS.A = "x" AND items.B = "y"',
+    ],
+)
+def test_parses_as_the_grammar_does(expression: str) -> None:
+    def parse(function: Callable[[str], tuple[tuple[str, str], ...]]) -> object:
+        try:
+            return function(expression)
+        except ExpressionError as error:
+            return str(error)
+
+    assert parse(parse_attributes) == parse(parse_by_grammar)

@@ -14,6 +14,7 @@ from . import data_options, display, job_results, process
 from .check import command as check_command
 from .display import print_message
 from .errors import UsageError
+from .segment_export import SegmentExport, add_export_options
 
 if TYPE_CHECKING:
     from .gateway import LocalAws
@@ -35,7 +36,8 @@ examples:
   personalize-local run -- sh -c 'cdk deploy || personalize-local status'
   personalize-local serve
   personalize-local run --data FOLDER -- cdk deploy
-  personalize-local segments ComedyFans --users 20
+  personalize-local segments ComedyFans --users 20 --overlap --csv users.csv
+  personalize-local check queries.jsonl --data FOLDER
 """
 
 
@@ -97,6 +99,7 @@ def build_parser() -> argparse.ArgumentParser:
     segments = commands.add_parser("segments", help="show the first users of each segment; within run or serve")
     _add_names(segments)
     segments.add_argument("--users", type=int, default=5, help="the number of users to show (default: 5)")
+    add_export_options(segments)
     segments.set_defaults(run=_segments)
 
     check_command.add_parser(commands)
@@ -202,16 +205,18 @@ def _segments(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     console = Console()
+    export = SegmentExport(options)
     with job_results.connect("segments") as (personalize, s3):
         jobs = job_results.wait_for_jobs(personalize, options.names)
         for job in jobs:
-            _print_job(job, s3, console, options.users)
+            _print_job(job, s3, console, options.users, export)
         if not jobs:
             console.print(display.no_jobs(options.names))
+    export.finish(console)
     return 0
 
 
-def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int) -> None:
+def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
     from botocore.exceptions import ClientError
 
     console.print(display.job_line(job))
@@ -219,7 +224,8 @@ def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int) -> None:
         return
     console.print(display.safe_text(display.printable(job_results.output_path(job))), soft_wrap=True)
     try:
-        console.print(display.segment_table(job_results.read_job_segments(s3, job), limit))
+        segments = export.keep(job["jobName"], job_results.read_job_segments(s3, job))
+        console.print(display.segment_table(segments, limit))
     except (ClientError, ValueError) as error:
         # For example, the bucket was deleted with its stack, or another program wrote an object. Show the other jobs.
         console.print(display.safe_text(f"its segments cannot be read: {display.printable(str(error))}"))

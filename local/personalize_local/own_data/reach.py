@@ -103,8 +103,8 @@ class Reach:
         condition = "WHERE users = 0" if only_problems else ""
         maximum = "" if limit is None else f"LIMIT {int(limit)}"
         result = self._connection.execute(
-            f"SELECT number, line, items, users, error FROM asked JOIN answers USING (line) {condition} "
-            f"ORDER BY number {maximum}"
+            "SELECT asked.rowid, line, items, users, error FROM asked JOIN answers USING (line) "
+            f"{condition} ORDER BY asked.rowid {maximum}"
         )
         explained: dict[str, str] = {}
         while rows := result.fetchmany(_QUERIES_AT_ONCE):
@@ -119,22 +119,23 @@ class Reach:
                 yield QueryReach(file, number - self._starts[file] + 1, query, items, users, problem)
 
     def _read(self, files: Sequence[Path]) -> list[int]:
-        """Makes the tables ``asked(line, number)`` and ``lines(line, times, number)``.
+        """Makes the tables ``asked(line)`` and ``lines(line, times, number)``.
 
         Returns:
             The number of the first line of each file.
         """
-        self._connection.execute("CREATE OR REPLACE TEMP TABLE asked (line VARCHAR, number BIGINT)")
+        self._connection.execute("CREATE OR REPLACE TEMP TABLE asked (line VARCHAR)")
         starts, count = [], 0
         for path in files:
             starts.append(count)
             ((inserted,),) = self._connection.execute(
-                f"INSERT INTO asked SELECT line, {count} + row_number() OVER () - 1 FROM {_LINES}", {"path": str(path)}
+                # Blank lines are valid at the end of a file only, so they do not change the numbers of others.
+                f"INSERT INTO asked SELECT line FROM {_LINES} WHERE line IS NOT NULL AND trim(line) <> ''",
+                {"path": str(path)},
             ).fetchall()
             count += inserted
-        self._connection.execute("DELETE FROM asked WHERE line IS NULL OR trim(line) = ''")
         self._connection.execute(
-            "CREATE OR REPLACE TEMP TABLE lines AS SELECT line, count(*) AS times, min(number) AS number FROM asked "
+            "CREATE OR REPLACE TEMP TABLE lines AS SELECT line, count(*) AS times, min(rowid) AS number FROM asked "
             "GROUP BY line"
         )
         return starts

@@ -14,6 +14,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import own_data
 import queries
 import staging
 import synth
@@ -32,7 +33,13 @@ def deploy_local() -> list[synth.Row]:
     return [("make deploy-local, everything installed", f"{time.perf_counter() - started:.0f} s", "≤ 40 s")]
 
 
-MEASURES = {"synth": synth.run, "deploy-local": deploy_local, "queries": queries.run, "staging": staging.run}
+MEASURES = {
+    "synth": synth.run,
+    "deploy-local": deploy_local,
+    "queries": queries.run,
+    "staging": staging.run,
+    "own-data": own_data.run,
+}
 
 
 def main(names: list[str]) -> None:

@@ -142,6 +142,7 @@ def _query(statement: str, path: Path) -> list[tuple[Any, ...]]:
     import duckdb
 
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         try:
             return connection.execute(statement, {"path": str(path)}).fetchall()
         except duckdb.IOException as error:

@@ -36,7 +36,10 @@ class Database:
 
     def cursor(self) -> duckdb.DuckDBPyConnection:
         """Returns a connection for one thread. Its temporary tables are its own."""
-        return self._connection.cursor()
+        connection = self._connection.cursor()
+        # Each connection has its own settings. DuckDB would print a bar to stdout, or measure no progress.
+        connection.execute("SET enable_progress_bar = true; SET enable_progress_bar_print = false")
+        return connection
 
     def close(self) -> None:
         """Deletes the database."""

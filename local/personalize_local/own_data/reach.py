@@ -194,4 +194,5 @@ class Reach:
         return "no item has all of these values"
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:
+        # The result of `rows` is still in use.
         return self._connection.cursor()

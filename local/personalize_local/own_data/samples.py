@@ -113,6 +113,7 @@ def write_sample(
     """
     folder.mkdir(parents=True, exist_ok=True)
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         for name, id_name, columns, count in (
             ("items", "ITEM_ID", sample.items, items),
             ("users", "USER_ID", sample.users, users),

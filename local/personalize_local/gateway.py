@@ -88,19 +88,27 @@ class LocalAws:
         # These modules import MiniStack, which reads the environment.
         from ministack import app as ministack_app
 
-        from . import ministack_patches
+        from . import ministack_patches, patching, request_permissions, step_functions
         from .asgi import PersonalizeApp
         from .faults import Faults
         from .guard import Guard
+        from .interrupts import Interrupts
+        from .roles import Roles
+        from .scheduler import Schedules
         from .service import Personalize
         from .shutdown import Shutdown
 
+        patching.check_version()
         ministack_patches.apply()
+        request_permissions.apply()
+        roles, interrupts = Roles(), Interrupts()
+        step_functions.apply(roles, interrupts)
+        self._schedules = Schedules(roles)
         # With Docker, MiniStack would remove the containers of another MiniStack on this machine.
         ministack_app._docker_socket_present = lambda: False
         # In a container, MiniStack would run the startup scripts of another MiniStack or LocalStack.
         ministack_app._collect_scripts = lambda *_folders: []
-        self._shutdown = Shutdown()
+        self._shutdown = Shutdown(interrupts)
         #: The faults to inject into Personalize.
         self.faults = Faults()
         #: The local Personalize. Tests can inspect its jobs and calls.

@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 from . import toolchain
@@ -159,6 +160,23 @@ class LocalAws:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+    def tick(self, schedule_name: str | None = None, at: datetime | None = None) -> datetime:
+        """Fires a schedule of EventBridge Scheduler now, as if its next time had come.
+
+        Firing it twice with the same time is a redelivery: Scheduler delivers at least once.
+
+        Args:
+            schedule_name: The schedule, or a part of its name. Can be omitted if there is only one.
+            at: The scheduled time that the target gets. Defaults to the next time at which the schedule would fire.
+
+        Returns:
+            The scheduled time.
+
+        Raises:
+            ScheduleError: There is no such schedule, or its role may not invoke the target.
+        """
+        return self._schedules.fire(schedule_name, at, self.account, self.region)
 
     def close(self) -> None:
         """Stops serving and removes executions, processes of Lambda functions, files and settings."""

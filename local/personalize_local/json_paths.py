@@ -47,12 +47,10 @@ def find(path: str, data: Any, context: Any) -> Any:
     # Wildcards select a list, which may be empty.
     if tokens is None or any(kind == "wildcard" for kind, _ in tokens):
         return stepfunctions._resolve_path(local, source)
-    for kind, part in tokens:
-        if kind == "field" and isinstance(source, dict) and part in source:
+    for _, part in tokens:
+        try:
             source = source[part]
-        elif kind == "index" and isinstance(source, list) and part < len(source):
-            source = source[part]
-        else:
+        except (KeyError, IndexError, TypeError):
             return _MISSING
     return source
 

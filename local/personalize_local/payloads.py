@@ -35,7 +35,8 @@ def check_size(data: Any, ctx: Any) -> None:
         name = ((ctx or {}).get("State") or {}).get("Name", "")
         raise stepfunctions._ExecutionError(
             "States.DataLimitExceeded",
-            f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service limit.",
+            f"The state/task '{name}' returned a result with a size exceeding the maximum number of bytes service "
+            "limit.",
         )
 
 

@@ -22,7 +22,8 @@ class Roles:
     def __init__(self) -> None:
         """Connects to the local AWS that the environment names."""
         self._lock = threading.Lock()
-        self._session = boto3.Session(region_name=os.environ["MINISTACK_REGION"])
+        # The overloads of boto3's stubs take literals.
+        self._session: Any = boto3.Session(region_name=os.environ["MINISTACK_REGION"])
         self._endpoint_url = os.environ["AWS_ENDPOINT_URL"]
         self._clients: dict[tuple[str, ...], tuple[float, Any]] = {}
         self._access_keys: dict[tuple[str, ...], tuple[float, str]] = {}

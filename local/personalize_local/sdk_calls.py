@@ -22,8 +22,8 @@ _BOTO3_NAMES = {
     "rdsdata": "rds-data",
     "elasticloadbalancingv2": "elbv2",
 }
-# The base class of a service's exceptions in the AWS SDK for Java 1, which the optimized integrations name. Observed for
-# Lambda and DynamoDB, assumed for the others.
+# The base class of a service's exceptions in the AWS SDK for Java 1, which the optimized integrations name. AWS's
+# documentation shows those of Lambda and DynamoDB. The others are assumed.
 _OPTIMIZED_NAMES = {
     "events": ("EventBridge", "AmazonEventBridgeException"),
     "sqs": ("SQS", "AmazonSQSException"),

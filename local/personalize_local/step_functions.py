@@ -1,5 +1,6 @@
 """Step Functions: what MiniStack does differently from AWS and matters to workflows. It is patched here."""
 
+import contextlib
 import random
 from typing import Any
 
@@ -47,7 +48,11 @@ def _interrupt(interrupts: Interrupts) -> None:
         return lambda seconds: interrupts.sleep(seconds * stepfunctions._SFN_WAIT_SCALE)
 
     def make_run(run: Any) -> Any:
-        return lambda execution_arn: interrupts.run(execution_arn, run, execution_arn)
+        def run_execution(execution_arn: str) -> None:
+            with contextlib.suppress(SystemExit):
+                interrupts.run(execution_arn, run, execution_arn)
+
+        return run_execution
 
     def checked(function: Any) -> Any:
         def call(*args: Any) -> Any:

@@ -89,7 +89,7 @@ class LocalAws:
         # These modules import MiniStack, which reads the environment.
         from ministack import app as ministack_app
 
-        from . import ministack_patches, patching, request_permissions, step_functions
+        from . import metrics, ministack_patches, patching, request_permissions, step_functions
         from .asgi import PersonalizeApp
         from .faults import Faults
         from .guard import Guard
@@ -102,6 +102,7 @@ class LocalAws:
         patching.check_version()
         ministack_patches.apply()
         request_permissions.apply()
+        metrics.apply()
         roles, interrupts = Roles(), Interrupts()
         step_functions.apply(roles, interrupts)
         self._schedules = Schedules(roles)

@@ -13,8 +13,8 @@ _MISSING = object()
 def apply() -> None:
     """Patches MiniStack in place."""
     replace(stepfunctions, "_resolve_params_obj", "template data ctx", lambda _: resolve)
-    for name in ("_apply_input_path", "_apply_output_path"):
-        replace(stepfunctions, name, "state_def data ctx", lambda apply_, name=name: _strict(apply_, name))
+    replace(stepfunctions, "_apply_input_path", "state_def data ctx", lambda find: _strict(find, "InputPath"))
+    replace(stepfunctions, "_apply_output_path", "state_def data ctx", lambda find: _strict(find, "OutputPath"))
     replace(stepfunctions, "_evaluate_rule", "rule data ctx", _strict_rule)
 
 
@@ -49,9 +49,9 @@ def find(path: str, data: Any, context: Any) -> Any:
         return stepfunctions._resolve_path(local, source)
     for _, part in tokens:
         try:
-            source = source[part]
+            source = source[part] if isinstance(source, (dict, list)) else _MISSING
         except (KeyError, IndexError, TypeError):
-            return _MISSING
+            source = _MISSING
     return source
 
 
@@ -72,15 +72,13 @@ def resolve(template: Any, data: Any, ctx: Any = None) -> Any:
     return resolved
 
 
-def _strict(apply_: Any, name: str) -> Any:
-    field = {"_apply_input_path": "InputPath", "_apply_output_path": "OutputPath"}[name]
-
-    def apply_strictly(state_def: dict[str, Any], data: Any, ctx: Any = None) -> Any:
+def _strict(select: Any, field: str) -> Any:
+    def select_strictly(state_def: dict[str, Any], data: Any, ctx: Any = None) -> Any:
         if isinstance(path := state_def.get(field), str):
             require(path, data, ctx, field)
-        return apply_(state_def, data, ctx)
+        return select(state_def, data, ctx)
 
-    return apply_strictly
+    return select_strictly
 
 
 def _strict_rule(evaluate: Any) -> Any:

@@ -77,7 +77,7 @@ class Expression:
         # In local time without daylight saving, because a cron expression names the time on a clock.
         local = after.astimezone(self.zone).replace(tzinfo=UTC)
         while (found := eventbridge._cron_next_fire(self.cron, local)) is not None:
-            fires = found.replace(tzinfo=self.zone).astimezone(UTC)
+            fires: datetime = found.replace(tzinfo=self.zone).astimezone(UTC)
             # A time that a change to daylight saving skips does not exist; one that occurs twice fires once.
             if fires.astimezone(self.zone).replace(tzinfo=UTC) == found and fires > after:
                 return fires

@@ -1,14 +1,16 @@
 """Creates state machines in the local AWS, with a role of their own, and runs them."""
 
+import io
 import json
 import uuid
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
 from personalize_local.gateway import LocalAws
 from support.local import wait_until
 
-LAMBDA = """
+_CODE = """
 def handler(event, context):
     if event.get("fail"):
         raise ValueError("as asked")
@@ -93,6 +95,22 @@ class MachineFixture:
         ended = self.run(states, given)
         assert ended["status"] == "FAILED", ended
         return ended["error"], ended["cause"]
+
+    def function(self, code: str = _CODE) -> str:
+        """Creates a function in Python. Returns its ARN."""
+        role = self.create_role(f"{self.name}-function", "lambda.amazonaws.com")
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w") as file:
+            file.writestr("index.py", code)
+        created = self.client("lambda").create_function(
+            FunctionName=self.name,
+            Runtime="python3.13",
+            Handler="index.handler",
+            Role=role,
+            Code={"ZipFile": archive.getvalue()},
+        )
+        arn: str = created["FunctionArn"]
+        return arn
 
     def bucket(self) -> str:
         """Creates a bucket."""

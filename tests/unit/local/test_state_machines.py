@@ -1,15 +1,13 @@
 """Step Functions in the local AWS: what AWS enforces and MiniStack alone does not."""
 
-import io
 import json
 import uuid
-import zipfile
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
-from unit.local.machine_fixture import LAMBDA, MachineFixture
+from support.local import wait_until
+from unit.local.machine_fixture import MachineFixture
 
 END = {"Type": "Pass", "End": True}
 
@@ -21,19 +19,7 @@ def task(resource: str, parameters: dict[str, Any], **more: Any) -> dict[str, An
 @pytest.fixture
 def function(machine: MachineFixture) -> str:
     """The ARN of a function that returns its event."""
-    role = machine.create_role(f"{machine.name}-function", "lambda.amazonaws.com")
-    code = io.BytesIO()
-    with zipfile.ZipFile(code, "w") as archive:
-        archive.writestr("index.py", LAMBDA)
-    created = machine.client("lambda").create_function(
-        FunctionName=machine.name,
-        Runtime="python3.13",
-        Handler="index.handler",
-        Role=role,
-        Code={"ZipFile": code.getvalue()},
-    )
-    arn: str = created["FunctionArn"]
-    return arn
+    return machine.function()
 
 
 def test_invokes_functions_only_with_permission(machine: MachineFixture, function: str) -> None:
@@ -289,7 +275,7 @@ def test_stopping_an_execution_stops_its_children(machine: MachineFixture, bucke
             running[:] = [child["executionArn"] for child in found]
         return len(running) == 2
 
-    wait_for(children_run)
+    wait_until(children_run, interval=0.05)
     machine.states.stop_execution(executionArn=started)
     assert machine.end(started)["status"] == "ABORTED"
     assert [machine.end(child)["status"] for child in running] == ["ABORTED", "ABORTED"]
@@ -297,12 +283,6 @@ def test_stopping_an_execution_stops_its_children(machine: MachineFixture, bucke
         mapRunArn=machine.states.list_map_runs(executionArn=started)["mapRuns"][0]["mapRunArn"]
     )
     assert run["status"] == "ABORTED"
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    from support.local import wait_until
-
-    wait_until(condition, interval=0.05)
 
 
 def test_execution_names_start_once(machine: MachineFixture) -> None:

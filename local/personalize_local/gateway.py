@@ -162,6 +162,23 @@ class LocalAws:
             text=True,
         )
 
+    def train(self, solution: str, status: str = "ACTIVE") -> str:
+        """Adds a version to a solution of the local Personalize, as a training does. No time passes.
+
+        Args:
+            solution: The name of the solution, for example ``"films-item-affinity"``.
+            status: The status of the version.
+
+        Returns:
+            The ARN of the version.
+
+        Raises:
+            ServiceError: There is no such solution.
+        """
+        version = self.personalize.train(solution, status)
+        partition = "aws-cn" if self.region.startswith("cn-") else "aws"
+        return f"arn:{partition}:personalize:{self.region}:{self.account}:solution/{version.solution}/{version.id}"
+
     def tick(self, schedule_name: str | None = None, at: datetime | None = None) -> datetime:
         """Fires a schedule of EventBridge Scheduler now, as if its next time had come.
 
@@ -202,7 +219,8 @@ class LocalAws:
         from hypercorn.config import Config
 
         config = Config()
-        config.bind = [f"fd://{self._socket.fileno()}"]
+        # The server closes it. Otherwise, it would be closed twice, and the second time it may be another file.
+        config.bind = [f"fd://{self._socket.detach()}"]
         config.accesslog = None
         config.errorlog = None
         config.graceful_timeout = 1

@@ -89,7 +89,7 @@ class LocalAws:
         # These modules import MiniStack, which reads the environment.
         from ministack import app as ministack_app
 
-        from . import metrics, ministack_patches, patching, request_permissions, step_functions
+        from . import athena, glue_catalog, metrics, ministack_patches, patching, request_permissions, step_functions
         from .asgi import PersonalizeApp
         from .faults import Faults
         from .guard import Guard
@@ -103,6 +103,8 @@ class LocalAws:
         ministack_patches.apply()
         request_permissions.apply()
         metrics.apply()
+        glue_catalog.apply()
+        athena.apply()
         roles, interrupts = Roles(), Interrupts()
         step_functions.apply(roles, interrupts)
         self._schedules = Schedules(roles)

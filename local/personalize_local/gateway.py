@@ -91,6 +91,7 @@ class LocalAws:
 
         from . import athena, glue_catalog, metrics, ministack_patches, patching, request_permissions, step_functions
         from .asgi import PersonalizeApp
+        from .control import Control
         from .faults import Faults
         from .guard import Guard
         from .interrupts import Interrupts
@@ -122,7 +123,8 @@ class LocalAws:
             in_progress_seconds=in_progress_seconds,
             behavior=behavior,
         )
-        self._app = Guard(PersonalizeApp(self.personalize, self.faults, ministack_app.app), self._connection)
+        control = Control(self._schedules, self.account, self.region)
+        self._app = Guard(PersonalizeApp(self.personalize, control, self.faults, ministack_app.app), self._connection)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)
         self._thread.start()

@@ -6,6 +6,7 @@ role needs `lambda:InvokeFunction` for a task that invokes a function.
 
 import contextvars
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,8 @@ class StateTasks:
 
     def _authorizing_lambda(self, invoke: Any) -> Any:
         def invoke_resource(resource: str, input_data: Any, *rest: Any) -> Any:
+            # MiniStack knows integrations by their ARNs in the partition aws.
+            resource = re.sub(r"^arn:[^:]+:states:::", _PREFIX, resource)
             if ":lambda:" in resource and ":aws-sdk:" not in resource:
                 self._authorize_lambda(resource, input_data)
             return invoke(resource, input_data, *rest)

@@ -22,6 +22,7 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
 _MAX_SECONDS_TO_START = 30
 _POLL_SECONDS = 0.02
+_WAIT_SCALE = 0.02
 
 
 class LocalAws:
@@ -37,7 +38,7 @@ class LocalAws:
         port: int = 0,
         account: str = DEFAULT_ACCOUNT,
         region: str = DEFAULT_REGION,
-        wait_scale: float = 0.02,
+        wait_scale: float | None = None,
         pending_seconds: float = 0.1,
         in_progress_seconds: float = 0.2,
         behavior: Behavior | None = None,
@@ -48,8 +49,9 @@ class LocalAws:
             port: The port. 0 selects a free port.
             account: The account ID, 12 digits.
             region: The region.
-            wait_scale: The factor for waits in state machines and for sleeps in Lambda functions in Python. Nothing
-                in the local AWS needs time to propagate.
+            wait_scale: The factor for waits and retries in state machines and for sleeps in Lambda functions in Python.
+                Nothing in the local AWS needs time to propagate. Defaults to 0.02, and for ``Wait`` states to a factor
+                with which an hour takes as long as a job, since a job takes about an hour on AWS.
             pending_seconds: How long a batch segment job stays CREATE PENDING.
             in_progress_seconds: How long a batch segment job stays CREATE IN_PROGRESS at least.
             behavior: The unpublished answers to give. Defaults to those of `Behavior`.
@@ -78,8 +80,14 @@ class LocalAws:
             self._clean_up()
             raise
 
-    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float, behavior: Behavior) -> None:
-        environment = ministack_environment(self._connection, self._environment_before, wait_scale)
+    def _start(
+        self, wait_scale: float | None, pending_seconds: float, in_progress_seconds: float, behavior: Behavior
+    ) -> None:
+        scale = _WAIT_SCALE if wait_scale is None else wait_scale
+        # Half a second for the requests of a job.
+        hour = pending_seconds + in_progress_seconds + 0.5
+        state_scale = min(scale, hour / 3600) if wait_scale is None else scale
+        environment = ministack_environment(self._connection, self._environment_before, scale)
         os.environ.clear()
         os.environ.update(environment)
         tempfile.tempdir = str(self._folder)
@@ -107,7 +115,7 @@ class LocalAws:
         glue_catalog.apply()
         athena.apply()
         roles, interrupts = Roles(), Interrupts()
-        step_functions.apply(roles, interrupts)
+        step_functions.apply(roles, interrupts, state_scale)
         self._schedules = Schedules(roles)
         # With Docker, MiniStack would remove the containers of another MiniStack on this machine.
         ministack_app._docker_socket_present = lambda: False

@@ -1,6 +1,7 @@
 """Step Functions: what MiniStack does differently from AWS and matters to workflows. It is patched here."""
 
 import contextlib
+import contextvars
 import random
 from typing import Any
 
@@ -22,12 +23,13 @@ _TYPE = "AWS::StepFunctions::StateMachine"
 _METRICS = {"RUNNING": "Started", "SUCCEEDED": "Succeeded", "FAILED": "Failed", "ABORTED": "Aborted"}
 
 
-def apply(roles: Roles, interrupts: Interrupts) -> None:
+def apply(roles: Roles, interrupts: Interrupts, wait_scale: float) -> None:
     """Patches MiniStack in place.
 
     Args:
         roles: Makes clients that act as roles.
         interrupts: Ends executions that are stopped.
+        wait_scale: The factor for ``Wait`` states.
 
     Raises:
         RuntimeError: MiniStack is not as expected.
@@ -36,16 +38,28 @@ def apply(roles: Roles, interrupts: Interrupts) -> None:
     DistributedMaps(tasks, interrupts)
     json_paths.apply()
     payloads.apply()
-    _interrupt(interrupts)
+    _interrupt(interrupts, wait_scale)
     _delay_retries()
     _check_roles()
     replace(stepfunctions, "_error_matches", "error_equals error", _matching_errors)
     replace(stepfunctions, "_emit_execution_status_event", "execution", _recording_metrics)
 
 
-def _interrupt(interrupts: Interrupts) -> None:
+def _interrupt(interrupts: Interrupts, wait_scale: float) -> None:
+    scale: contextvars.ContextVar[float] = contextvars.ContextVar("scale", default=stepfunctions._SFN_WAIT_SCALE)
+
     def make_sleep(_: Any) -> Any:
-        return lambda seconds: interrupts.sleep(seconds * stepfunctions._SFN_WAIT_SCALE)
+        return lambda seconds: interrupts.sleep(seconds * scale.get())
+
+    def make_wait(wait: Any) -> Any:
+        def execute_wait(state_def: Any, raw_input: Any, ctx: Any = None) -> Any:
+            token = scale.set(wait_scale)
+            try:
+                return wait(state_def, raw_input, ctx)
+            finally:
+                scale.reset(token)
+
+        return execute_wait
 
     def make_run(run: Any) -> Any:
         def run_execution(execution_arn: str) -> None:
@@ -64,6 +78,7 @@ def _interrupt(interrupts: Interrupts) -> None:
     require(stepfunctions, "_SFN_WAIT_SCALE", "ThreadPoolExecutor")
     stepfunctions.ThreadPoolExecutor = DaemonPool
     replace(stepfunctions, "_scaled_sleep", "seconds", make_sleep)
+    replace(stepfunctions, "_execute_wait", "state_def raw_input ctx", make_wait)
     replace(stepfunctions, "_run_execution", "exec_arn", make_run)
     # A Map state has its own threads and starts its items one after the other.
     replace(stepfunctions, "_run_sub_machine", "states start_at input_data execution ctx", checked)

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/personalize/latest/dg/solution-config-auto-training.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ..behavior import Behavior
@@ -119,7 +120,8 @@ class StackResources:
             # https://docs.aws.amazon.com/personalize/latest/dg/item-attribute-affinity-recipe.html
             raise _invalid(f"the dataset group {group.name} has no dataset of the type {missing[0]}")
         self._catalog.groups[f"solution/{name}"] = group.name
-        self._catalog.versions = [*self._catalog.versions, SolutionVersion(name, "0001", recipe)]
+        created = datetime.now(UTC).replace(microsecond=0)
+        self._catalog.versions = [*self._catalog.versions, SolutionVersion(name, "0001", recipe, created=created)]
 
     def create_filter(self, arn: str, properties: Mapping[str, Any]) -> None:
         """Creates a filter of users."""

@@ -41,7 +41,14 @@ def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, m
 
 @EVERY_PAGE
 def test_no_snippet_has_an_unknown_language_or_an_ellipsis(page: Path) -> None:
-    assert {snippet.language for snippet in pages.snippets(page)} <= {"python", "sh", "json", "{toctree}", "{eval-rst}"}
+    assert {snippet.language for snippet in pages.snippets(page)} <= {
+        "python",
+        "sh",
+        "json",
+        "text",
+        "{toctree}",
+        "{eval-rst}",
+    }
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
 
 
@@ -75,7 +82,7 @@ def test_the_local_aws_accepts_every_command(page: Path, capsys: pytest.CaptureF
 
 def test_commands_of_the_local_aws_are_found() -> None:
     found = {command[0] for page in pages.PAGES for command in local_commands(page)}
-    assert {"run", "serve", "status", "segments"} <= found
+    assert {"run", "serve", "status", "segments", "check"} <= found
 
 
 @EVERY_PAGE

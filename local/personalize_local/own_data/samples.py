@@ -1,5 +1,6 @@
 """Writes sample data sets in the form of the public notebooks: films, and a shop. Everything in them is made up."""
 
+import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -160,3 +161,16 @@ def _write_schema(
         "version": "1.0",
     }
     path.write_text(json.dumps(schema, indent=2) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Writes a sample: ``python -m personalize_local.own_data.samples retail FOLDER``."""
+    parser = argparse.ArgumentParser(prog="python -m personalize_local.own_data.samples", description=main.__doc__)
+    parser.add_argument("sample", choices=SAMPLES)
+    parser.add_argument("folder", type=Path)
+    options = parser.parse_args(arguments)
+    write_sample(options.folder, SAMPLES[options.sample])
+
+
+if __name__ == "__main__":
+    main()

@@ -3,12 +3,13 @@
 import csv
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from personalize_local.own_data.engine import OwnData
 from personalize_local.own_data.problems import ExpressionError
-from personalize_local.own_data.samples import SAMPLES, write_sample
+from personalize_local.own_data.samples import SAMPLES, main, write_sample
 from personalize_local.own_data.segment_queries import parse_attributes, parse_by_grammar
 
 Row = dict[str, str]
@@ -139,6 +140,26 @@ def test_names_the_fault_of_a_query(folders: Path) -> None:
         None,
     ]
     assert len(found[-1].users) == 25
+
+
+def test_answers_threads_at_the_same_time(folders: Path) -> None:
+    queries = [{"itemId": str(item)} for item in range(1, 40)]
+    with OwnData.load(folders / "films") as data:
+        user_filter = data.filter("INCLUDE UserID WHERE Users.AGE >= 40")
+        alone = [list(data.segments(queries, chosen)) for chosen in (None, user_filter)]
+        with ThreadPoolExecutor(4) as pool:
+            together = list(pool.map(lambda i: list(data.segments(queries, (None, user_filter)[i % 2])), range(12)))
+    assert together == alone * 6
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_writes_the_same_sample_again(name: str, tmp_path: Path) -> None:
+    for folder in ("one", "other"):
+        main([name, str(tmp_path / folder)])
+    files = sorted(path.name for path in (tmp_path / "one").iterdir())
+    assert files == [f"{table}.{suffix}" for table in ("interactions", "items", "users") for suffix in ("csv", "json")]
+    for file in files:
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
 
 
 @pytest.mark.parametrize(

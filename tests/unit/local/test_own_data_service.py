@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from personalize_local.environment import Connection, program_environment, shell_commands
 from personalize_local.errors import ServiceError, UsageError
 from personalize_local.own_data.engine import OwnData
 from personalize_local.own_data.samples import RETAIL, write_sample
 from personalize_local.own_data.stand_in import OwnDataStandIn
+from personalize_local.seeds import SEEDS
 from unit.local.own_data_folder import schema as avro
 from unit.local.own_data_folder import write_folder
 
@@ -165,6 +167,17 @@ def test_refuses_a_filter_of_the_command_line(tmp_path: Path) -> None:
     assert cli.main(["serve", "--data", str(tmp_path / "none")]) == 2
     with OwnData.load(folder) as data:
         assert OwnDataStandIn(data).filters == []
+
+
+def test_the_commands_of_serve_have_the_seeds_that_exist(tmp_path: Path) -> None:
+    connection = Connection("http://127.0.0.1:1", "123456789012", "eu-west-1", "key", "secret", tmp_path)
+    with OwnData.load(write_folder(tmp_path / "data")) as data:
+        environment = program_environment(connection, {}, "/bin", OwnDataStandIn(data).seeds)
+    unset, *exports = shell_commands(environment, [])
+    filters = {name for name in SEEDS if "FILTER" in name}
+    assert filters <= set(unset.split())
+    exported = {line.partition("=")[0].removeprefix("export ") for line in exports}
+    assert exported & SEEDS.keys() == SEEDS.keys() - filters
 
 
 def test_imports_no_engine_without_data() -> None:

@@ -40,7 +40,8 @@ def write_json(
         "warningCount": checked.warning_count,
         "warnings": [_fault(warning) for warning in checked.warnings],
     }
-    text = json.dumps(result, ensure_ascii=False)
+    # Only ASCII: a query can have half of a surrogate pair, and a pipe can have any encoding.
+    text = json.dumps(result)
     if reach is None:
         file.write(f"{text}\n")
         return
@@ -55,7 +56,7 @@ def write_json(
             "users": found.users,
             "problem": found.problem,
         }
-        file.write(("" if index == 0 else ",") + "\n" + json.dumps(row, ensure_ascii=False))
+        file.write(("" if index == 0 else ",") + "\n" + json.dumps(row))
     file.write("\n]}}\n")
 
 

@@ -21,10 +21,12 @@ from .user_filter import UserFilter
 
 # More queries at once would need more memory.
 _QUERIES_AT_ONCE = 10_000
-# JSON has no such character outside of escapes, so each line is one value.
+# JSON has no such delimiter outside of escapes, so each line is one value. The strict mode refuses mixed line ends.
 _LINES = (
-    "read_csv($path, auto_detect=false, header=false, delim='\x01', quote='', escape='', columns={'line': 'VARCHAR'})"
+    "read_csv($path, auto_detect=false, header=false, delim='\x01', quote='', escape='', strict_mode=false, "
+    "columns={'line': 'VARCHAR'})"
 )
+_MAX_SHOWN = 100
 _ITEM = "json_extract_string(line, '$.itemId')"
 
 
@@ -130,7 +132,7 @@ class Reach:
             starts.append(count)
             ((inserted,),) = self._connection.execute(
                 # Blank lines are valid at the end of a file only, so they do not change the numbers of others.
-                f"INSERT INTO asked SELECT line FROM {_LINES} WHERE line IS NOT NULL AND trim(line) <> ''",
+                f"INSERT INTO asked SELECT line FROM {_LINES} WHERE line IS NOT NULL AND trim(line, ' \t\r') <> ''",
                 {"path": str(path)},
             ).fetchall()
             count += inserted
@@ -190,7 +192,8 @@ class Reach:
             find = nearest_number if column.field.is_number else nearest_value
             nearest = find(self._cursor(), value, f"SELECT DISTINCT value FROM ({values})", parameters)
             hint = "" if nearest is None else f", did you mean {json.dumps(nearest, ensure_ascii=False)}?"
-            return f"no item has ITEMS.{name} = {json.dumps(value, ensure_ascii=False)}{hint}"
+            shown = value if len(value) <= _MAX_SHOWN else f"{value[: _MAX_SHOWN - 1]}…"
+            return f"no item has ITEMS.{name} = {json.dumps(shown, ensure_ascii=False)}{hint}"
         return "no item has all of these values"
 
     def _cursor(self) -> duckdb.DuckDBPyConnection:

@@ -113,6 +113,9 @@ def _add(plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], us
     if not isinstance(values, Mapping):
         raise QueryError("filterValues is not an object")
     item, expression = query.get("itemId"), query.get("itemAttributes")
+    for text in (item, expression, *values.values()):
+        if isinstance(text, str):
+            _check_encoding(text)
     if isinstance(item, str):
         plan.items[index] = item
     elif isinstance(expression, str):
@@ -130,6 +133,13 @@ def _add(plan: _Plan, catalog: Catalog, index: int, query: Mapping[str, Any], us
         user_filter.require(values)
         used = {name: values[name] for name in sorted(user_filter.placeholders) if name in values}
         plan.filter_values[index] = json.dumps(used)
+
+
+def _check_encoding(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise QueryError("the line has half of a surrogate pair, which no value of a CSV file has") from None
 
 
 def _reach_items(connection: duckdb.DuckDBPyConnection, plan: _Plan) -> dict[int, tuple[int, int]]:

@@ -170,6 +170,20 @@ def test_finds_queries_that_reach_nobody(folder: Path, tmp_path: Path, capsys: p
     ]
 
 
+def test_reads_all_spellings_of_lines(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = b'\xef\xbb\xbf{"itemId": "i01"}\r\n {"itemId" : "\\u006901"} \n{"itemId": "a\\"b\xc3\xa9\\u0000"}\r\n\r\n\n'
+    (tmp_path / "a.jsonl").write_bytes(lines)
+    (tmp_path / "b.jsonl").write_bytes(b'{"itemId": "i02"}')
+    code, result = as_json(capsys, "a.jsonl", "b.jsonl", "--data", "data")
+    assert (code, result["faultCount"], result["warningCount"]) == (1, 0, 1)
+    assert [(row["file"], row["line"], row["query"]["itemId"], row["users"]) for row in result["data"]["reach"]] == [
+        ("a.jsonl", 1, "i01", 22),
+        ("a.jsonl", 2, "i01", 22),
+        ("a.jsonl", 3, 'a"bé\0', 0),
+        ("b.jsonl", 1, "i02", 23),
+    ]
+
+
 def test_counts_users_that_a_filter_leaves(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     query = {"itemId": "i01"}
     queries = [query, {**query, "filterValues": {"AGE": "20"}}, {**query, "filterValues": {"AGE": "900"}}]

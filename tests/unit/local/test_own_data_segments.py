@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from personalize_local.own_data.engine import OwnData
@@ -140,6 +141,22 @@ def test_names_the_fault_of_a_query(folders: Path) -> None:
         None,
     ]
     assert len(found[-1].users) == 25
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"itemId": "\ud800"},
+        {"itemAttributes": 'ITEMS.GENRES = "\ud800"'},
+        {"itemId": "1", "filterValues": {"COUNTRY": '"\ud800"'}},
+    ],
+)
+def test_answers_other_queries_after_text_without_utf_8(folders: Path, query: dict[str, Any]) -> None:
+    valid = {"itemId": "1", "filterValues": {"COUNTRY": '"Japan"'}}
+    with OwnData.load(folders / "films") as data:
+        first, second = data.segments([query, valid], data.filter("INCLUDE UserID WHERE Users.COUNTRY IN ($COUNTRY)"))
+    assert first.error == "the line has half of a surrogate pair, which no value of a CSV file has"
+    assert second.users
 
 
 def test_answers_threads_at_the_same_time(folders: Path) -> None:

@@ -35,6 +35,9 @@ _SQL_TYPES: dict[AvroType, str] = {
 }
 
 
+_SORTED_AT_ONCE = 10_000_000
+
+
 @dataclass(frozen=True, slots=True)
 class EntityTable:
     """A table of items or users.
@@ -197,20 +200,44 @@ def create_interactions(connection: duckdb.DuckDBPyConnection, file: CsvFile, pr
             progress,
         )
     event_join = "" if event is None else f"JOIN events ON events.name = rows.{event}"
+    # The order is made in a second step. Joins and a sort at once need more than the memory limit for a gigabyte.
+    connection.execute("SET preserve_insertion_order = false")
     execute(
         connection,
-        f"CREATE TABLE interactions AS SELECT items.item, users.person, CAST(rows.{time} AS BIGINT) AS moment, "
+        f"CREATE TABLE unordered AS SELECT items.item, users.person, CAST(rows.{time} AS BIGINT) AS moment, "
         f"{'NULL::UINTEGER AS event' if event is None else 'events.event'} FROM {file.source()} AS rows "
-        f"JOIN users ON users.id = rows.{user} JOIN items ON items.id = rows.{item} {event_join} ORDER BY items.item",
+        f"JOIN users ON users.id = rows.{user} JOIN items ON items.id = rows.{item} {event_join}",
         parameters,
         "loading interactions",
         progress,
     )
-    execute(
-        connection,
-        "CREATE TABLE item_counts AS SELECT item, count(*) AS interactions, count(DISTINCT person) AS people "
-        "FROM interactions GROUP BY item",
-        None,
-        "counting interactions",
-        progress,
-    )
+    connection.execute("SET preserve_insertion_order = true")
+    connection.execute("CREATE TABLE interactions AS SELECT * FROM unordered LIMIT 0")
+    connection.execute("CREATE TABLE item_counts (item INTEGER, interactions BIGINT, people BIGINT)")
+    for first, last in _item_ranges(connection):
+        between = f"WHERE item BETWEEN {first} AND {last}"
+        execute(
+            connection,
+            f"INSERT INTO interactions SELECT * FROM unordered {between} ORDER BY item",
+            None,
+            "ordering interactions",
+            progress,
+        )
+        execute(
+            connection,
+            "INSERT INTO item_counts SELECT item, count(*), count(DISTINCT person) FROM interactions "
+            f"{between} GROUP BY item",
+            None,
+            "counting interactions",
+            progress,
+        )
+    connection.execute("DROP TABLE unordered")
+
+
+def _item_ranges(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
+    """Returns ranges of items with as many interactions as can be sorted in memory."""
+    found = connection.execute(
+        "SELECT min(item), max(item) FROM (SELECT item, sum(count(*)) OVER (ORDER BY item) AS total FROM unordered "
+        f"GROUP BY item) GROUP BY total // {_SORTED_AT_ONCE} ORDER BY 1"
+    ).fetchall()
+    return [(first, last) for first, last in found]

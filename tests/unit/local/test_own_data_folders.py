@@ -97,6 +97,7 @@ def test_reports_progress(tmp_path: Path) -> None:
         "indexing items",
         "loading event types",
         "loading interactions",
+        "ordering interactions",
         "counting interactions",
     ]
     assert set(steps.values()) == {1}

@@ -159,6 +159,17 @@ def test_answers_other_queries_after_text_without_utf_8(folders: Path, query: di
     assert second.users
 
 
+def test_orders_many_interactions_in_parts(folders: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    queries = [{"itemId": str(item)} for item in range(1, 501)]
+    found = []
+    for at_once in (10_000_000, 700, 1):
+        monkeypatch.setattr("personalize_local.own_data.tables._SORTED_AT_ONCE", at_once)
+        with OwnData.load(folders / "films") as data:
+            found.append(list(data.segments(queries)))
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
 def test_answers_threads_at_the_same_time(folders: Path) -> None:
     queries = [{"itemId": str(item)} for item in range(1, 40)]
     with OwnData.load(folders / "films") as data:

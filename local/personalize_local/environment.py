@@ -112,7 +112,8 @@ def program_environment(
     # Programs of the project come last, so that `cdk` is found there without npx.
     bin_folders = [str(folder / ".bin") for folder in toolchain.node_modules() if (folder / ".bin").is_dir()]
     return {
-        **without_aws_variables(shell),
+        # A filter of the sample films does not exist over own data.
+        **{name: value for name, value in without_aws_variables(shell).items() if name not in SEEDS},
         **connection.sdk_variables(),
         **no_proxy(shell),
         "CDK_DEFAULT_ACCOUNT": connection.account,

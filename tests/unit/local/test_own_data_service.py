@@ -172,7 +172,9 @@ def test_refuses_a_filter_of_the_command_line(tmp_path: Path) -> None:
 def test_the_commands_of_serve_have_the_seeds_that_exist(tmp_path: Path) -> None:
     connection = Connection("http://127.0.0.1:1", "123456789012", "eu-west-1", "key", "secret", tmp_path)
     with OwnData.load(write_folder(tmp_path / "data")) as data:
-        environment = program_environment(connection, {}, "/bin", OwnDataStandIn(data).seeds)
+        of_films = dict.fromkeys(SEEDS, "of the sample films")
+        environment = program_environment(connection, of_films, "/bin", OwnDataStandIn(data).seeds)
+    assert "of the sample films" not in environment.values()
     unset, *exports = shell_commands(environment, [])
     filters = {name for name in SEEDS if "FILTER" in name}
     assert filters <= set(unset.split())

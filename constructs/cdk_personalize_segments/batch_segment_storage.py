@@ -11,9 +11,10 @@ import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
 from constructs import Construct
 
-from . import locations, permissions, validation
+from . import locations, validation
 from .buckets import BucketInfo
 from .naming import StackFacts
+from .permissions import of_personalize
 from .segment_access import RuleTarget, SegmentAccess
 from .service_access import ServiceAccess
 
@@ -97,7 +98,7 @@ class BatchSegmentStorage(Construct):
         #: The stack that the storage is in.
         self.stack: cdk.Stack = facts.stack
         self._account = facts.account
-        self._source = permissions.service_source(facts.partition, facts.region, facts.account)
+        self._source = of_personalize.service_source(facts.partition, facts.region, facts.account)
         self._versioned = versioned
         self._auto_delete = auto_delete_objects
         self._created_buckets: list[s3.IBucket] = []
@@ -121,7 +122,7 @@ class BatchSegmentStorage(Construct):
             self.role,
             self.role_arn,
             self._account,
-            conditions=self._source if strict_conditions else permissions.service_source_if_sent(self._account),
+            conditions=self._source if strict_conditions else of_personalize.service_source_if_sent(self._account),
             limits_prefixes=strict_conditions,
         )
         #: The grants and rules of the app.
@@ -295,5 +296,5 @@ class BatchSegmentStorage(Construct):
             self,
             "Role",
             description="Personalize reads queries and writes user segments in this role",
-            assumed_by=iam.ServicePrincipal(permissions.SERVICE, conditions=self._source),
+            assumed_by=iam.ServicePrincipal(of_personalize.SERVICE, conditions=self._source),
         )

@@ -11,9 +11,10 @@ import aws_cdk.aws_lambda as lambda_
 import jsii
 from constructs import Construct, IValidation
 
-from . import permissions, validation
+from . import validation
 from .job_needs import JobNeeds
-from .permissions import Statement, Statements
+from .permissions import of_functions
+from .permissions.statements import Statement, Statements
 
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies": all of a role
 #: together, without white space. A function's role has another inline policy for its logs.
@@ -90,8 +91,8 @@ def check_size(needs: JobNeeds, region: str, tag_keys: Sequence[Any] = ()) -> No
     # Estimate the size without resolving tokens. Resolving would double the synth time of each job.
     typical = {needs.partition: "aws-cn", region: "ap-southeast-2", needs.account: "123456789012"}
     for name, statements in (
-        ("handler", permissions.handler(needs, [*tag_keys])),
-        ("waiting", permissions.waiter(needs)),
+        ("handler", of_functions.handler(needs, [*tag_keys])),
+        ("waiting", of_functions.waiter(needs)),
     ):
         policy = json.dumps(list(statements), separators=(",", ":"))
         for token, value in typical.items():

@@ -17,9 +17,10 @@ import batch_segment_handler
 from batch_segment_handler import contract
 from constructs import Construct, IConstruct
 
-from . import function_policies, permissions
+from . import function_policies
 from .naming import StackFacts
-from .permissions import Statements
+from .permissions import of_functions
+from .permissions.statements import Statements
 
 _HANDLER_PACKAGE = Path(batch_segment_handler.__file__).parent
 #: Files of the handler package that the Lambda asset does not need.
@@ -152,7 +153,7 @@ class ProviderFunctions:
         assert isinstance(state_machine, sfn.CfnStateMachine)
         if self._options.tracing:
             self._trace_waiter(waiter, state_machine)
-        start = [*permissions.start_waiting(state_machine.ref)]
+        start = [*of_functions.start_waiting(state_machine.ref)]
         self._attach(
             "WaitingFrameworkPolicy",
             on_event_role,
@@ -176,7 +177,7 @@ class ProviderFunctions:
         yield from statements()
 
     def _function_statements(self, log_group: logs.ILogGroup, *invoked: lambda_.IFunction) -> Statements:
-        return permissions.function(
+        return of_functions.function(
             log_group.log_group_arn,
             [function.function_arn for function in invoked],
             in_vpc=bool(self._options.vpc),
@@ -189,7 +190,7 @@ class ProviderFunctions:
         state_machine.tracing_configuration = sfn.CfnStateMachine.TracingConfigurationProperty(enabled=True)
         role = waiter.node.find_child("Role")
         assert isinstance(role, iam.Role)
-        role.add_to_policy(permissions.traced_state_machine())
+        role.add_to_policy(of_functions.traced_state_machine())
 
     def _new_function(self, id: str, entry_point: str, role: iam.IRole, timeout: cdk.Duration) -> lambda_.Function:
         has_options = self._options.tracing or bool(self._options.vpc)
@@ -237,7 +238,7 @@ class ProviderFunctions:
                     resource_name=name,
                 )
             )
-        key.add_to_resource_policy(permissions.log_key(self._facts.region, patterns))
+        key.add_to_resource_policy(of_functions.log_key(self._facts.region, patterns))
 
     def _new_role(self, id: str, description: str, log_group: logs.ILogGroup, *invoked: lambda_.IFunction) -> iam.Role:
         document = function_policies.document(self._function_statements(log_group, *invoked))

@@ -14,10 +14,11 @@ import aws_cdk.custom_resources as cr
 import jsii
 from constructs import Construct, IValidation
 
-from . import function_policies, permissions, validation
+from . import function_policies, validation
 from .functions import FunctionOptions, ProviderFunctions
 from .job_needs import JobNeeds
 from .naming import StackFacts
+from .permissions import of_functions
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to the Node.js process.
 _PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakref.WeakKeyDictionary()
@@ -124,7 +125,7 @@ class BatchSegmentProvider(Construct):
             log_removal_policy=log_removal_policy,
         )
         self._functions = ProviderFunctions(
-            self, facts, options, lambda: permissions.handler(self.needs, self.tag_keys())
+            self, facts, options, lambda: of_functions.handler(self.needs, self.tag_keys())
         )
         #: The role of the handler.
         self.role: iam.IRole = self._functions.role
@@ -176,7 +177,7 @@ class BatchSegmentProvider(Construct):
         """
         if waits not in self._service_tokens:
             framework = (
-                self._functions.new_waiting_framework(lambda: permissions.waiter(self.needs))
+                self._functions.new_waiting_framework(lambda: of_functions.waiter(self.needs))
                 if waits
                 else self._functions.new_framework()
             )

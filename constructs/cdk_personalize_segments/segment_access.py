@@ -10,8 +10,8 @@ import aws_cdk.aws_s3 as s3
 import jsii
 from constructs import Construct, IConstruct
 
-from . import permissions
 from .buckets import BucketInfo, object_pattern
+from .permissions import of_personalize, of_readers
 
 
 class RuleTarget(Protocol):
@@ -71,20 +71,20 @@ class SegmentAccess:
         listing, reading = self._grant_read(grantee, folders)
         self._granted[-1] = (grantee, self._bucket, self._folders)
         self._readers.append(_Reader(dict(folders), listing, reading))
-        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+        return of_readers.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
 
     def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
         """Grants permission to list and read the segments in a folder, or in a pattern of folders, ending in "/"."""
         listing, reading = self._grant_read(grantee, [folders])
-        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+        return of_readers.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
 
     def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
         """Grants permission to upload queries to a key, or under a prefix that ends in "/"."""
         info = self._info(bucket)
         self._granted.append((grantee, bucket, [key_or_prefix]))
-        options = permissions.put_queries(info, key_or_prefix)
+        options = of_readers.put_queries(info, key_or_prefix)
         granted = iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=bucket, **options)
-        return permissions.grant_key(info, granted, grantee, writes=True)
+        return of_readers.grant_key(info, granted, grantee, writes=True)
 
     def granted_objects(self) -> Iterator[tuple[iam.IGrantable, list[str]]]:
         """The app's readers and writers, and the patterns of the objects that they may access."""
@@ -126,11 +126,11 @@ class SegmentAccess:
         self._granted.append((grantee, self._bucket, folders))
         listing, reading = (
             iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=self._bucket, **options)
-            for options in (permissions.list_segments(info, folders), permissions.read_segments(info, folders))
+            for options in (of_readers.list_segments(info, folders), of_readers.read_segments(info, folders))
         )
         # CDK leaves the condition out of a bucket policy, which another account's principal needs.
         for statement in listing.resource_statements:
-            statement.add_condition("StringLike", permissions.list_condition(folders))
+            statement.add_condition("StringLike", of_personalize.list_condition(folders))
         return listing, reading
 
     def _send_events(self) -> None:
@@ -162,7 +162,7 @@ class _Reader:
             return
         self._folders[folders] = None
         for statement in self._listings:
-            statement.add_condition("StringLike", permissions.list_condition(self._folders))
+            statement.add_condition("StringLike", of_personalize.list_condition(self._folders))
         for statement in self._readings:
             statement.add_resources(objects)
 

@@ -45,10 +45,10 @@ class _TagsValidation:
 
     def validate(self) -> list[str]:
         rendered = cdk.Stack.of(self._resource).resolve(self._tag_manager.rendered_tags) or []
-        return _faults([(tag["key"], tag["value"]) for tag in rendered])
+        return faults([(tag["key"], tag["value"]) for tag in rendered])
 
 
-def _faults(values: Sequence[tuple[Any, Any]]) -> list[str]:
+def faults(values: Sequence[tuple[Any, Any]]) -> list[str]:
     """Checks tags against the service's rules.
 
     Args:

@@ -9,7 +9,7 @@ import aws_cdk.aws_s3 as s3
 from . import naming, validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput
 from .batch_segment_storage import BatchSegmentStorage
-from .functions import MAX_WAIT
+from .framework import MAX_WAIT
 from .provider import BatchSegmentProvider
 
 

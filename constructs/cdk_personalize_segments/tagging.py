@@ -1,7 +1,7 @@
 """The tags of a job: collected lazily, checked when all of them are known."""
 
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
@@ -33,6 +33,31 @@ def new_tag_manager(
     allow_tagging(tag_manager.rendered_tags)
     resource.node.add_validation(_TagsValidation(resource, tag_manager))
     return tag_manager
+
+
+class TagKeys:
+    """The keys of the tags that a function sets, known when the template is written."""
+
+    def __init__(self, stack: cdk.Stack) -> None:
+        """Starts without a tag."""
+        self._stack = stack
+        self._tags: list[cdk.IResolvable] = []
+        # An ordered set.
+        self._keys: dict[str, None] = {}
+
+    def add(self, tags: cdk.IResolvable | None, keys: Iterable[str] = ()) -> None:
+        """Adds rendered tags, and keys."""
+        if tags is not None:
+            self._tags.append(tags)
+        self._keys.update(dict.fromkeys(keys))
+
+    def keys(self) -> list[Any]:
+        """Returns the keys, each once."""
+        keys: list[Any] = [*self._keys]
+        if self._tags:
+            resolved: list[list[dict[str, Any]] | None] = self._stack.resolve(self._tags)
+            keys.extend(tag["key"] for tags in resolved for tag in tags or [] if tag["key"] not in keys)
+        return sorted(keys, key=str)
 
 
 @jsii.implements(IValidation)

@@ -179,7 +179,7 @@ class SegmentsTable(Construct):
             grants += [of_queries.find_results(info), of_queries.write_results(info, results_prefix)]
             granted = of_readers.grant_key(info, granted, grantee, writes=True)
         for options in grants:
-            granted = granted.combine(iam.Grant.add_to_principal(grantee=grantee, scope=self, **options))
+            granted = granted.combine(iam.Grant.add_to_principal(grantee=grantee, **options))
         return granted
 
 

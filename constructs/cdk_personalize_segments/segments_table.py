@@ -3,7 +3,7 @@
 import re
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import aws_cdk as cdk
 import aws_cdk.aws_glue as glue
@@ -40,10 +40,13 @@ _OUTPUT_FORMAT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 
 
 class QueriedWorkflow(Protocol):
-    """What a table needs of a `BatchSegmentWorkflow`."""
+    """What a table needs of a `BatchSegmentWorkflow`, which is a construct."""
 
-    node: Node
     storage: BatchSegmentStorage
+
+    @property
+    def node(self) -> Node:
+        """The construct's node."""
 
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments."""
@@ -135,7 +138,9 @@ class SegmentsTable(Construct):
                 },
             }
         )
-        BatchSegmentProvider.of(workflow).describe_needs.allow_table(self.database_name, self.table_name)
+        BatchSegmentProvider.of(cast(Construct, workflow)).describe_needs.allow_table(
+            self.database_name, self.table_name
+        )
 
     def grant_query(
         self,

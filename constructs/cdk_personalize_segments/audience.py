@@ -86,7 +86,7 @@ class Audience:
         Raises:
             ValueError: The file is not as described. The message lists each fault with its line and column.
         """
-        return audience_file.read(Path(path), make=cls, filter_arn=filter_arn)
+        return audience_file.read(Path(path), make=cls, check_name=check_name, filter_arn=filter_arn)
 
 
 def check_name(name: object) -> None:

@@ -89,7 +89,7 @@ def build(
         manifest = file.with_name("manifest.jsonl")
         manifest.write_text("".join(f"{json.dumps(item, sort_keys=True)}\n" for item in writer.items))
         # The assets are copied into the assembly before the folder is deleted.
-        queries_asset = s3_assets.Asset(scope, "Queries", path=str(file)) if writer.length else None
+        queries_asset = s3_assets.Asset(scope, "Queries", path=str(file)) if file.stat().st_size else None
         manifest_asset = s3_assets.Asset(scope, "Manifest", path=str(manifest))
     query_source.warn(scope, writer.warnings[:_MAX_SHOWN_WARNINGS], writer.warning_count)
     return BoundAudiences(
@@ -139,7 +139,6 @@ class _Writer:
     output_prefix: str
     workflow_path: str
     file: BinaryIO
-    length: int = 0
     items: list[AudienceItem] = field(default_factory=list)
     #: The index of each filter, and the settings of each input by its path.
     filters: dict[str, int] = field(default_factory=dict)
@@ -195,14 +194,14 @@ class _Writer:
             )
         self.warnings.extend(f"audiences[{number}] {audience.name!r}: {warning}" for warning in report.warnings)
         self.warning_count += report.warning_count
-        per_file = audience.segment_input.queries_per_file or limits.MAX_QUERIES_PER_FILE[kind]
-        parts: list[AudiencePart] = []
+        per_file = int(audience.segment_input.queries_per_file or limits.MAX_QUERIES_PER_FILE[kind])
         with source.open() as stream:
-            for blocks in queries.split_queries(stream, int(per_file) * limits.MAX_INPUT_FILES):
-                written = query_source.write(blocks, self.file)
-                parts.append({"InputHash": written.sha256, "AssetStart": self.length, "AssetLength": written.length})
-                self.length += written.length
-        return parts
+            parts = query_source.write_parts(stream, per_file * limits.MAX_INPUT_FILES, self.file)
+            # Parts with the same queries have the same job: its segments are those of both.
+            return [
+                {"InputHash": written.sha256, "AssetStart": start, "AssetLength": written.length}
+                for start, written in parts
+            ]
 
     def _index_of(self, existing: ExistingInput) -> int:
         path = existing.path(self.storage, "segment_input")

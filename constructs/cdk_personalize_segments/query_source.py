@@ -87,6 +87,22 @@ def write(blocks: Iterable[bytes], target: BinaryIO) -> WrittenQueries:
     return WrittenQueries(length, digest.hexdigest())
 
 
+def write_parts(stream: BinaryIO, size: int, target: BinaryIO) -> Iterator[tuple[int, WrittenQueries]]:
+    """Writes checked queries in parts, one after another.
+
+    Args:
+        stream: The queries, untidied.
+        size: The number of queries in each part. The last part can have fewer.
+        target: The file to append to.
+
+    Yields:
+        Where a part starts in the file, and the part.
+    """
+    for blocks in queries.split_queries(stream, size):
+        start = target.tell()
+        yield start, write(blocks, target)
+
+
 def warn(scope: Construct, warnings: list[str], count: int) -> None:
     """Adds the warnings about queries to a construct, as one.
 

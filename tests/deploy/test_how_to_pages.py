@@ -96,6 +96,7 @@ def make_reader(
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.chdir(tmp_path)
     Path("queries.jsonl").write_text(pages.QUERIES)
+    Path("audiences.csv").write_text(pages.AUDIENCES)
     return lambda page: Reader(stack, client, page)
 
 

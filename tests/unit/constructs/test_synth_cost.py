@@ -1,10 +1,14 @@
 """The cost of a synthesis in calls to CDK's process, which is the same on every machine, and in resources."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import aws_cdk as cdk
 import pytest
+from cdk_personalize_segments import BatchSegmentInput, BatchSegmentStorage, SegmentQuery, manifest
+from cdk_personalize_segments.audience import Audience
 
 PROGRAM = Path(__file__).parents[3] / "benchmarks" / "synth.py"
 
@@ -46,3 +50,16 @@ def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
     assert synth.resource_count(synth.many_jobs(jobs - 1, inline=True)) == synth.resource_count(
         synth.many_jobs(1, inline=True)
     ) + (jobs - 2)
+
+
+def test_300_audiences_take_as_many_calls_as_one(synth: ModuleType) -> None:
+    def audiences(number: int) -> Callable[[cdk.Stack], None]:
+        def build(stack: cdk.Stack) -> None:
+            storage = BatchSegmentStorage(stack, "Storage")
+            queries = [SegmentQuery.items_like(str(item)) for item in range(10)]
+            listed = [Audience(f"a{one}", BatchSegmentInput.from_queries(queries)) for one in range(number)]
+            manifest.build(stack, listed, storage=storage, output_prefix="segments/", workflow_path="Weekly")
+
+        return build
+
+    assert synth.calls(audiences(300)) == synth.calls(audiences(1))

@@ -5,7 +5,6 @@ import json
 import math
 import random
 import re
-import time
 import tracemalloc
 from collections.abc import Iterator
 from typing import Any, cast
@@ -28,6 +27,7 @@ from batch_segment_handler.queries.line import LineParser
 from cdk_personalize_segments.segment_query import attribute_expression, query_line, quoted
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from support.timing import assert_linear
 
 COMEDY = rb'{"itemAttributes": "ITEMS.genres = \"Comedy\""}'
 GENRE = rb'"filterValues": {"GENRE": "\"Comedy\""}'
@@ -808,19 +808,11 @@ def test_time_grows_linearly_with_the_length_of_a_line(
     start: bytes, part: bytes, end: bytes, placeholders: dict[str, bool] | None
 ) -> None:
     kind: Any = "itemAttributes" if b"itemA" in start else "itemId"
-    lengths = (limits.MAX_QUERY_BYTES // 4, limits.MAX_QUERY_BYTES)
-    best = [math.inf, math.inf]
-    # Repeated, as other work on the machine slows this process too.
-    for _ in range(8):
-        for number, length in enumerate(lengths):
-            text = start + part * ((length - len(start + end)) // len(part)) + end
-            before = time.process_time()
-            check_fast(text, placeholders=placeholders, kind=kind)
-            best[number] = min(best[number], time.process_time() - before)
-        # Four times for linear time, sixteen times for quadratic.
-        if best[1] < 8 * max(best[0], 0.002):
-            return
-    pytest.fail(f"{lengths} bytes took {best} seconds")
+    assert_linear(
+        lambda line: check_fast(line, placeholders=placeholders, kind=kind),
+        lambda length: start + part * ((length - len(start + end)) // len(part)) + end,
+        limits.MAX_QUERY_BYTES,
+    )
 
 
 def peak_of(work: Iterator[object]) -> int:

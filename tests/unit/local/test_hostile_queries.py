@@ -1,27 +1,16 @@
 """No query stops the local Personalize or the queries next to it."""
 
 import json
-import time
-from collections.abc import Callable
 
 import pytest
 from personalize_local.data_set import parse_expression
 from personalize_local.errors import QueryError
 from personalize_local.gateway import LocalAws
 from personalize_local.seeds import FILTERS, films
+from support.timing import assert_linear
 from unit.local.job_fixture import JobFixture
 
 IN_COUNTRY = next(found for found in FILTERS if found.name == "country").bind
-
-
-def fastest(call: Callable[[], object]) -> float:
-    """Returns the seconds of the fastest of several calls, on this thread only."""
-    seconds = []
-    for _ in range(7):
-        start = time.thread_time()
-        call()
-        seconds.append(time.thread_time() - start)
-    return min(seconds)
 
 
 def parse_invalid(expression: str) -> None:
@@ -31,17 +20,14 @@ def parse_invalid(expression: str) -> None:
 
 @pytest.mark.parametrize("unit", ['\\"', '"\\', '"', "\\", '"",', '"Japan\\\\'])
 def test_reads_filter_values_in_linear_time(unit: str) -> None:
-    short, long = unit * 20_000, unit * 40_000
-    # Quadratic time has the ratio 4.
-    assert fastest(lambda: IN_COUNTRY({"COUNTRY": long})) < 3 * fastest(lambda: IN_COUNTRY({"COUNTRY": short}))
+    assert_linear(lambda text: IN_COUNTRY({"COUNTRY": text}), lambda length: unit * length, 16_000)
 
 
 @pytest.mark.parametrize(
     ("start", "unit"), [("", " "), ("ITEMS", " "), ("ITEMS.", "A"), ('ITEMS.A = "', '\\"'), ('ITEMS.A = "x"', " ")]
 )
 def test_reads_expressions_in_linear_time(start: str, unit: str) -> None:
-    short, long = start + unit * 50_000 + "!", start + unit * 100_000 + "!"
-    assert fastest(lambda: parse_invalid(long)) < 3 * fastest(lambda: parse_invalid(short))
+    assert_linear(parse_invalid, lambda length: start + unit * length + "!", 64_000)
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 from . import clients, log
 from .contract import Completion, Response
+from .descriptions import ACTIVE, failure_reason, has_failed, status_of
 from .errors import MAX_MESSAGE_BYTES, JobError, StackUnknownError, UnavailableError, explain
 from .events import Event, job_name, require_members, seconds_left
 from .identity import JobIdentity
 from .job import UNKNOWN_STATUS, JobResource
 from .parsing import flatten, max_query_errors, require, wait_seconds
-from .preflight import ACTIVE, failure_reason, has_failed, status_of
 from .results import ERRORS_UNKNOWN, QueryErrors, query_errors
 from .retries import MAX_PROPAGATION_SECONDS, RetryBudget
 from .stack import Stack
@@ -131,7 +131,7 @@ def _create_or_update(job: JobResource, event: Event) -> Response:
     if wait is not None and status != UNKNOWN_STATUS and not has_failed(status):
         # Start the clock now, not at invocation: time spent retrying does not count against the user's wait.
         response["Deadline"] = int(min(time.time() + wait, started + _MAX_WAIT_SECONDS))
-        if created or (is_update and not keeps and not job.stack.may_be_rolling_back()):
+        if created or (is_update and not keeps and not job.lifecycle.may_be_rolling_back()):
             response["Created"] = True
     return response
 

@@ -11,15 +11,13 @@ from typing import Any
 
 from . import clients, limits, log
 from .contract import FlatProperties
+from .descriptions import ACTIVE, failure_reason, has_failed, status_of
 from .errors import JobError, UnavailableError
 from .expressions import filter_placeholders
 from .limits import QueryKind
 from .retries import RetryBudget, call_with_retries
-from .text import printable, shorten
+from .text import printable
 
-ACTIVE = "ACTIVE"
-_FAILED = "FAILED"
-_MAX_REASON_LENGTH = 1200
 _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _USER_SEGMENTATION = "USER_SEGMENTATION"
 
@@ -49,7 +47,7 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     """
     prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
     if arn is None:
-        prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], budget)
+        prop, arn = "solution_arn", latest_version(properties["SolutionArn"], budget)
     response = call_with_retries(
         clients.personalize().describe_solution_version, budget, member="solutionVersion", solutionVersionArn=arn
     )
@@ -62,28 +60,7 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     )
 
 
-def status_of(description: Mapping[str, Any]) -> str:
-    """Returns the status of a job, solution version or filter in capitals; "" if the description has none.
-
-    Any other status than ACTIVE and those that end with FAILED means in progress. Documented are "PENDING" and "IN
-    PROGRESS" (https://docs.aws.amazon.com/personalize/latest/dg/API_BatchSegmentJob.html), and the output of AWS's
-    notebooks has "CREATE PENDING" and "CREATE IN_PROGRESS".
-    """
-    return printable(description.get("status") or "", 50).upper()
-
-
-def has_failed(status: str) -> bool:
-    """Returns whether a job, solution version or filter with this status will never be ACTIVE."""
-    return status.upper().endswith(_FAILED)
-
-
-def failure_reason(description: Mapping[str, Any]) -> str:
-    """Returns the service's reason for a failure, escaped and cut."""
-    reason = printable(description.get("failureReason") or "no reason given", _MAX_REASON_LENGTH)
-    return shorten(reason, _MAX_REASON_LENGTH)
-
-
-def _latest_version(solution_arn: str, budget: RetryBudget) -> str:
+def latest_version(solution_arn: str, budget: RetryBudget) -> str:
     versions, tokens = [], set()
     request = {"solutionArn": solution_arn}
     while True:

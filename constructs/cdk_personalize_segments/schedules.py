@@ -91,8 +91,8 @@ def _is_value(value: str, least: int, largest: int, names: tuple[str, ...], furt
         return False
     if start == "*":
         return True
-    numbers = [_number(text, least, names) for text in start.split("-")]
-    return len(numbers) <= 2 and all(number is not None and least <= number <= largest for number in numbers)
+    ends = [_number(text, least, names) for text in start.split("-")]
+    return len(ends) <= 2 and all(number is not None and least <= number <= largest for number in ends)
 
 
 def _number(text: str, least: int, names: tuple[str, ...]) -> int | None:

@@ -85,9 +85,7 @@ def distributed_map(facts: StackFacts, name: str, label: str) -> Statements:
     yield allow(["states:DescribeMapRun"], [f"{states}:mapRun:{name}/{label}:*"])
 
 
-def manifest(
-    partition: str, region: str, account: str, bucket: str, key: str, encryption_keys: list[str]
-) -> Statements:
+def manifest(facts: StackFacts, bucket: str, key: str, encryption_key: str | None) -> Statements:
     """The statements to read the manifest.
 
     Args:

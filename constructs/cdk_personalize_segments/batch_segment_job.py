@@ -12,7 +12,7 @@ from constructs import Construct
 
 from . import job_arguments, tagging, validation
 from .attributes import JobAttributes
-from .batch_segment_input import BatchSegmentInput, ExistingInput
+from .batch_segment_input import BatchSegmentInput
 from .batch_segment_storage import BatchSegmentStorage
 from .metrics import JobMetrics
 from .provider import BatchSegmentProvider
@@ -113,7 +113,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
         output_prefix = output_prefix or self.storage.output_prefix
-        self._check_locations(existing, output_prefix)
+        job_arguments.check_locations(self.storage, existing, output_prefix)
 
         needs = provider.needs
         name: contract.JobSettings
@@ -285,10 +285,3 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
     def _new_tag_manager(self) -> cdk.TagManager:
         # Created lazily: it is about a third of the synth time of each further job.
         return tagging.new_tag_manager(self._resource, self._tags, self._allow_tagging)
-
-    def _check_locations(self, existing: ExistingInput | None, output_prefix: str) -> None:
-        if existing is None:
-            location, bucket, prop = self.storage.input_prefix, self.storage.input_bucket, "input_prefix"
-        else:
-            location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
-        self.storage.check_no_overlap(bucket, location, prop, output_prefix, "output_prefix")

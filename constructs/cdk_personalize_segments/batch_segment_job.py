@@ -14,13 +14,15 @@ from . import job_arguments, tagging, validation
 from .attributes import JobAttributes
 from .batch_segment_input import BatchSegmentInput
 from .batch_segment_storage import BatchSegmentStorage
+from .job_watch import JobWatch
 from .metrics import JobMetrics
+from .notifications import JobEvents
 from .provider import BatchSegmentProvider
 from .segment_access import RuleTarget
 
 
 @jsii.implements(cdk.ITaggableV2)
-class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
+class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     """A batch segment job of Amazon Personalize that runs when the stack is deployed.
 
     A job runs once. A change of its definition starts a new job with a new name: solution version or solution, filter,
@@ -176,6 +178,14 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
             properties=properties,
         )
         self._resource.node.add_dependency(*self.storage.service_access.policies)
+        self._watch = JobWatch(
+            provider,
+            self.storage,
+            self._resource,
+            name=name,
+            names_of_stack=names_of_stack,
+            output_of_stack=output_of_stack,
+        )
         self._tags = tags
         self._allow_tagging = provider.allow_tagging
         self._tag_manager: cdk.TagManager | None = None

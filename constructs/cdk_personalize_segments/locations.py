@@ -137,8 +137,8 @@ class BucketUse:
         """
         if folder in self._audiences:
             raise ValueError(
-                f"{prop}: got the name {name!r}, which an audience of another workflow has in {quote(folder)}, expected "
-                "a different name, or another output_prefix for one of the workflows"
+                f"{prop}: got the name {name!r}, which an audience of another workflow has in {quote(folder)}, "
+                "expected a different name, or another output_prefix for one of the workflows"
             )
         self._audiences.add(folder)
 

@@ -71,7 +71,8 @@ class Functions:
             "Parameters": {
                 "Entries": [{**entry, **({"Detail.$": detail} if isinstance(detail, str) else {"Detail": detail})}]
             },
-            "ResultPath": None,
+            # Beside the input, which has the cause of a failure. CDK leaves out a null, which would drop the result.
+            "ResultPath": "$.Published",
             "Retry": [{"ErrorEquals": ANY_FAILED_TASK, **BACKOFF}],
         }
 

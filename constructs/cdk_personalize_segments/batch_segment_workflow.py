@@ -274,8 +274,9 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
     def _rendered_settings(self) -> WorkflowSettings:
         if self._tag_manager is None:
             return self._settings
-        tags = cdk.Stack.of(self).resolve(self._tag_manager.rendered_tags)
-        return {**self._settings, "Tags": tags} if tags else self._settings
+        tags = self._tag_manager.rendered_tags
+        # The tags themselves, in which values can be known only at deploy.
+        return {**self._settings, "Tags": tags} if cdk.Stack.of(self).resolve(tags) else self._settings
 
     def _new_tag_manager(self) -> cdk.TagManager:
         return tagging.new_tag_manager_of_workflow(

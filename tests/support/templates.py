@@ -92,6 +92,12 @@ def only_resource(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[
     return properties
 
 
+def logical_id(stack: cdk.Stack, of_type: str, containing: str) -> str:
+    """Returns the logical ID of the only resource of a type whose logical ID contains a text."""
+    (found,) = [name for name in resources(stack, of_type) if containing in name]
+    return found
+
+
 def policy_statements(stack: cdk.Stack, policy: str) -> list[dict[str, Any]]:
     """Returns the statements of the only IAM policy whose logical ID contains a text."""
     found: list[dict[str, Any]] = only_resource(stack, "AWS::IAM::Policy", policy)["PolicyDocument"]["Statement"]

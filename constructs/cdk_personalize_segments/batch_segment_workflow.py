@@ -1,10 +1,12 @@
 """The construct: segments that are refreshed on a schedule, with the newest solution version."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
+import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_scheduler as scheduler
 import aws_cdk.aws_stepfunctions as sfn
 import jsii
@@ -65,7 +67,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
                 either this or `solution_version_arn`.
             solution_version_arn: The solution version that all runs use.
             storage: The buckets and the service role. Workflows and jobs can share one. Default: a new
-                `BatchSegmentStorage` for this workflow.
+                `BatchSegmentStorage` for this workflow; if all queries are in S3, with the first audience's bucket.
             output_prefix: The folder in the output bucket, ending in "/". Two workflows that share a bucket need
                 different ones if they are in different stacks, if they have audiences of the same name, or if their
                 readers are to be kept apart. Default: the storage's output prefix.
@@ -101,11 +103,14 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
             timeout=timeout,
             tags=tags,
         )
+        manifest.check_list(audiences)
         path = provider.path_in_stack(scope, id)
         #: The workflow's name in events and metrics. It is unique in the account and region.
         self.workflow_name: str = provider.names.job_prefix(path)
         #: The buckets and the service role.
-        self.storage: BatchSegmentStorage = storage or BatchSegmentStorage(self, "Storage")
+        self.storage: BatchSegmentStorage = storage or BatchSegmentStorage(
+            self, "Storage", input_bucket=_input_bucket(audiences)
+        )
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
         #: The folder in the output bucket that the folders of the audiences are in.
@@ -119,7 +124,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
             "Workflow": self.workflow_name,
             "StackId": provider.stack_id,
             "OnlyNewVersions": only_new_versions,
-            "TimeoutSeconds": int(timeout.to_seconds()),
+            "TimeoutSeconds": math.ceil(timeout.to_seconds(integral=False)),
             "RoleArn": self.storage.role_arn,
         }
         if solution_version_arn is not None:
@@ -282,3 +287,9 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         return tagging.new_tag_manager_of_workflow(
             self, self._tags, self._tags_of_audiences, self._provider.allow_tagging_of_workflow
         )
+
+
+def _input_bucket(audiences: Sequence[Audience]) -> s3.IBucket | None:
+    """The bucket of the queries, if all of them are in S3, so that a storage needs none of its own."""
+    existing = [audience.segment_input.existing for audience in audiences]
+    return None if None in existing or existing[0] is None else existing[0].bucket

@@ -76,7 +76,7 @@ def build(
             names the audience by its index and its name.
         TypeError: An element is no `Audience`.
     """
-    _check_list(audiences)
+    check_list(audiences)
     facts = StackFacts.of(scope)
     with tempfile.TemporaryDirectory() as folder:
         # The key of a stack's query assets ends in the stack's extension, so that a policy can name them.
@@ -103,7 +103,13 @@ def build(
     )
 
 
-def _check_list(audiences: Sequence[Audience]) -> None:
+def check_list(audiences: Sequence[Audience]) -> None:
+    """Checks that there are audiences, and that their names differ.
+
+    Raises:
+        ValueError: There is none, or two have one name.
+        TypeError: It is no list, or an element is no `Audience`.
+    """
     if isinstance(audiences, str) or not isinstance(audiences, Sequence):
         expected = "a list of Audience"
         raise TypeError(f"audiences: got {type(audiences).__name__} {validation.quote(audiences)}, expected {expected}")

@@ -53,7 +53,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[WorkflowArguments]
         validation.check_type(f"tags[{key!r}]", value, str, "text")
     job_arguments.check_solution(provider, arguments["solution_arn"], arguments["solution_version_arn"])
     validation.check_max_concurrency(arguments["max_concurrency"], MAX_CONCURRENCY)
-    if timeout.is_unresolved() or not 0 < timeout.to_seconds() <= _MAX_TIMEOUT.to_seconds():
+    if timeout.is_unresolved() or not 0 < timeout.to_milliseconds() <= _MAX_TIMEOUT.to_milliseconds():
         got = "a value that is known only at deploy" if timeout.is_unresolved() else timeout.to_human_string()
         raise ValueError(
             f"timeout: got {got}, expected more than nothing and at most {_MAX_TIMEOUT.to_human_string()}, since Step "

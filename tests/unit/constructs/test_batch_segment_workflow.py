@@ -117,6 +117,12 @@ def test_a_workflow_whose_queries_are_in_s3_has_no_asset_of_queries(stack: cdk.S
     assert not settings.keys() & {"AssetBucket", "AssetKey", "InputBucket", "InputPrefix"}
     assert settings["Inputs"] == [{"InputPath": f"s3://<{logical_id(stack, 'AWS::S3::Bucket', 'Queries')}>/in/"}]
     assert not [one for one in policy_statements(stack, "StartPolicy") if "s3:" in str(one["Action"])]
+    assert len(resources(stack, "AWS::S3::Bucket")) == 2
+
+
+def test_a_part_of_a_second_of_a_timeout_counts(stack: cdk.Stack) -> None:
+    add_workflow(stack, timeout=cdk.Duration.millis(1500))
+    assert workflow_settings(stack)["TimeoutSeconds"] == 2
 
 
 def test_values_known_at_deploy_reach_the_functions(stack: cdk.Stack) -> None:

@@ -100,14 +100,13 @@ class SegmentsTable(Construct):
         self._workflow = workflow
         storage = workflow.storage
         bucket = storage.bucket_info(storage.output_bucket)
-        table = glue.CfnTable(
+        glue.CfnTable(
             self,
             "Table",
             catalog_id=facts.account,
             database_name=database.resource.ref,
             table_input=_table_input(self.table_name, f"s3://{bucket.name}/{workflow.output_prefix}"),
         )
-        table.add_dependency(database.resource)
         workflow.set_table(
             {
                 "Database": self.database_name,

@@ -1,7 +1,7 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 import aws_cdk.aws_events as events
@@ -84,8 +84,8 @@ class BatchSegmentStorage(Construct):
         """
         super().__init__(scope, id)
         if auto_delete_objects and removal_policy != cdk.RemovalPolicy.DESTROY:
-            got = f"auto_delete_objects: got True with removal_policy {removal_policy.name}"
-            raise ValueError(f"{got}, expected RemovalPolicy.DESTROY")
+            got = f"True with removal_policy {removal_policy.name}"
+            raise ValueError(f"auto_delete_objects: got {got}, expected RemovalPolicy.DESTROY")
         locations.check_prefix("input_prefix", input_prefix)
         if encryption_key is not None:
             validation.check_key("encryption_key", encryption_key)
@@ -158,20 +158,21 @@ class BatchSegmentStorage(Construct):
         locations.BucketUse.of(bucket).read(key_or_prefix)
         self.service_access.allow(bucket, self.bucket_info(bucket), "s3:GetObject", key_or_prefix)
 
-    def allow_writing(self, folders: str) -> None:
-        """Lets Personalize write segments to folders of the output bucket, and the whole storage's readers read them.
+    def allow_writing(self, folders: str, listed: str | None = None) -> None:
+        """Lets Personalize write segments to folders of the output bucket, and the storage's readers read them.
 
         :meta private:
 
         Args:
             folders: A pattern of folders, ending in "/".
+            listed: The start of the prefixes under which readers list the folders. Default: the folders.
 
         Raises:
             ValueError: The folders overlap those of another job.
         """
         locations.BucketUse.of(self.output_bucket).write(folders)
         self.service_access.allow(self.output_bucket, self.bucket_info(self.output_bucket), "s3:PutObject", folders)
-        self.segment_access.add_folders(folders)
+        self.segment_access.add_folders(folders, listed)
 
     def bucket_info(self, bucket: s3.IBucket) -> BucketInfo:
         """Name, ARN and key of a bucket that a job reads or writes.
@@ -181,8 +182,7 @@ class BatchSegmentStorage(Construct):
         if bucket not in self._bucket_infos:
             made_here = bucket in self._created_buckets
             key = self._encryption_key if made_here else bucket.encryption_key or self._encryption_key
-            account: str | None = self._account
-            is_foreign = False
+            account, is_foreign = cast(str | None, self._account), False
             if not made_here:
                 place = bucket.env
                 locations.check_region("bucket", place.region, self.stack.region)

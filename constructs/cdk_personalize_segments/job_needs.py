@@ -119,10 +119,9 @@ class JobNeeds:
         asset_bucket = asset.s3_bucket_name
         if asset_bucket not in self.asset_buckets:
             self.asset_buckets[asset_bucket] = None
-            # A synthesizer may report the key of its bucket.
-            key = self._asset_key or asset.bucket.encryption_key
-            if key is not None:
-                self.asset_keys[key.key_arn] = None
+            key_arn = self.key_of(asset)
+            if key_arn is not None:
+                self.asset_keys[key_arn] = None
         self.staging.setdefault(bucket.account, {})[f"{bucket.arn}/{prefix}*"] = None
         if bucket.key_arn is not None:
             self.staging_keys[bucket.key_arn] = None
@@ -130,6 +129,12 @@ class JobNeeds:
         if self.asset_keys:
             properties["AssetKmsKeyArn"] = next(iter(self.asset_keys))
         return properties
+
+    def key_of(self, asset: s3_assets.Asset) -> str | None:
+        """Returns the ARN of the key of an asset's bucket, if it is known."""
+        # A synthesizer may report the key of its bucket.
+        key = self._asset_key or asset.bucket.encryption_key
+        return None if key is None else key.key_arn
 
     def allow_reading_input(self, bucket: BucketInfo, key_or_prefix: str) -> None:
         """Allows to check queries that are in S3 already.

@@ -76,7 +76,7 @@ def build(
             names the audience by its index and its name.
         TypeError: An element is no `Audience`.
     """
-    _check_list(audiences)
+    check_list(audiences)
     facts = StackFacts.of(scope)
     with tempfile.TemporaryDirectory() as folder:
         # The key of a stack's query assets ends in the stack's extension, so that a policy can name them.
@@ -103,7 +103,13 @@ def build(
     )
 
 
-def _check_list(audiences: Sequence[Audience]) -> None:
+def check_list(audiences: Sequence[Audience]) -> None:
+    """Checks that there are audiences, and that their names differ.
+
+    Raises:
+        ValueError: There is none, or two have one name.
+        TypeError: It is no list, or an element is no `Audience`.
+    """
     if isinstance(audiences, str) or not isinstance(audiences, Sequence):
         expected = "a list of Audience"
         raise TypeError(f"audiences: got {type(audiences).__name__} {validation.quote(audiences)}, expected {expected}")
@@ -225,9 +231,16 @@ class _Writer:
         bucket_length = 63 if validation.is_token(bucket) else len(bucket)
         folders = f"audience={name}/run=/{_PARTS_FOLDER if is_split else ''}{prefix}{_MAX_JOB_SUFFIX}/"
         length = len("s3:///") + bucket_length + len(self.output_prefix) + len(folders) + _MAX_RUN_LENGTH
-        if not validation.is_token(self.output_prefix) and length > limits.MAX_S3_PATH_LENGTH:
+        excess = length - limits.MAX_S3_PATH_LENGTH
+        if validation.is_token(self.output_prefix) or excess <= 0:
+            return
+        path = f"the path of the segments, with output_prefix, run and job, may have {limits.MAX_S3_PATH_LENGTH} "
+        if excess < len(name):
             raise ValueError(
-                f"name: got {len(name)} characters, expected at most {len(name) - length + limits.MAX_S3_PATH_LENGTH}: "
-                f"the path of the segments, with output_prefix, run and job, may have {limits.MAX_S3_PATH_LENGTH} "
-                "characters. Shorten the name or output_prefix"
+                f"name: got {len(name)} characters, expected at most {len(name) - excess}: {path}characters. Shorten "
+                "the name or output_prefix"
             )
+        raise ValueError(
+            f"output_prefix: got {len(self.output_prefix)} characters, expected at most "
+            f"{len(self.output_prefix) - excess}: {path}characters with the name of this audience"
+        )

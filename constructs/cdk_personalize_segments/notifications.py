@@ -7,6 +7,7 @@ import aws_cdk.aws_events as events
 from batch_segment_handler import workflow_contract as contract
 from constructs import Construct
 
+from .job_watch import JobWatch
 from .segment_access import RuleTarget
 
 #: Both events of the segments of a job.
@@ -129,11 +130,7 @@ class WorkflowEvents(Construct):
 class JobEvents(Construct):
     """The methods of `BatchSegmentJob` that create rules."""
 
-    # The pattern of the names of the construct's jobs.
-    _name_pattern: Any
-
-    def _watch(self) -> None:
-        raise NotImplementedError
+    _watch: JobWatch
 
     def on_succeeded(
         self,
@@ -203,5 +200,5 @@ class JobEvents(Construct):
         description: str | None,
         scope: Construct | None,
     ) -> events.Rule:
-        self._watch()
-        return new_rule(scope or self, id, detail_types, {"jobNames": [self._name_pattern]}, target, description)
+        self._watch.begin()
+        return new_rule(scope or self, id, detail_types, {"jobNames": [self._watch.names]}, target, description)

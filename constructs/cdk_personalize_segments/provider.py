@@ -77,9 +77,9 @@ class BatchSegmentProvider(Construct):
             log_retention: How long log events are kept. Default: three months.
             log_removal_policy: What happens to the log groups when the stack is deleted. By default they stay, so that
                 the log of a failed first deployment outlives its rollback.
-            vpc: The VPC that all functions run in. They call Personalize, S3, CloudFormation, Lambda, and Step
-                Functions if jobs wait, so the subnets need a NAT gateway or the endpoints of these services. Default:
-                outside a VPC.
+            vpc: The VPC that all functions run in. They call Personalize, S3, CloudFormation, Lambda, Step Functions
+                if jobs wait or have events, and Glue for a `SegmentsTable`, so the subnets need a NAT gateway or the
+                endpoints of these services. Default: outside a VPC.
             vpc_subnets: The subnets in the VPC. Default: the private ones.
             security_groups: The security groups of the functions. Default: one for each function.
             tracing: Whether X-Ray traces the functions and the state machines of the library. Default: False.
@@ -181,10 +181,7 @@ class BatchSegmentProvider(Construct):
         Raises:
             ValueError: Another job of the stack has that identity.
         """
-        if identity is None:
-            # The path of the stack itself is known without a call to CDK.
-            path = "" if scope is self.stack else scope.node.path.removeprefix(f"{self._stack_path}/")
-            identity = f"{path}/{id}" if path else id
+        identity = identity or self.path_in_stack(scope, id)
         if identity in self._identities:
             raise ValueError(
                 f"identity: got {identity!r}, which another job of the stack has; expected a different one for each job"
@@ -192,6 +189,19 @@ class BatchSegmentProvider(Construct):
         self._identities[identity] = None
         self.needs.allow_derived_jobs()
         return self.names.job_prefix(identity)
+
+    def path_in_stack(self, scope: Construct, id: str) -> str:
+        """Returns the path of a construct in the stack.
+
+        :meta private:
+
+        Args:
+            scope: The construct's parent.
+            id: The construct's id.
+        """
+        # The path of the stack itself is known without a call to CDK.
+        path = "" if scope is self.stack else scope.node.path.removeprefix(f"{self._stack_path}/")
+        return f"{path}/{id}" if path else id
 
     @functools.cached_property
     def _stack_path(self) -> str:

@@ -1,4 +1,4 @@
-"""Checks of the expressions of EventBridge Scheduler.
+"""The schedules of workflows, and the checks of their expressions.
 
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html
 """
@@ -7,6 +7,15 @@ import re
 import zoneinfo
 from datetime import datetime
 
+import aws_cdk.aws_iam as iam
+import aws_cdk.aws_scheduler as scheduler
+import aws_cdk.aws_scheduler_targets as targets
+import aws_cdk.aws_stepfunctions as sfn
+from constructs import Construct
+
+from . import function_policies
+from .naming import StackFacts
+from .permissions import of_workflows
 from .validation import is_token, quote
 
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
@@ -23,6 +32,33 @@ _FIELDS: tuple[tuple[str, int, int, tuple[str, ...], str], ...] = (
 _DAY_OF_MONTH, _DAY_OF_WEEK = 2, 4
 _EXPECTED = "cron(minutes hours day-of-month month day-of-week year), rate(value unit) or at(yyyy-mm-ddThh:mm:ss)"
 _RATE = re.compile(r"(\d+) (minute|hour|day)s?", re.ASCII)
+
+
+def new_schedule(
+    scope: Construct, facts: StackFacts, state_machine: sfn.StateMachine, expression: scheduler.ScheduleExpression
+) -> scheduler.Schedule:
+    """Creates a schedule that starts runs of a workflow.
+
+    Args:
+        scope: The workflow.
+        facts: The stack.
+        state_machine: The state machine.
+        expression: When a run starts.
+    """
+    statement = of_workflows.start_run(state_machine.state_machine_arn)
+    role = iam.Role(
+        scope,
+        "ScheduleRole",
+        description="Starts the runs of a workflow",
+        assumed_by=iam.ServicePrincipal(of_workflows.SCHEDULER, conditions=of_workflows.scheduler_source(facts)),
+        inline_policies={"Start": iam.PolicyDocument.from_json(function_policies.document([statement]))},
+    )
+    # The scheduled time is the run's key: it is the same when Scheduler delivers an event again.
+    run = scheduler.ScheduleTargetInput.from_object({"run": scheduler.ContextAttribute.scheduled_time})
+    target = targets.StepFunctionsStartExecution(state_machine, input=run, role=role.without_policy_updates())
+    return scheduler.Schedule(
+        scope, "Schedule", schedule=expression, target=target, description="Starts the runs of a workflow"
+    )
 
 
 def check_schedule(expression: str, time_zone: str | None) -> None:
@@ -91,8 +127,8 @@ def _is_value(value: str, least: int, largest: int, names: tuple[str, ...], furt
         return False
     if start == "*":
         return True
-    numbers = [_number(text, least, names) for text in start.split("-")]
-    return len(numbers) <= 2 and all(number is not None and least <= number <= largest for number in numbers)
+    ends = [_number(text, least, names) for text in start.split("-")]
+    return len(ends) <= 2 and all(number is not None and least <= number <= largest for number in ends)
 
 
 def _number(text: str, least: int, names: tuple[str, ...]) -> int | None:

@@ -3,20 +3,18 @@
 import re
 import weakref
 from dataclasses import dataclass, field
-from typing import Any, Protocol, cast
+from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_glue as glue
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
-from batch_segment_handler.workflow_contract import TableSettings
-from constructs import Construct, Node
+from constructs import Construct
 
 from . import locations, validation
-from .batch_segment_storage import BatchSegmentStorage
+from .batch_segment_workflow import BatchSegmentWorkflow
 from .naming import StackFacts
 from .permissions import of_queries, of_readers
-from .provider import BatchSegmentProvider
 
 # Athena takes other names only in quotation marks, and Glue folds them:
 # https://docs.aws.amazon.com/athena/latest/ug/tables-databases-columns-names.html
@@ -39,22 +37,6 @@ _INPUT_FORMAT = "org.apache.hadoop.mapred.TextInputFormat"
 _OUTPUT_FORMAT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 
 
-class QueriedWorkflow(Protocol):
-    """What a table needs of a `BatchSegmentWorkflow`, which is a construct."""
-
-    storage: BatchSegmentStorage
-
-    @property
-    def node(self) -> Node:
-        """The construct's node."""
-
-    def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Grants permission to list and read the segments."""
-
-    def set_table(self, settings: TableSettings) -> None:
-        """Has the workflow register its segments as partitions of the table."""
-
-
 class SegmentsTable(Construct):
     """A Glue table of a workflow's segments, to be queried with Athena.
 
@@ -75,7 +57,7 @@ class SegmentsTable(Construct):
         scope: Construct,
         id: str,
         *,
-        workflow: QueriedWorkflow,
+        workflow: BatchSegmentWorkflow,
         database_name: str | None = None,
         table_name: str | None = None,
     ) -> None:
@@ -118,14 +100,13 @@ class SegmentsTable(Construct):
         self._workflow = workflow
         storage = workflow.storage
         bucket = storage.bucket_info(storage.output_bucket)
-        table = glue.CfnTable(
+        glue.CfnTable(
             self,
             "Table",
             catalog_id=facts.account,
             database_name=database.resource.ref,
-            table_input=_table_input(self.table_name, f"s3://{bucket.name}/{storage.output_prefix}"),
+            table_input=_table_input(self.table_name, f"s3://{bucket.name}/{workflow.output_prefix}"),
         )
-        table.add_dependency(database.resource)
         workflow.set_table(
             {
                 "Database": self.database_name,
@@ -137,9 +118,6 @@ class SegmentsTable(Construct):
                     "SerdeInfo": {"SerializationLibrary": _SERDE, "Parameters": _SERDE_PARAMETERS},
                 },
             }
-        )
-        BatchSegmentProvider.of(cast(Construct, workflow)).describe_needs.allow_table(
-            self.database_name, self.table_name
         )
 
     def grant_query(

@@ -88,6 +88,22 @@ class ServiceAccess:
             statement = of_readers.handler_on_foreign_key(account, writes=writes is not None)
             self._record_unattached("keyPolicy", f"the key {info.key_arn}", statement)
 
+    def allow_results(self, info: BucketInfo, prefix: str) -> None:
+        """Lists the statements that a Distributed Map needs to write results to another account's bucket.
+
+        Args:
+            info: The bucket.
+            prefix: The folder of the results, ending in "/".
+        """
+        if not info.is_foreign:
+            return
+        account = iam.AccountPrincipal(self._account)
+        statement = of_readers.results_on_foreign_bucket(account, info, prefix)
+        self._record_unattached("bucketPolicy", f"the bucket {info.name}", statement)
+        if info.key_arn is not None:
+            statement = of_readers.handler_on_foreign_key(account, writes=True)
+            self._record_unattached("keyPolicy", f"the key {info.key_arn}", statement)
+
     @property
     def policies(self) -> list[IDependable]:
         """The policies that must be in place before a job is created."""

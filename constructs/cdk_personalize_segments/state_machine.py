@@ -27,6 +27,8 @@ _MEMBERS_OF_AUDIENCE = {"Audience.$": "$.Audience", "Run.$": "$.Run", "Progress.
 _MEMBERS_OF_JOB = {"Run.$": "$.Run", "Progress.$": "$.Step.Payload"}
 _EXECUTION = {"ExecutionArn.$": "$$.Execution.Id", "StartTime.$": "$$.Execution.StartTime"}
 _FAULT = {"Fault.$": "$.Fault"}
+# A fault while a fault is reported. The event has the first one.
+_SECOND_FAULT = "$.SecondFault"
 # Each fault has an error, and not each a cause.
 _REASON_OF_FAULT = {"reason.$": "States.JsonToString($.Fault)"}
 
@@ -107,16 +109,17 @@ def workflow(functions: Functions, settings: WorkflowSettings, options: MapOptio
             },
             "Audiences": caught(_map(functions, settings, options), "ReportRunFault") | {"Next": "CountAudiences"},
             "CountAudiences": caught(counted, "ReportRunFault") | {"Next": "Complete"},
-            "Complete": caught(complete, "PublishFault") | {"Next": "PublishCompleted"},
+            "Complete": caught(complete, "PublishRunFault") | {"Next": "PublishCompleted"},
             "PublishCompleted": completed("$.Completion.Payload.Detail") | {"Next": "Completed"},
             "Completed": {"Type": "Succeed"},
             # What goes wrong. Each way ends in one event and a failed execution.
-            "PublishNotReady": caught(completed("$.Prepared.Payload.Detail"), "PublishFault") | {"Next": "NotReady"},
+            "PublishNotReady": caught(completed("$.Prepared.Payload.Detail"), "PublishRunFault") | {"Next": "NotReady"},
             "NotReady": fail("NotReady", "$.Prepared.Payload.Detail.reason"),
-            "ReportUnprepared": caught(report_execution, "PublishFault", fault=None) | {"Next": "PublishFailed"},
-            "ReportRunFault": caught(report_run, "PublishFault", fault=None) | {"Next": "PublishFailed"},
-            "PublishFailed": completed("$.Completion.Payload.Detail") | {"Next": "RunFailed"},
-            "PublishFault": completed(fault_detail) | {"Next": "RunFailed"},
+            "ReportUnprepared": caught(report_execution, "PublishRunFault", path=_SECOND_FAULT)
+            | {"Next": "PublishRunFailed"},
+            "ReportRunFault": caught(report_run, "PublishRunFault", path=_SECOND_FAULT) | {"Next": "PublishRunFailed"},
+            "PublishRunFailed": completed("$.Completion.Payload.Detail") | {"Next": "RunFailed"},
+            "PublishRunFault": completed(fault_detail) | {"Next": "RunFailed"},
             "RunFailed": fail("RunFailed", "$.Fault.Error"),
         },
     }
@@ -221,7 +224,7 @@ def _watching(
         | {"Next": "Failed"},
         "Failed": fail("SegmentsFailed", "$.Step.Payload.Detail.reason"),
         # What no function could report.
-        "ReportFault": caught(report, "PublishFault", fault=None) | {"Next": "PublishFailed"},
+        "ReportFault": caught(report, "PublishFault", path=_SECOND_FAULT) | {"Next": "PublishFailed"},
         "PublishFault": functions.publish(contract.SEGMENTS_FAILED, fault_detail) | {"Next": "Faulted"},
         "Faulted": fail("SegmentsFailed", "$.Fault.Error"),
     }

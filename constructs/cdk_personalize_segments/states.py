@@ -71,14 +71,21 @@ class Functions:
             "Parameters": {
                 "Entries": [{**entry, **({"Detail.$": detail} if isinstance(detail, str) else {"Detail": detail})}]
             },
-            "ResultPath": None,
+            # Beside the input, which has the cause of a failure. CDK leaves out a null, which would drop the result.
+            "ResultPath": "$.Published",
             "Retry": [{"ErrorEquals": ANY_FAILED_TASK, **BACKOFF}],
         }
 
 
-def caught(state: State, next_: str, *, fault: str | None = "$.Fault") -> State:
-    """Adds a catch-all, which keeps an earlier fault if no path for this one is given."""
-    return {**state, "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": fault, "Next": next_}]}
+def caught(state: State, next_: str, *, path: str = "$.Fault") -> State:
+    """Adds a catch-all.
+
+    Args:
+        state: The state.
+        next_: The name of the next state.
+        path: The path of the fault.
+    """
+    return {**state, "Catch": [{"ErrorEquals": ["States.ALL"], "ResultPath": path, "Next": next_}]}
 
 
 def status(variable: str, value: str, next_: str) -> State:

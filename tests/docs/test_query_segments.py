@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import aws_cdk as cdk
-import aws_cdk.aws_iam as iam
 import duckdb
 import pytest
 from aws_cdk.assertions import Template
-from batch_segment_handler.workflow_contract import TableSettings
-from cdk_personalize_segments import BatchSegmentStorage
-from cdk_personalize_segments.segments_table import SegmentsTable
-from constructs import Construct
+from cdk_personalize_segments import SegmentsTable
+from support.templates import add_workflow
 
 from docs import pages
 
@@ -48,25 +45,11 @@ SEGMENTS = {
 SEGMENTS |= {(audience, "latest"): SEGMENTS[audience, "20261130T030000Z"] for audience in ("comedy-fans", "drama-fans")}
 
 
-class Workflow(Construct):
-    """What a table needs of a workflow."""
-
-    def __init__(self, scope: Construct, id: str) -> None:
-        super().__init__(scope, id)
-        self.storage = BatchSegmentStorage(self, "Storage")
-
-    def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
-        return self.storage.grant_read_segments(grantee)
-
-    def set_table(self, settings: TableSettings) -> None:
-        """The registration of partitions is not part of these tests."""
-
-
 @pytest.fixture(scope="module")
 def table() -> dict[str, str]:
     """The columns of the Glue table, with DuckDB's types."""
     stack = cdk.Stack()
-    SegmentsTable(stack, "Table", workflow=Workflow(stack, "Weekly"))
+    SegmentsTable(stack, "Table", workflow=add_workflow(stack))
     (found,) = Template.from_stack(stack).find_resources("AWS::Glue::Table").values()
     table = found["Properties"]["TableInput"]
     assert table["Name"] == "weekly"

@@ -91,7 +91,9 @@ def describe(needs: DescribeNeeds) -> Statements:
         glue = f"arn:{needs.partition}:glue:{needs.region}:{needs.account}"
         databases = {f"{glue}:database/{database}": None for database, _ in needs.tables}
         tables = [f"{glue}:table/{database}/{table}" for database, table in needs.tables]
-        yield allow(["glue:CreatePartition", "glue:UpdatePartition"], [f"{glue}:catalog", *databases, *tables])
+        # GetPartition: an older run that ends later does not replace the newest one.
+        actions = ["glue:CreatePartition", "glue:GetPartition", "glue:UpdatePartition"]
+        yield allow(actions, [f"{glue}:catalog", *databases, *tables])
 
 
 def function(

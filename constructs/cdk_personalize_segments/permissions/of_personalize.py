@@ -55,4 +55,4 @@ def service_on_key(principal: iam.IPrincipal, conditions: Mapping[str, Any]) -> 
 
 def list_condition(prefixes: Iterable[str]) -> dict[str, list[str]]:
     """The condition that limits ListBucket to prefixes, for ``StringLike``."""
-    return {"s3:prefix": [f"{prefix}*" for prefix in prefixes]}
+    return {"s3:prefix": [f"{prefix}*" for prefix in dict.fromkeys(prefixes)]}

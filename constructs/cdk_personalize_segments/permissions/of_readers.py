@@ -7,7 +7,7 @@ import aws_cdk.aws_iam as iam
 
 from ..buckets import BucketInfo, object_pattern
 from .of_personalize import list_condition
-from .statements import KEY_ACTIONS_TO_READ, KEY_ACTIONS_TO_WRITE
+from .statements import KEY_ACTIONS_TO_READ, KEY_ACTIONS_TO_WRITE, RESULT_ACTIONS
 
 
 class GrantOptions(TypedDict, total=False):
@@ -41,6 +41,11 @@ def handler_on_foreign_bucket(
         yield allow("s3:GetObject", f"{info.arn}/{object_pattern(reads)}")
     if writes is not None:
         yield allow("s3:PutObject", f"{info.arn}/{writes}*")
+
+
+def results_on_foreign_bucket(account: iam.IPrincipal, info: BucketInfo, prefix: str) -> iam.PolicyStatement:
+    """The statement of the policy of another account's bucket, for a Distributed Map that writes its results."""
+    return iam.PolicyStatement(principals=[account], actions=RESULT_ACTIONS, resources=[f"{info.arn}/{prefix}*"])
 
 
 def handler_on_foreign_key(account: iam.IPrincipal, *, writes: bool) -> iam.PolicyStatement:

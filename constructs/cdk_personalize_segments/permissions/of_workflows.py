@@ -7,6 +7,7 @@ from ..naming import StackFacts
 from .statements import (
     KEY_ACTIONS_TO_READ,
     KEY_ACTIONS_TO_WRITE,
+    RESULT_ACTIONS,
     TRACING_ACTIONS,
     Statement,
     Statements,
@@ -85,9 +86,7 @@ def distributed_map(facts: StackFacts, name: str, label: str) -> Statements:
     yield allow(["states:DescribeMapRun"], [f"{states}:mapRun:{name}/{label}:*"])
 
 
-def manifest(
-    partition: str, region: str, account: str, bucket: str, key: str, encryption_keys: list[str]
-) -> Statements:
+def manifest(facts: StackFacts, bucket: str, key: str, encryption_key: str | None) -> Statements:
     """The statements to read the manifest.
 
     Args:
@@ -104,17 +103,11 @@ def manifest(
 def map_results(info: BucketInfo, prefix: str, region: str) -> Statements:
     """The statements to write the results of a Distributed Map.
 
-    https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html#resultwriter-iam-policies
-
     Args:
         info: The output bucket.
         prefix: The folder, ending in "/".
         region: The region.
     """
-    yield allow(
-        ["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"],
-        [f"{info.arn}/{prefix}*"],
-        of_account(info.account),
-    )
+    yield allow(RESULT_ACTIONS, [f"{info.arn}/{prefix}*"], of_account(info.account))
     if info.key_arn is not None:
         yield allow(KEY_ACTIONS_TO_WRITE, [info.key_arn], via_s3(region))

@@ -12,6 +12,8 @@ Statements = Iterator[Statement]
 KEY_ACTIONS_TO_READ = ["kms:Decrypt"]
 #: https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingKMSEncryption.html: a multipart upload decrypts its parts.
 KEY_ACTIONS_TO_WRITE = ["kms:GenerateDataKey", "kms:Decrypt"]
+#: https://docs.aws.amazon.com/step-functions/latest/dg/input-output-resultwriter.html#resultwriter-iam-policies
+RESULT_ACTIONS = ["s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload"]
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsx-ray.html: the actions have no resource.
 TRACING_ACTIONS = ["xray:PutTelemetryRecords", "xray:PutTraceSegments"]
 

@@ -8,11 +8,10 @@ import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
 from aws_cdk.assertions import Template
-from batch_segment_handler.workflow_contract import TableSettings
-from cdk_personalize_segments import BatchSegmentProvider, BatchSegmentStorage
-from cdk_personalize_segments.segments_table import SegmentsTable
+from cdk_personalize_segments import BatchSegmentWorkflow, SegmentsTable
 from constructs import Construct
 from support.constants import ACCOUNT, REGION
+from support.templates import add_workflow, definition, policy_statements
 
 GLUE = f"arn:aws:glue:{REGION}:{ACCOUNT}"
 COLUMNS = [
@@ -29,24 +28,9 @@ SERDE = {
 }
 
 
-class Workflow(Construct):
-    """What a table needs of a workflow."""
-
-    def __init__(self, scope: Construct, id: str, storage: BatchSegmentStorage | None = None) -> None:
-        super().__init__(scope, id)
-        self.storage = storage or BatchSegmentStorage(self, "Storage")
-        self.settings: list[TableSettings] = []
-
-    def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
-        return self.storage.grant_read_segments(grantee)
-
-    def set_table(self, settings: TableSettings) -> None:
-        self.settings.append(settings)
-
-
 @pytest.fixture
-def workflow(stack: cdk.Stack) -> Workflow:
-    return Workflow(stack, "Weekly")
+def workflow(stack: cdk.Stack) -> BatchSegmentWorkflow:
+    return add_workflow(stack)
 
 
 def only(stack: cdk.Stack, type_: str) -> dict[str, Any]:
@@ -54,7 +38,7 @@ def only(stack: cdk.Stack, type_: str) -> dict[str, Any]:
     return dict(found["Properties"])
 
 
-def test_describes_both_forms_of_segments(stack: cdk.Stack, workflow: Workflow) -> None:
+def test_describes_both_forms_of_segments(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
     table = SegmentsTable(stack, "Table", workflow=workflow)
     assert (table.database_name, table.table_name) == ("demo_f959b00b", "weekly")
     assert only(stack, "AWS::Glue::Database") == {
@@ -83,27 +67,40 @@ def test_describes_both_forms_of_segments(stack: cdk.Stack, workflow: Workflow) 
     }
 
 
-def test_has_the_workflow_register_its_segments(stack: cdk.Stack, workflow: Workflow) -> None:
+def test_has_the_workflow_register_its_segments(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
     SegmentsTable(stack, "Table", workflow=workflow)
-    assert workflow.settings == [
-        {
-            "Database": "demo_f959b00b",
-            "Table": "weekly",
-            "StorageDescriptor": {
-                "Columns": [{"Name": name, "Type": type_} for name, type_ in COLUMNS],
-                "InputFormat": INPUT_FORMAT,
-                "OutputFormat": OUTPUT_FORMAT,
-                "SerdeInfo": SERDE,
-            },
-        }
-    ]
-    assert list(BatchSegmentProvider.of(workflow).describe_needs.tables) == [("demo_f959b00b", "weekly")]
+    states = definition(stack)["States"]["Audiences"]["ItemProcessor"]["States"]
+    assert states["Describe"]["Parameters"]["Payload"]["Settings"]["Table"] == {
+        "Database": "demo_f959b00b",
+        "Table": "weekly",
+        "StorageDescriptor": {
+            "Columns": [{"Name": name, "Type": type_} for name, type_ in COLUMNS],
+            "InputFormat": INPUT_FORMAT,
+            "OutputFormat": OUTPUT_FORMAT,
+            "SerdeInfo": SERDE,
+        },
+    }
+    (statement,) = (one for one in policy_statements(stack, "DescribePolicy") if "glue" in str(one["Action"]))
+    glue = GLUE.replace("arn:aws:", "arn:<AWS::Partition>:")
+    assert statement == {
+        "Effect": "Allow",
+        "Action": ["glue:CreatePartition", "glue:GetPartition", "glue:UpdatePartition"],
+        "Resource": [f"{glue}:catalog", f"{glue}:database/demo_f959b00b", f"{glue}:table/demo_f959b00b/weekly"],
+    }
 
 
-def test_tables_of_a_stack_share_a_database(stack: cdk.Stack, workflow: Workflow) -> None:
+def test_has_the_location_of_the_workflows_own_output_prefix(stack: cdk.Stack) -> None:
+    SegmentsTable(stack, "Table", workflow=add_workflow(stack, output_prefix="weekly/"))
+    location = only(stack, "AWS::Glue::Table")["TableInput"]["StorageDescriptor"]["Location"]
+    assert location["Fn::Join"][1][-1] == "/weekly/"
+
+
+def test_tables_of_a_stack_share_a_database(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
     first = SegmentsTable(stack, "First", workflow=workflow)
-    second = SegmentsTable(stack, "Second", workflow=Workflow(stack, "Daily-2"))
-    third = SegmentsTable(stack, "Third", workflow=Workflow(stack, "3"), database_name="marketing", table_name="weekly")
+    second = SegmentsTable(stack, "Second", workflow=add_workflow(stack, "Daily-2"))
+    third = SegmentsTable(
+        stack, "Third", workflow=add_workflow(stack, "3"), database_name="marketing", table_name="weekly"
+    )
     assert [(one.database_name, one.table_name) for one in (first, second, third)] == [
         ("demo_f959b00b", "weekly"),
         ("demo_f959b00b", "daily_2"),
@@ -115,7 +112,7 @@ def test_tables_of_a_stack_share_a_database(stack: cdk.Stack, workflow: Workflow
 
 
 def test_a_table_in_another_stack_needs_the_workflow_and_not_the_reverse(
-    app: cdk.App, stack: cdk.Stack, workflow: Workflow
+    app: cdk.App, stack: cdk.Stack, workflow: BatchSegmentWorkflow
 ) -> None:
     other = cdk.Stack(app, "Other", env=cdk.Environment(account=ACCOUNT, region=REGION))
     SegmentsTable(other, "Table", workflow=workflow)
@@ -125,7 +122,7 @@ def test_a_table_in_another_stack_needs_the_workflow_and_not_the_reverse(
 
 
 def test_names_that_start_with_a_digit_get_a_word_before_them(stack: cdk.Stack) -> None:
-    assert SegmentsTable(stack, "Table", workflow=Workflow(stack, "7-days")).table_name == "segments_7_days"
+    assert SegmentsTable(stack, "Table", workflow=add_workflow(stack, "7-days")).table_name == "segments_7_days"
 
 
 NAME = "expected 1 to 255 lower-case letters, digits and underscores, the first one a letter"
@@ -141,23 +138,25 @@ NAME = "expected 1 to 255 lower-case letters, digits and underscores, the first 
         ({"table_name": "a.b"}, f"table_name: got 'a.b', {NAME}"),
     ],
 )
-def test_rejects_bad_names(stack: cdk.Stack, workflow: Workflow, options: dict[str, str], message: str) -> None:
+def test_rejects_bad_names(
+    stack: cdk.Stack, workflow: BatchSegmentWorkflow, options: dict[str, str], message: str
+) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011
         SegmentsTable(stack, "Table", workflow=workflow, **options)
     assert str(refused.value) == message
 
 
-def test_rejects_a_second_table_of_a_workflow(stack: cdk.Stack, workflow: Workflow) -> None:
+def test_rejects_a_second_table_of_a_workflow(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
     SegmentsTable(stack, "Table", workflow=workflow)
     with pytest.raises(ValueError, match="workflow") as refused:
         SegmentsTable(stack, "Other", workflow=workflow)
     assert str(refused.value) == ("workflow: got Demo/Weekly, which has a SegmentsTable already, expected one without")
 
 
-def test_rejects_a_second_table_of_a_name(stack: cdk.Stack, workflow: Workflow) -> None:
+def test_rejects_a_second_table_of_a_name(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
     SegmentsTable(stack, "Table", workflow=workflow)
     with pytest.raises(ValueError, match="table_name") as refused:
-        SegmentsTable(stack, "Other", workflow=Workflow(Construct(stack, "Team"), "Weekly"))
+        SegmentsTable(stack, "Other", workflow=add_workflow(Construct(stack, "Team"), "Weekly"))
     assert str(refused.value) == (
         "table_name: got 'weekly', which another SegmentsTable of the database 'demo_f959b00b' has, expected a "
         "different one for each table"
@@ -192,7 +191,9 @@ def analyst(stack: cdk.Stack) -> iam.Role:
     return iam.Role(stack, "Analyst", assumed_by=iam.AccountRootPrincipal())
 
 
-def test_grants_the_queries_the_table_and_the_segments(stack: cdk.Stack, workflow: Workflow, analyst: iam.Role) -> None:
+def test_grants_the_queries_the_table_and_the_segments(
+    stack: cdk.Stack, workflow: BatchSegmentWorkflow, analyst: iam.Role
+) -> None:
     SegmentsTable(stack, "Table", workflow=workflow).grant_query(analyst)
     listing, reading, *rest = allowed(stack)
     # The workflow's own grant.
@@ -215,7 +216,9 @@ def test_grants_the_queries_the_table_and_the_segments(stack: cdk.Stack, workflo
     ]
 
 
-def test_grants_the_bucket_of_query_results(stack: cdk.Stack, workflow: Workflow, analyst: iam.Role) -> None:
+def test_grants_the_bucket_of_query_results(
+    stack: cdk.Stack, workflow: BatchSegmentWorkflow, analyst: iam.Role
+) -> None:
     key = kms.Key.from_key_arn(stack, "Key", f"arn:aws:kms:{REGION}:{ACCOUNT}:key/01234567-89ab-cdef-0123-456789abcdef")
     results = s3.Bucket(stack, "Results", encryption_key=key)
     SegmentsTable(stack, "Table", workflow=workflow).grant_query(
@@ -251,7 +254,7 @@ def test_grants_the_bucket_of_query_results(stack: cdk.Stack, workflow: Workflow
     ],
 )
 def test_rejects_a_bad_grant(
-    stack: cdk.Stack, workflow: Workflow, analyst: iam.Role, options: dict[str, str], message: str
+    stack: cdk.Stack, workflow: BatchSegmentWorkflow, analyst: iam.Role, options: dict[str, str], message: str
 ) -> None:
     table = SegmentsTable(stack, "Table", workflow=workflow)
     with pytest.raises(ValueError) as refused:  # noqa: PT011

@@ -6,9 +6,10 @@ from pathlib import Path
 from types import ModuleType
 
 import aws_cdk as cdk
+import aws_cdk.aws_scheduler as scheduler
 import pytest
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentStorage, SegmentQuery, manifest
-from cdk_personalize_segments.audience import Audience
+from cdk_personalize_segments import Audience, BatchSegmentInput, BatchSegmentWorkflow, SegmentQuery
+from support.constants import SOLUTION
 
 PROGRAM = Path(__file__).parents[3] / "benchmarks" / "synth.py"
 
@@ -52,14 +53,29 @@ def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
     ) + (jobs - 2)
 
 
-def test_300_audiences_take_as_many_calls_as_one(synth: ModuleType) -> None:
-    def audiences(number: int) -> Callable[[cdk.Stack], None]:
+@pytest.fixture
+def workflow_of() -> Callable[[int], Callable[[cdk.Stack], None]]:
+    """Returns what builds a workflow of a number of audiences."""
+
+    def of(number: int) -> Callable[[cdk.Stack], None]:
         def build(stack: cdk.Stack) -> None:
-            storage = BatchSegmentStorage(stack, "Storage")
             queries = [SegmentQuery.items_like(str(item)) for item in range(10)]
-            listed = [Audience(f"a{one}", BatchSegmentInput.from_queries(queries)) for one in range(number)]
-            manifest.build(stack, listed, storage=storage, output_prefix="segments/", workflow_path="Weekly")
+            audiences = [Audience(f"a{one}", BatchSegmentInput.from_queries(queries)) for one in range(number)]
+            schedule = scheduler.ScheduleExpression.expression("rate(7 days)")
+            BatchSegmentWorkflow(stack, "Weekly", solution_arn=SOLUTION, audiences=audiences, schedule=schedule)
 
         return build
 
-    assert synth.calls(audiences(300)) == synth.calls(audiences(1))
+    return of
+
+
+def test_300_audiences_take_as_many_calls_as_one(
+    synth: ModuleType, workflow_of: Callable[[int], Callable[[cdk.Stack], None]]
+) -> None:
+    assert synth.calls(workflow_of(300)) == synth.calls(workflow_of(1))
+
+
+def test_300_audiences_add_as_many_resources_as_one(
+    synth: ModuleType, workflow_of: Callable[[int], Callable[[cdk.Stack], None]]
+) -> None:
+    assert synth.resource_count(workflow_of(300)) == synth.resource_count(workflow_of(1))

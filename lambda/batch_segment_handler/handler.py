@@ -19,6 +19,7 @@ from .results import ERRORS_UNKNOWN, QueryErrors, query_errors
 from .retries import MAX_PROPAGATION_SECONDS, RetryBudget
 from .stack import Stack
 from .text import printable
+from .watcher import watch
 
 # For a last call that hangs, a lookup of the stack that hangs, and the response.
 _RESERVED_SECONDS = 2 * clients.MAX_CALL_SECONDS + 20
@@ -128,6 +129,7 @@ def _create_or_update(job: JobResource, event: Event) -> Response:
     else:
         response = job.create_or_adopt()
     status, created = response["Data"]["Status"], response.pop("Created", False)
+    watch(job.properties, response, job.budget)
     if wait is not None and status != UNKNOWN_STATUS and not has_failed(status):
         # Start the clock now, not at invocation: time spent retrying does not count against the user's wait.
         response["Deadline"] = int(min(time.time() + wait, started + _MAX_WAIT_SECONDS))

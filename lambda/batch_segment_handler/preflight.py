@@ -45,14 +45,7 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
         JobError: Solution version, recipe or filter cannot be used for segments.
         ClientError: Another error of the service, for example ResourceNotFoundException.
     """
-    prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
-    if arn is None:
-        prop, arn = "solution_arn", latest_version(properties["SolutionArn"], budget)
-    response = call_with_retries(
-        clients.personalize().describe_solution_version, budget, member="solutionVersion", solutionVersionArn=arn
-    )
-    version = response["solutionVersion"]
-    _require_not_failed(prop, arn, version)
+    prop, arn, version = solution_version(properties, budget)
     return Preflight(
         arn,
         _kind(prop, arn, version.get("recipeArn") or "", budget),
@@ -60,7 +53,28 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     )
 
 
-def latest_version(solution_arn: str, budget: RetryBudget) -> str:
+def solution_version(properties: FlatProperties, budget: RetryBudget) -> tuple[str, str, Mapping[str, Any]]:
+    """Finds the solution version: the given one, or the latest ACTIVE one of the solution.
+
+    Returns:
+        The property that names it, its ARN, and its description.
+
+    Raises:
+        JobError: The solution has no ACTIVE version, or the solution version failed.
+        ClientError: Another error of the service, for example ResourceNotFoundException.
+    """
+    prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
+    if arn is None:
+        prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], budget)
+    response = call_with_retries(
+        clients.personalize().describe_solution_version, budget, member="solutionVersion", solutionVersionArn=arn
+    )
+    version = response["solutionVersion"]
+    _require_not_failed(prop, arn, version)
+    return prop, arn, version
+
+
+def _latest_version(solution_arn: str, budget: RetryBudget) -> str:
     versions, tokens = [], set()
     request = {"solutionArn": solution_arn}
     while True:

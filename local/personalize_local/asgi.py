@@ -9,6 +9,7 @@ from typing import Any
 from ministack.core import iam_evaluator, responses, router
 
 from . import request_validation
+from .control import TARGET, Control
 from .errors import ServiceError
 from .faults import Fault, Faults
 from .iam import Caller
@@ -23,15 +24,17 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 class PersonalizeApp:
     """An ASGI application that translates between HTTP and `Personalize`, and injects faults."""
 
-    def __init__(self, personalize: Personalize, faults: Faults, ministack: App) -> None:
+    def __init__(self, personalize: Personalize, control: Control, faults: Faults, ministack: App) -> None:
         """Connects the services.
 
         Args:
             personalize: The local Personalize.
-            faults: The faults to inject into its answers.
+            control: Answers the command `personalize-local`.
+            faults: The faults to inject into Personalize's answers.
             ministack: The application for all other services.
         """
         self._personalize = personalize
+        self._control = control
         self._faults = faults
         self._ministack = ministack
 
@@ -41,7 +44,7 @@ class PersonalizeApp:
             # Policies require TLS (aws:SecureTransport). Between two programs on one machine it adds nothing.
             scope = {**scope, "scheme": "https"}
             headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
-            if request_validation.is_personalize(headers):
+            if request_validation.is_personalize(headers) or headers.get("x-amz-target", "").startswith(TARGET):
                 await self._answer(scope, headers, receive, send)
                 return
         await self._ministack(scope, receive, send)
@@ -64,7 +67,6 @@ class PersonalizeApp:
         await _send(status, answer, fault, send)
 
     def _handle(self, scope: Scope, headers: Mapping[str, str], body: bytes) -> dict[str, Any]:
-        operation = request_validation.operation_of(headers["x-amz-target"])
         access_key = router.extract_access_key_id(headers, {})
         if not access_key:
             raise ServiceError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
@@ -79,7 +81,10 @@ class PersonalizeApp:
             request = json.loads(body or b"{}")
         except ValueError as error:
             raise ServiceError("SerializationException", f"the request is not JSON: {error}") from error
-        return self._personalize.answer(operation, request, caller)
+        target = headers["x-amz-target"]
+        if target.startswith(TARGET):
+            return self._control.answer(target, request, access_key)
+        return self._personalize.answer(request_validation.operation_of(target), request, caller)
 
 
 async def read_body(receive: Receive) -> bytes:

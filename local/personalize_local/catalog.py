@@ -1,6 +1,6 @@
-"""Solutions, filters and recipes: the resources that jobs refer to. They are read-only."""
+"""Solutions, filters and recipes: the resources that jobs refer to. Only versions of solutions can be added."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from .behavior import Behavior
 from .errors import ServiceError
@@ -44,6 +44,33 @@ class Catalog:
             if arn == caller.arn(f"filter/{found.name}"):
                 return found
         raise ServiceError("ResourceNotFoundException", f"Filter {arn} does not exist.")
+
+    def train(self, solution: str, status: str = "ACTIVE") -> SolutionVersion:
+        """Adds a version to a solution, as a training does. No time passes.
+
+        Args:
+            solution: The name of the solution.
+            status: The status of the version.
+
+        Raises:
+            ServiceError: There is no such solution.
+        """
+        versions = [version for version in self.versions if version.solution == solution]
+        if not versions:
+            raise ServiceError("ResourceNotFoundException", f"Solution {solution} does not exist.")
+        # Times of versions are in seconds. Two trainings in a second would look like one.
+        newest = max(_created(version) for version in versions) + timedelta(seconds=1)
+        created = max(datetime.now(UTC).replace(microsecond=0), newest)
+        version = SolutionVersion(solution, f"{len(versions) + 1:04d}", versions[0].recipe, status, created)
+        self.versions = [*self.versions, version]
+        return version
+
+    def create_version(self, request: Json, caller: Caller, _behavior: Behavior) -> Json:
+        """Answers CreateSolutionVersion. The version is ACTIVE at once."""
+        arn = request["solutionArn"]
+        caller.authorize("personalize:CreateSolutionVersion", arn)
+        version = self.train(self._versions_of(arn, caller)[0].solution)
+        return {"solutionVersionArn": caller.arn(f"solution/{version.solution}/{version.id}")}
 
     def describe_version(self, request: Json, caller: Caller, behavior: Behavior) -> Json:
         """Answers DescribeSolutionVersion."""
@@ -106,8 +133,12 @@ class Catalog:
         return found
 
 
+def _created(version: SolutionVersion) -> datetime:
+    return version.created or _SEEDED_AT.replace(day=int(version.id))
+
+
 def _describe(version: SolutionVersion, caller: Caller, behavior: Behavior) -> Json:
-    created = _SEEDED_AT.replace(day=int(version.id))
+    created = _created(version)
     return {
         "solutionVersionArn": caller.arn(f"solution/{version.solution}/{version.id}"),
         "solutionArn": caller.arn(f"solution/{version.solution}"),

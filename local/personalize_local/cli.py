@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import display, job_results, process
+from . import audience_results, control_client, display, job_results, process
 from .display import print_message
 from .errors import UsageError
 
@@ -88,7 +88,14 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=4566, help="the port on 127.0.0.1 (default: 4566)")
     serve.set_defaults(run=_serve)
 
-    status = commands.add_parser("status", help="list jobs and failure reasons; within run or serve")
+    schedule = commands.add_parser("run-schedule", help="fire a schedule now; within run or serve")
+    schedule.add_argument("name", nargs="?", metavar="NAME", help="the schedule (default: the only one)")
+    schedule.add_argument(
+        "--at", metavar="TIME", help="its scheduled time, for example 2026-11-30T03:00:00Z (default: its next one)"
+    )
+    schedule.set_defaults(run=_run_schedule)
+
+    status = commands.add_parser("status", help="list runs, audiences, jobs and failure reasons; within run or serve")
     _add_names(status)
     status.set_defaults(run=_status)
 
@@ -174,18 +181,37 @@ def _bootstrap(aws: "LocalAws") -> None:
         raise UsageError(f"cdk bootstrap failed:\n{error.output}") from error
 
 
+def _run_schedule(options: argparse.Namespace) -> int:
+    if options.at is not None and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", options.at):
+        raise UsageError(f"--at: got {options.at!r}, expected a time like 2026-11-30T03:00:00Z")
+    with job_results.connect("run-schedule"):
+        fired = control_client.call("RunSchedule", name=options.name, at=options.at)
+    print_message(f"fired with the scheduled time {fired['at']}")
+    return 0
+
+
 def _status(options: argparse.Namespace) -> int:
     from rich.console import Console
 
+    console = Console()
     with job_results.connect("status") as (personalize, s3):
+        _print_runs(console, options.names)
         rows = []
         for job in job_results.list_jobs(personalize, options.names):
             reason = job.get("failureReason") or ""
             if job["status"] == "ACTIVE":
                 reason = job_results.summarize_query_errors(s3, job_results.describe_job(personalize, job))
             rows.append((job["jobName"], job["status"], reason))
-        Console().print(display.job_table(rows) if rows else display.no_jobs(options.names))
+        console.print(display.job_table(rows) if rows else display.no_jobs(options.names))
     return 0
+
+
+def _print_runs(console: Any, names: Sequence[str]) -> None:
+    found = control_client.call("ListRuns")
+    for title, rows in (("runs", found["runs"]), ("audiences", found["audiences"])):
+        chosen = [row for row in rows if not names or any(name in str(row.values()) for name in names)]
+        if chosen:
+            console.print(display.run_table(chosen) if title == "runs" else display.audience_table(chosen))
 
 
 def _segments(options: argparse.Namespace) -> int:
@@ -193,23 +219,36 @@ def _segments(options: argparse.Namespace) -> int:
 
     console = Console()
     with job_results.connect("segments") as (personalize, s3):
-        jobs = job_results.wait_for_jobs(personalize, options.names)
+        audiences = audience_results.wait_for_audiences(options.names)
+        for audience in audiences:
+            _print_audience(audience, s3, console, options.users)
+        names = [name for name in options.names if name not in {audience["audience"] for audience in audiences}]
+        jobs = job_results.wait_for_jobs(personalize, names) if names or not options.names else []
         for job in jobs:
             _print_job(job, s3, console, options.users)
-        if not jobs:
+        if not jobs and not audiences:
             console.print(display.no_jobs(options.names))
     return 0
 
 
+def _print_audience(audience: dict[str, Any], s3: Any, console: Any, limit: int) -> None:
+    console.print(display.audience_line(audience))
+    if audience["status"] == "SUCCEEDED":
+        _print_segments(audience["outputUri"], s3, console, limit)
+
+
 def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int) -> None:
+    console.print(display.job_line(job))
+    if job["status"] == "ACTIVE":
+        _print_segments(job_results.output_path(job), s3, console, limit)
+
+
+def _print_segments(path: str, s3: Any, console: Any, limit: int) -> None:
     from botocore.exceptions import ClientError
 
-    console.print(display.job_line(job))
-    if job["status"] != "ACTIVE":
-        return
-    console.print(display.safe_text(display.printable(job_results.output_path(job))), soft_wrap=True)
+    console.print(display.safe_text(display.printable(path)), soft_wrap=True)
     try:
-        console.print(display.segment_table(job_results.read_job_segments(s3, job), limit))
+        console.print(display.segment_table(job_results.read_segments_at(s3, path), limit))
     except (ClientError, ValueError) as error:
         # For example, the bucket was deleted with its stack, or another program wrote an object. Show the other jobs.
         console.print(display.safe_text(f"its segments cannot be read: {display.printable(str(error))}"))

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .models import Job
 
 _NEWLINE = "\n"
+_COUNTED = ("succeeded", "failed", "running", "pending", "aborted")
 
 
 def printable(text: str, *, keep: str = "") -> str:
@@ -77,13 +78,50 @@ def job_table(rows: Iterable[tuple[str, str, str]]) -> Any:
     Args:
         rows: The name, status and failure reason of each job.
     """
+    return _table(("job", "status", "why"), rows)
+
+
+def run_table(runs: Iterable[dict[str, Any]]) -> Any:
+    """Returns a table of the runs of workflows."""
+    rows = []
+    for run in runs:
+        counts = run["counts"]
+        audiences = ", ".join(f"{counts[status]} {status}" for status in _COUNTED if counts.get(status))
+        rows.append((run["workflow"], run["started"], run["status"], audiences, run["reason"]))
+    return _table(("workflow", "started", "status", "audiences", "why"), rows)
+
+
+def audience_table(audiences: Iterable[dict[str, Any]]) -> Any:
+    """Returns a table of audiences and their newest runs."""
+    rows = [
+        (audience["workflow"], audience["audience"], audience["run"], audience["status"], _why(audience))
+        for audience in audiences
+    ]
+    return _table(("workflow", "audience", "run", "status", "why"), rows)
+
+
+def audience_line(audience: dict[str, Any]) -> Any:
+    """Returns a line with the name, run and status of an audience, and why it failed."""
+    from rich.text import Text
+
+    parts = (audience["run"], audience["status"], _why(audience))
+    return Text.assemble(safe_text(audience["audience"], "bold"), " ", safe_text(" ".join(filter(None, parts))))
+
+
+def _why(audience: dict[str, Any]) -> str:
+    if audience["status"] == "SUCCEEDED":
+        return "" if audience["queryErrors"] in ("", "none") else str(audience["queryErrors"])
+    return str(audience["reason"])
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Any:
     from rich.table import Table
 
     table = Table()
-    for column in ("job", "status", "why"):
+    for column in columns:
         table.add_column(column, overflow="fold")
-    for name, status, reason in rows:
-        table.add_row(safe_text(name), safe_text(status), safe_text(printable(reason)))
+    for row in rows:
+        table.add_row(*(safe_text(printable(cell)) for cell in row))
     return table
 
 

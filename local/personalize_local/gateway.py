@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 
 from . import toolchain
@@ -21,6 +22,7 @@ DEFAULT_ACCOUNT = "123456789012"
 DEFAULT_REGION = "eu-west-1"
 _MAX_SECONDS_TO_START = 30
 _POLL_SECONDS = 0.02
+_WAIT_SCALE = 0.02
 
 
 class LocalAws:
@@ -36,7 +38,7 @@ class LocalAws:
         port: int = 0,
         account: str = DEFAULT_ACCOUNT,
         region: str = DEFAULT_REGION,
-        wait_scale: float = 0.02,
+        wait_scale: float | None = None,
         pending_seconds: float = 0.1,
         in_progress_seconds: float = 0.2,
         behavior: Behavior | None = None,
@@ -47,8 +49,9 @@ class LocalAws:
             port: The port. 0 selects a free port.
             account: The account ID, 12 digits.
             region: The region.
-            wait_scale: The factor for waits in state machines and for sleeps in Lambda functions in Python. Nothing
-                in the local AWS needs time to propagate.
+            wait_scale: The factor for waits and retries in state machines and for sleeps in Lambda functions in Python.
+                Nothing in the local AWS needs time to propagate. Defaults to 0.02, and for ``Wait`` states to a factor
+                with which an hour takes as long as a job, since a job takes about an hour on AWS.
             pending_seconds: How long a batch segment job stays CREATE PENDING.
             in_progress_seconds: How long a batch segment job stays CREATE IN_PROGRESS at least.
             behavior: The unpublished answers to give. Defaults to those of `Behavior`.
@@ -77,8 +80,14 @@ class LocalAws:
             self._clean_up()
             raise
 
-    def _start(self, wait_scale: float, pending_seconds: float, in_progress_seconds: float, behavior: Behavior) -> None:
-        environment = ministack_environment(self._connection, self._environment_before, wait_scale)
+    def _start(
+        self, wait_scale: float | None, pending_seconds: float, in_progress_seconds: float, behavior: Behavior
+    ) -> None:
+        scale = _WAIT_SCALE if wait_scale is None else wait_scale
+        # Half a second for the requests of a job.
+        hour = pending_seconds + in_progress_seconds + 0.5
+        state_scale = min(scale, hour / 3600) if wait_scale is None else scale
+        environment = ministack_environment(self._connection, self._environment_before, scale)
         os.environ.clear()
         os.environ.update(environment)
         tempfile.tempdir = str(self._folder)
@@ -88,19 +97,31 @@ class LocalAws:
         # These modules import MiniStack, which reads the environment.
         from ministack import app as ministack_app
 
-        from . import ministack_patches
+        from . import athena, glue_catalog, metrics, ministack_patches, patching, request_permissions, step_functions
         from .asgi import PersonalizeApp
+        from .control import Control
         from .faults import Faults
         from .guard import Guard
+        from .interrupts import Interrupts
+        from .roles import Roles
+        from .scheduler import Schedules
         from .service import Personalize
         from .shutdown import Shutdown
 
+        patching.check_version()
         ministack_patches.apply()
+        request_permissions.apply()
+        metrics.apply()
+        glue_catalog.apply()
+        athena.apply()
+        roles, interrupts = Roles(), Interrupts()
+        step_functions.apply(roles, interrupts, state_scale)
+        self._schedules = Schedules(roles)
         # With Docker, MiniStack would remove the containers of another MiniStack on this machine.
         ministack_app._docker_socket_present = lambda: False
         # In a container, MiniStack would run the startup scripts of another MiniStack or LocalStack.
         ministack_app._collect_scripts = lambda *_folders: []
-        self._shutdown = Shutdown()
+        self._shutdown = Shutdown(interrupts)
         #: The faults to inject into Personalize.
         self.faults = Faults()
         #: The local Personalize. Tests can inspect its jobs and calls.
@@ -110,7 +131,8 @@ class LocalAws:
             in_progress_seconds=in_progress_seconds,
             behavior=behavior,
         )
-        self._app = Guard(PersonalizeApp(self.personalize, self.faults, ministack_app.app), self._connection)
+        control = Control(self._schedules, self.account, self.region)
+        self._app = Guard(PersonalizeApp(self.personalize, control, self.faults, ministack_app.app), self._connection)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="local-aws", daemon=True)
         self._thread.start()
@@ -152,6 +174,40 @@ class LocalAws:
             text=True,
         )
 
+    def train(self, solution: str, status: str = "ACTIVE") -> str:
+        """Adds a version to a solution of the local Personalize, as a training does. No time passes.
+
+        Args:
+            solution: The name of the solution, for example ``"films-item-affinity"``.
+            status: The status of the version.
+
+        Returns:
+            The ARN of the version.
+
+        Raises:
+            ServiceError: There is no such solution.
+        """
+        version = self.personalize.train(solution, status)
+        partition = "aws-cn" if self.region.startswith("cn-") else "aws"
+        return f"arn:{partition}:personalize:{self.region}:{self.account}:solution/{version.solution}/{version.id}"
+
+    def tick(self, schedule_name: str | None = None, at: datetime | None = None) -> datetime:
+        """Fires a schedule of EventBridge Scheduler now, as if its next time had come.
+
+        Firing it twice with the same time is a redelivery: Scheduler delivers at least once.
+
+        Args:
+            schedule_name: The schedule, or a part of its name. Can be omitted if there is only one.
+            at: The scheduled time that the target gets. Defaults to the next time at which the schedule would fire.
+
+        Returns:
+            The scheduled time.
+
+        Raises:
+            ScheduleError: There is no such schedule, or its role may not invoke the target.
+        """
+        return self._schedules.fire(schedule_name, at, self.account, self.region)
+
     def close(self) -> None:
         """Stops serving and removes executions, processes of Lambda functions, files and settings."""
         from ministack.core import lambda_runtime
@@ -175,7 +231,8 @@ class LocalAws:
         from hypercorn.config import Config
 
         config = Config()
-        config.bind = [f"fd://{self._socket.fileno()}"]
+        # The server closes it. Otherwise, it would be closed twice, and the second time it may be another file.
+        config.bind = [f"fd://{self._socket.detach()}"]
         config.accesslog = None
         config.errorlog = None
         config.graceful_timeout = 1

@@ -57,28 +57,42 @@ class Caller:
         )
 
 
-def _context(caller: Caller, source_arn: str | None, action: str, resource: str) -> Any:
-    source = {} if source_arn is None else {"aws:sourceaccount": caller.account, "aws:sourcearn": source_arn}
+def _context(service: str, account: str, region: str, source_arn: str | None, action: str, resource: str) -> Any:
+    source = {} if source_arn is None else {"aws:sourceaccount": account, "aws:sourcearn": source_arn}
     return iam_evaluator.EvalContext(
-        principal_arn=SERVICE,
+        principal_arn=service,
         principal_type="Service",
-        principal_account=caller.account,
+        principal_account=account,
         action=action,
         resource_arn=resource,
-        region=caller.region,
+        region=region,
         secure_transport=True,
         service_context=source,
     )
 
 
-def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
-    """Returns whether a role's trust policy allows Personalize to assume it for a job."""
-    role = ministack_iam._roles.get_scoped(role_arn.split(":")[4], None, role_arn.rpartition("/")[2])
+def is_trusted(role_arn: str, service: str, account: str, region: str, source_arn: str) -> bool:
+    """Returns whether a role's trust policy allows a service to assume it.
+
+    Args:
+        role_arn: The role. A role that does not exist trusts nobody.
+        service: The service principal, for example ``"states.amazonaws.com"``.
+        account: The ``aws:SourceAccount`` of the request.
+        region: The region of the request.
+        source_arn: The ``aws:SourceArn`` of the request.
+    """
+    parts = role_arn.split(":")
+    role = ministack_iam._roles.get_scoped(parts[4], None, role_arn.rpartition("/")[2]) if len(parts) > 5 else None
     if role is None:
         return False
-    context = _context(caller, source_arn, "sts:AssumeRole", role_arn)
+    context = _context(service, account, region, source_arn, "sts:AssumeRole", role_arn)
     document = role.get("AssumeRolePolicyDocument")
-    return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
+    return bool(iam_evaluator.evaluate_resource_policy(document, context, service=service).decision == "Allow")
+
+
+def service_may_assume(caller: Caller, role_arn: str, source_arn: str) -> bool:
+    """Returns whether a role's trust policy allows Personalize to assume it for a job."""
+    return is_trusted(role_arn, SERVICE, caller.account, caller.region, source_arn)
 
 
 def bucket_policy_allows(
@@ -100,14 +114,18 @@ def bucket_policy_allows(
     """
     resource = f"arn:{caller.partition}:s3:::{bucket}" + (f"/{key}" if key else "")
     document = ministack_s3._bucket_policies.get_scoped(caller.account, None, bucket)
-    context = _context(caller, source_arn, action, resource)
+    context = _context(SERVICE, caller.account, caller.region, source_arn, action, resource)
     if prefix is not None:
         context.service_context["s3:prefix"] = prefix
     return bool(iam_evaluator.evaluate_resource_policy(document, context, service=SERVICE).decision == "Allow")
 
 
-def create_role_session(role_arn: str) -> dict[str, Any]:
+def create_role_session(role_arn: str, session_name: str = "personalize") -> dict[str, Any]:
     """Creates a session of a role, without checking its trust policy.
+
+    Args:
+        role_arn: The role.
+        session_name: The name of the session, for error messages.
 
     Returns:
         The credentials as keyword arguments for boto3.
@@ -119,12 +137,12 @@ def create_role_session(role_arn: str) -> dict[str, Any]:
         "aws_session_token": secrets.token_hex(32),
     }
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
-    arn = role_arn.replace(":iam:", ":sts:").partition(":role/")[0] + f":assumed-role/{name}/personalize"
+    arn = role_arn.replace(":iam:", ":sts:").partition(":role/")[0] + f":assumed-role/{name}/{session_name}"
     ministack_sts.register_session(
         access_key,
         {
             "Arn": arn,
-            "UserId": f"AROA{secrets.token_hex(8).upper()}:personalize",
+            "UserId": f"AROA{secrets.token_hex(8).upper()}:{session_name}",
             "SecretAccessKey": credentials["aws_secret_access_key"],
             "SessionToken": credentials["aws_session_token"],
             "Expiration": time.time() + 3600,

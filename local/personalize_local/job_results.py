@@ -83,7 +83,7 @@ def summarize_query_errors(s3: Any, job: dict[str, Any]) -> str:
 
     queries, errors, first = 0, 0, ""
     try:
-        for _, segment in read_job_segments(s3, job):
+        for _, segment in read_segments_at(s3, output_path(job)):
             queries += 1
             if segment.error is not None:
                 errors += 1
@@ -93,8 +93,12 @@ def summarize_query_errors(s3: Any, job: dict[str, Any]) -> str:
     return f"{errors} of {queries} queries failed; the first: {first}" if errors else ""
 
 
-def read_job_segments(s3: Any, job: dict[str, Any]) -> "Iterator[tuple[str, Segment]]":
-    """Reads the segments of a job.
+def read_segments_at(s3: Any, path: str) -> "Iterator[tuple[str, Segment]]":
+    """Reads the segments in a folder.
+
+    Args:
+        s3: The client of S3.
+        path: The S3 path of the folder.
 
     Yields:
         The name of the output file and the segment, for each query.
@@ -104,7 +108,7 @@ def read_job_segments(s3: Any, job: dict[str, Any]) -> "Iterator[tuple[str, Segm
     """
     from personalize_segments_reader import read_segments
 
-    bucket, _, prefix = output_path(job).removeprefix("s3://").partition("/")
+    bucket, _, prefix = path.removeprefix("s3://").partition("/")
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     for found in (found for page in pages for found in page.get("Contents", [])):
         name = found["Key"].removeprefix(prefix)

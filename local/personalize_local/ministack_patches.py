@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
-from ministack.core import iam_evaluator, lambda_runtime, responses
+from ministack.core import iam_evaluator, responses
 from ministack.services import iam, s3
 from ministack.services.cloudformation import custom_resource, provisioners
 
-from . import nested_stacks
+from . import lambda_processes, nested_stacks
 
 
 def apply() -> None:
@@ -21,7 +21,7 @@ def apply() -> None:
     _add_personalize_types()
     _enforce_permissions_boundaries()
     _validate_policy_resources()
-    _keep_processes_after_errors()
+    lambda_processes.apply()
     nested_stacks.apply()
 
 
@@ -161,25 +161,3 @@ def _validate_policy_resources() -> None:
         return None
 
     iam_evaluator.validate_policy_document = validate_policy_document
-
-
-def _keep_processes_after_errors() -> None:
-    # MiniStack ends a function's process when the handler raises an exception. Lambda ends it only when it crashes or
-    # times out: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-invoke-with-errors
-    # A new process takes about a second, an invocation of a running one 30 ms.
-    raised = {
-        "_PYTHON_WORKER_SCRIPT": ('{"status": "error", "error": str(e), "trace"', '{"status": "ok", "raised": True, '),
-        "_NODEJS_WORKER_SCRIPT": ('status: "error", error: String(err.message', 'status: "ok", raised: true, '),
-    }
-    for name, (error, marked) in raised.items():
-        script = getattr(lambda_runtime, name)
-        if script.count(error) != 1:
-            raise RuntimeError(f"MiniStack's {name} does not report exceptions as expected")
-        setattr(lambda_runtime, name, script.replace(error, marked + error.partition(", ")[2]))
-    invoke = lambda_runtime.Worker.invoke
-
-    def invoke_and_keep(self: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        answer: dict[str, Any] = invoke(self, *args, **kwargs)
-        return {**answer, "status": "error"} if answer.pop("raised", False) else answer
-
-    lambda_runtime.Worker.invoke = invoke_and_keep

@@ -28,12 +28,21 @@ class Recipe:
 
 @dataclass(frozen=True)
 class SolutionVersion:
-    """A trained version of a solution."""
+    """A trained version of a solution.
+
+    Attributes:
+        solution: The name of the solution.
+        id: The last part of its ARN.
+        recipe: Its recipe.
+        status: Its status.
+        created: When its training started. None for a seeded version, which is as many days old as its id says.
+    """
 
     solution: str
     id: str
     recipe: Recipe
     status: str = "ACTIVE"
+    created: datetime | None = None
 
 
 @dataclass(frozen=True)

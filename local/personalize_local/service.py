@@ -18,6 +18,7 @@ Sources of the behavior:
 """
 
 import threading
+from collections import Counter
 from collections.abc import Callable
 
 from . import request_validation
@@ -77,6 +78,10 @@ class Personalize:
         self.jobs: dict[str, Job] = {}
         #: The operations of all requests in order, including rejected ones.
         self.calls: list[str] = []
+        #: The largest number of jobs that were in flight at once.
+        self.max_in_flight = 0
+        #: How many CreateBatchSegmentJob requests were refused, by error code. Injected faults are not counted.
+        self.refused_creates: Counter[str] = Counter()
         #: The solutions, filters and recipes.
         self.catalog = Catalog()
         self._faults = faults
@@ -85,9 +90,10 @@ class Personalize:
         #: Runs each job in a thread.
         self.runner = JobRunner(self._s3_access)
         self._operations: dict[str, _Operation] = {
-            "CreateBatchSegmentJob": self._create_job,
+            "CreateBatchSegmentJob": self._create_or_refuse,
             "DescribeBatchSegmentJob": self._describe_job,
             "ListBatchSegmentJobs": self._list_jobs,
+            "CreateSolutionVersion": self.catalog.create_version,
             "DescribeSolution": self.catalog.describe_solution,
             "DescribeSolutionVersion": self.catalog.describe_version,
             "ListSolutionVersions": self.catalog.list_versions,
@@ -119,7 +125,23 @@ class Personalize:
         request_validation.check(operation, request)
         return self._operations[operation](request, caller, self.behavior)
 
+    def train(self, solution: str, status: str = "ACTIVE") -> SolutionVersion:
+        """Adds a version to a solution, as a training does. See `Catalog.train`."""
+        return self.catalog.train(solution, status)
+
+    def jobs_named(self, prefix: str) -> list[Job]:
+        """Returns the jobs whose names start with a prefix, in the order of their creation."""
+        return [job for job in list(self.jobs.values()) if job.request["jobName"].startswith(prefix)]
+
     # -- jobs
+
+    def _create_or_refuse(self, request: Json, caller: Caller, behavior: Behavior) -> Json:
+        try:
+            return self._create_job(request, caller, behavior)
+        except ServiceError as error:
+            with self._lock:
+                self.refused_creates[error.code] += 1
+            raise
 
     def _create_job(self, request: Json, caller: Caller, behavior: Behavior) -> Json:
         arn = caller.arn(f"batch-segment-job/{request['jobName']}")
@@ -151,7 +173,8 @@ class Personalize:
                 raise ServiceError(
                     "ResourceAlreadyExistsException", f"Another resource with Arn {job.arn} already exists."
                 )
-            if sum(other.in_flight for other in self.jobs.values()) >= _MAX_JOBS_IN_FLIGHT:
+            in_flight = sum(other.in_flight for other in self.jobs.values())
+            if in_flight >= _MAX_JOBS_IN_FLIGHT:
                 raise ServiceError(
                     "LimitExceededException",
                     f"The account has reached its quota of {_MAX_JOBS_IN_FLIGHT} pending or in progress batch segment "
@@ -159,6 +182,7 @@ class Personalize:
                 )
             job.fault = self._faults.next_fault(JOB)
             self.jobs[job.arn] = job
+            self.max_in_flight = max(self.max_in_flight, in_flight + 1)
 
     def _active_version(self, arn: str, caller: Caller, behavior: Behavior) -> SolutionVersion:
         version = self.catalog.find_version(arn, caller)

@@ -9,6 +9,7 @@ from botocore.config import Config
 from personalize_local.gateway import LocalAws
 from support.local import wait_until
 from unit.local.job_fixture import JobFixture
+from unit.local.machine_fixture import MachineFixture
 from unit.local.signed_requests import Answer
 
 
@@ -68,3 +69,8 @@ def send(local_aws: LocalAws) -> Callable[..., Answer]:
 @pytest.fixture
 def roles(client: Callable[..., Any]) -> Callable[[], set[str]]:
     return lambda: {role["RoleName"] for role in client("iam").list_roles()["Roles"]}
+
+
+@pytest.fixture
+def machine(client: Callable[..., Any], local_aws: LocalAws) -> MachineFixture:
+    return MachineFixture(client, local_aws)

@@ -7,7 +7,7 @@ from . import clients
 from .contract import FlatProperties, Response
 from .descriptions import ACTIVE, has_failed
 from .retries import RetryBudget, call_with_retries
-from .workflow_contract import Progress, RunFacts
+from .workflow_contract import JobFacts, Progress, RunFacts
 
 #: How long the watcher waits. The service documents no limit for a job.
 _MAX_SECONDS = 7 * 24 * 3600
@@ -29,7 +29,7 @@ def watch(properties: FlatProperties, response: Response, budget: RetryBudget) -
     # "UNKNOWN": Personalize does not know the job.
     if "WatcherArn" not in properties or status in (ACTIVE, "UNKNOWN") or has_failed(status):
         return
-    job = {"JobName": data["JobName"], "JobArn": response["PhysicalResourceId"], "OutputUri": data["OutputUri"]}
+    job: JobFacts = {"JobName": data["JobName"], "JobArn": response["PhysicalResourceId"], "OutputUri": data["OutputUri"]}
     now = int(time.time())
     progress: Progress = {"Status": "IN_PROGRESS", "Jobs": [job]}
     run: RunFacts = {

@@ -29,7 +29,11 @@ def watch(properties: FlatProperties, response: Response, budget: RetryBudget) -
     # "UNKNOWN": Personalize does not know the job.
     if "WatcherArn" not in properties or status in (ACTIVE, "UNKNOWN") or has_failed(status):
         return
-    job: JobFacts = {"JobName": data["JobName"], "JobArn": response["PhysicalResourceId"], "OutputUri": data["OutputUri"]}
+    job: JobFacts = {
+        "JobName": data["JobName"],
+        "JobArn": response["PhysicalResourceId"],
+        "OutputUri": data["OutputUri"],
+    }
     now = int(time.time())
     progress: Progress = {"Status": "IN_PROGRESS", "Jobs": [job]}
     run: RunFacts = {

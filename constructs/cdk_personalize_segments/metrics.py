@@ -9,9 +9,6 @@ from batch_segment_handler import log
 from .audience import Audience
 from .validation import quote
 
-_WORKFLOW = "Workflow"
-_AUDIENCE = "Audience"
-
 
 class JobMetrics:
     """The metric methods of `BatchSegmentJob`."""
@@ -70,7 +67,7 @@ class WorkflowMetrics:
             metric_name: ``JobsSucceeded``, ``JobsFailed``, ``JobsQueued`` or ``RunDuration``.
             **options: Those of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the sum.
         """
-        dimensions = {_WORKFLOW: self.workflow_name}
+        dimensions = {log.WORKFLOW: self.workflow_name}
         return cloudwatch.Metric(
             namespace=log.NAMESPACE,
             metric_name=metric_name,
@@ -79,19 +76,19 @@ class WorkflowMetrics:
 
     def metric_jobs_succeeded(self, **options: Any) -> cloudwatch.Metric:
         """How many audiences have new segments, see `metric`."""
-        return self.metric("JobsSucceeded", **options)
+        return self.metric(log.METRICS["segments succeeded"], **options)
 
     def metric_jobs_failed(self, **options: Any) -> cloudwatch.Metric:
         """How many audiences failed, see `metric`."""
-        return self.metric("JobsFailed", **options)
+        return self.metric(log.METRICS["segments failed"], **options)
 
     def metric_jobs_queued(self, **options: Any) -> cloudwatch.Metric:
         """How often an audience found no free capacity and waits for it, see `metric`."""
-        return self.metric("JobsQueued", **options)
+        return self.metric(log.METRICS["queued"], **options)
 
     def metric_run_duration(self, **options: Any) -> cloudwatch.Metric:
         """How long a run took, in seconds. Default: the statistic is the maximum; see `metric`."""
-        return self.metric("RunDuration", **{"statistic": "Maximum", **options})
+        return self.metric(log.METRICS["run completed"], **{"statistic": "Maximum", **options})
 
     def metric_segment_age(self, audience: str | Audience, **options: Any) -> cloudwatch.Metric:
         """How old the newest segments of an audience are when its run ends, in seconds.
@@ -108,5 +105,7 @@ class WorkflowMetrics:
         name = audience.name if isinstance(audience, Audience) else audience
         if name not in self._audience_names:
             raise ValueError(f"audience: got {quote(name)}, expected the name of an audience of {self.workflow_name}")
-        dimensions = {_WORKFLOW: self.workflow_name, _AUDIENCE: name}
-        return self.metric("SegmentAge", **{"statistic": "Maximum", "dimensions_map": dimensions, **options})
+        dimensions = {log.WORKFLOW: self.workflow_name, log.AUDIENCE: name}
+        return self.metric(
+            log.METRICS["segment age"], **{"statistic": "Maximum", "dimensions_map": dimensions, **options}
+        )

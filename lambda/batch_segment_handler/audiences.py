@@ -39,7 +39,7 @@ def start(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
     properties = audience_job.job_properties(settings, item, len(jobs), run)
     identity = JobIdentity(properties, settings["StackId"])
     try:
-        response = JobResource(identity, budget, RunLifecycle(run["Deadline"], context)).create_or_adopt()
+        response = JobResource(identity, budget, RunLifecycle(context)).create_or_adopt()
     except UnavailableError as error:
         reason = faults.explain_in_run(error, properties)
         log.event("queued", reason=reason)

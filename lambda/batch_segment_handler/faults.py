@@ -5,12 +5,14 @@ import json
 
 from .contract import FlatProperties
 from .errors import explain
+from .retries import CHAIN_THE_JOBS
 from .text import printable, shorten
 from .workflow_contract import Fault
 
 _MAX_REASON_BYTES = 2500
 # The messages are those of a deployment. A run is started and not deployed, and an input is that of an audience.
 _IN_A_RUN = {
+    CHAIN_THE_JOBS: "",
     "Deploy again": "Start the run again",
     "deploy again": "start the run again",
     "job_input": "segment_input",

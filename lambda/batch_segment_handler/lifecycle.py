@@ -1,10 +1,9 @@
-"""Whether jobs may still be created: a deployment can be rolled back, and a run of a workflow ends at a deadline."""
+"""Whether jobs may still be created: a deployment can be rolled back, and a function runs for a limited time."""
 
-import time
 from typing import Any, Protocol
 
 from . import clients
-from .errors import JobError, UnavailableError
+from .errors import UnavailableError
 from .events import seconds_left
 
 #: For a last call that hangs, and for the response.
@@ -27,9 +26,9 @@ class Lifecycle(Protocol):
 class RunLifecycle:
     """A run of a workflow. No run is rolled back."""
 
-    def __init__(self, deadline: float, context: Any) -> None:
-        """Takes the Unix time at which the run gives up, and the Lambda's context."""
-        self._deadline, self._context = deadline, context
+    def __init__(self, context: Any) -> None:
+        """Takes the Lambda's context."""
+        self._context = context
 
     def is_rolling_back(self) -> bool:
         return False
@@ -38,15 +37,12 @@ class RunLifecycle:
         return False
 
     def require_can_create(self) -> None:
-        """Checks that the run has time left.
+        """Checks that the function has time left.
 
         Raises:
             UnavailableError: No time is left for a call that hangs, and for the response.
-            JobError: The run's time is over.
         """
         require_time(self._context)
-        if time.time() > self._deadline:
-            raise JobError("the time of the run is over, so no job was created")
 
 
 def require_time(context: Any) -> None:

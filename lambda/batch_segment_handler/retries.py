@@ -102,12 +102,16 @@ _MISSING_PERMISSION = _RetryHint(
     for_propagation=True,
 )
 _NOT_VISIBLE = _RetryHint(None, "Deploy again", for_propagation=True)
+#: The part of a message that is of no use in a run, which waits by itself.
+CHAIN_THE_JOBS = (
+    ", or chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
+    "(job.node.add_dependency(other_job))"
+)
 _TRANSIENT = _RetryHint("AWS returned an unexpected response or none", "Deploy again later")
 _SERVICE_BUSY = {
     "LimitExceededException": _RetryHint(
         f"Amazon Personalize runs {limits.MAX_JOBS_IN_FLIGHT} batch segment jobs at once, and the limit is reached",
-        "Deploy again when other jobs are complete, or chain the jobs: give them wait_for_completion, and let each "
-        "depend on an earlier one (job.node.add_dependency(other_job))",
+        f"Deploy again when other jobs are complete{CHAIN_THE_JOBS}",
     ),
     "ResourceInUseException": _RetryHint(
         "the solution version or the filter is still being created", "Deploy again when it is ACTIVE"

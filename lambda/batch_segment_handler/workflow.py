@@ -4,6 +4,7 @@ A failure that a step expects is a response, whose detail the state machine publ
 function, which the state machine catches and reports.
 """
 
+import time
 from typing import Any
 
 from . import audiences, log, runs
@@ -28,6 +29,8 @@ def start(event: TaskEvent, context: Any) -> Preparation | Progress:
     if event["Task"] == "Prepare":
         # Nothing else happens until the run is prepared, so wait here for a service that is unavailable.
         return runs.prepare(event, RetryBudget(seconds))
+    # Afterwards the audience fails, with the reason of the last attempt.
+    seconds = min(seconds, event["Run"]["Deadline"] - time.time())
     return audiences.start(event, RetryBudget(seconds, max_wait=_MAX_WAIT), context)
 
 

@@ -19,9 +19,7 @@ def workflow(stack: RealStack, client: Clients) -> RealWorkflow:
     return RealWorkflow(stack, client)
 
 
-def test_a_run_writes_the_segments_of_all_audiences(
-    workflow: RealWorkflow, aws: LocalAws, client: Clients
-) -> None:
+def test_a_run_writes_the_segments_of_all_audiences(workflow: RealWorkflow, aws: LocalAws, client: Clients) -> None:
     solution = seeded_arn(aws, "ITEM_AFFINITY_SOLUTION")
 
     def build(stack: cdk.Stack) -> BatchSegmentWorkflow:

@@ -1,6 +1,6 @@
 """The apps in ``examples`` that have a workflow, deployed as they are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import aws_cdk as cdk
@@ -16,8 +16,6 @@ from support.local import Clients, seeded_arn
 from support.segments import segments_at
 from support.stacks import RealStack
 from support.workflows import RealWorkflow
-
-SOLUTION = "films-item-attribute-affinity"
 
 
 class ExampleWorkflow(RealWorkflow):
@@ -46,14 +44,6 @@ class ExampleWorkflow(RealWorkflow):
 @pytest.fixture
 def workflow(stack: RealStack, client: Clients) -> ExampleWorkflow:
     return ExampleWorkflow(stack, client)
-
-
-@pytest.fixture
-def train(aws: LocalAws) -> Iterator[Callable[[], str]]:
-    """Trains the solution of the examples. The other tests see nothing of it."""
-    before = aws.personalize.catalog.versions
-    yield lambda: aws.train(SOLUTION)
-    aws.personalize.catalog.versions = before
 
 
 def test_weekly_refreshes_its_audiences_after_each_training(

@@ -17,11 +17,16 @@ def fans_of(genre: str) -> Audience:
     return Audience(f"{genre.lower()}-fans", queries, num_results=1000)
 
 
+def new_bucket(scope: Construct, id: str) -> s3.Bucket:
+    """Returns a private bucket."""
+    return s3.Bucket(scope, id, block_public_access=s3.BlockPublicAccess.BLOCK_ALL, enforce_ssl=True)
+
+
 class FailureStack(cdk.Stack):
     """A workflow, a topic for its failures with a queue, and a table of its segments."""
 
     def __init__(self, scope: Construct, id: str, *, solution_arn: str) -> None:
-        """Refreshes two audiences with a solution of the recipe aws-item-attribute-affinity.
+        """Refreshes three audiences with a solution of the recipe aws-item-attribute-affinity.
 
         Args:
             scope: The app.
@@ -29,11 +34,14 @@ class FailureStack(cdk.Stack):
             solution_arn: The solution. Each run takes its newest ACTIVE version.
         """
         super().__init__(scope, id)
+        queries = new_bucket(self, "Queries")
+        # Another team uploads these queries. Until there are any, the audience fails.
+        campaign = BatchSegmentInput.from_bucket(queries, "campaign/")
         workflow = BatchSegmentWorkflow(
             self,
             "Weekly",
             solution_arn=solution_arn,
-            audiences=[fans_of("Comedy"), fans_of("Drama")],
+            audiences=[fans_of("Comedy"), fans_of("Drama"), Audience("campaign", campaign)],
             schedule=scheduler.ScheduleExpression.cron(
                 week_day="MON", hour="3", minute="0", time_zone=cdk.TimeZone.EUROPE_BERLIN
             ),
@@ -48,16 +56,11 @@ class FailureStack(cdk.Stack):
 
         # `grant_query` grants a principal that is no administrator to query the table.
         table = SegmentsTable(self, "Table", workflow=workflow, table_name="segments")
-        results = s3.Bucket(
-            self,
-            "QueryResults",
-            block_public_access=s3.BlockPublicAccess.BLOCK_ALL,
-            enforce_ssl=True,
-            lifecycle_rules=[s3.LifecycleRule(expiration=cdk.Duration.days(7))],
-        )
+        results = new_bucket(self, "QueryResults")
         cdk.CfnOutput(self, "QueueUrl", value=queue.queue_url)
         cdk.CfnOutput(self, "StateMachine", value=workflow.state_machine.state_machine_arn)
         cdk.CfnOutput(self, "Database", value=table.database_name)
+        cdk.CfnOutput(self, "Uploads", value=f"s3://{queries.bucket_name}/campaign/")
         cdk.CfnOutput(self, "Results", value=f"s3://{results.bucket_name}/")
 
 

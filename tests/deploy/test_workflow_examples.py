@@ -1,5 +1,8 @@
 """The apps in ``examples`` that have a workflow, deployed as they are."""
 
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +15,7 @@ from support.athena import query
 from support.constants import CREATED
 from support.event_schema import faults_of
 from support.examples import EXAMPLES, app_of
-from support.local import Clients, seeded_arn
+from support.local import Clients, seeded_arn, split_s3_uri
 from support.segments import segments_at
 from support.stacks import RealStack
 from support.workflows import RealWorkflow
@@ -110,8 +113,6 @@ def test_failure_is_in_the_queue_and_latest_keeps_the_run_before(
     stack = workflow.stack
     workflow.create(lambda app: app_of("failure").FailureStack(app, stack.name, solution_arn=solution))
     workflow.outputs["Events"] = workflow.outputs["QueueUrl"]
-    workflow.fire()
-    assert workflow.events() == []
     sql = (EXAMPLES / "failure" / "overlap.sql").read_text()
 
     def overlap() -> list[list[str | None]]:
@@ -122,25 +123,45 @@ def test_failure_is_in_the_queue_and_latest_keeps_the_run_before(
         ((segment,),) = segments_at(client, output).values()
         return set(segment.user_ids)
 
+    # An audience has no queries yet.
+    assert workflow.fire()["status"] == "SUCCEEDED"
+    (missing,) = workflow.events()
+    assert faults_of(missing) == []
+    assert missing["detail"]["audience"] == "campaign"
+    assert missing["detail"]["jobNames"] == []
+    assert workflow.outputs["Uploads"] in missing["detail"]["reason"]
     comedy, drama = map(users_of, sorted(stack.jobs))
     assert 0 < len(comedy & drama) < len(comedy)
     expected = [[str(len(comedy)), str(len(drama)), str(len(comedy & drama))]]
     assert overlap() == expected
 
+    # The same run again: only the audience that has failed.
+    bucket, prefix = split_s3_uri(workflow.outputs["Uploads"])
+    queries = b'{"itemAttributes": "ITEMS.GENRES = \\"Romance\\""}\n'
+    client("s3").put_object(Bucket=bucket, Key=f"{prefix}spring.jsonl", Body=queries)
+    assert workflow.run().status == "SUCCEEDED"
+    assert len(stack.jobs) == 3
+
+    # Next week a job fails. Its audience keeps its segments of this week.
     train()
     faults.inject(Fault(JOB, message="an internal error"))
     assert workflow.fire()["status"] == "SUCCEEDED"
-    (event,) = workflow.events()
-    assert faults_of(event) == []
-    detail = event["detail"]
-    assert event["detail-type"] == "Personalize Segments Failed"
-    assert detail["audience"] in ("comedy-fans", "drama-fans")
-    assert detail["reason"] == f"the job {detail['jobNames'][0]} ended CREATE FAILED: an internal error"
-    (failed,) = detail["jobArns"]
-    assert aws.personalize.jobs[failed].status == "CREATE FAILED"
-    assert overlap() == expected
-
-    # The same run again: only what has failed.
+    (failed,) = [arn for arn in stack.jobs if aws.personalize.jobs[arn].status == "CREATE FAILED"]
+    report = f"import report; report.STACK = {stack.name!r}; report.main()"
+    printed = subprocess.run(
+        [sys.executable, "-c", report],
+        cwd=EXAMPLES / "failure",
+        env=aws.environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    job = failed.rpartition("/")[2]
+    assert re.fullmatch(
+        rf"failed: (comedy-fans|drama-fans|campaign): the job {job} ended CREATE FAILED: an internal error\n"
+        rf"comedy_fans: {len(comedy)}, drama_fans: {len(drama)}, fans_of_both: {len(comedy & drama)}\n",
+        printed,
+    )
     assert workflow.run().status == "SUCCEEDED"
-    assert stack.jobs[4:] == [f"{failed}-2"]
+    assert stack.jobs[6:] == [f"{failed}-2"]
     assert overlap() == expected

@@ -75,7 +75,7 @@ class WorkflowMetrics:
         )
 
     def metric_jobs_succeeded(self, **options: Any) -> cloudwatch.Metric:
-        """How many audiences have new segments, see `metric`."""
+        """How many audiences have their segments at the end of a run, new or found; see `metric`."""
         return self.metric(log.METRICS["segments succeeded"], **options)
 
     def metric_jobs_failed(self, **options: Any) -> cloudwatch.Metric:
@@ -93,7 +93,7 @@ class WorkflowMetrics:
     def metric_segment_age(self, audience: str | Audience, **options: Any) -> cloudwatch.Metric:
         """How old the newest segments of an audience are when its run ends, in seconds.
 
-        It is next to nothing after a run that succeeds, and grows with each run that fails.
+        It grows with each run that fails, and with each that finds the segments of an earlier one.
 
         Args:
             audience: The audience, or its name.

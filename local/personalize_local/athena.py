@@ -19,7 +19,8 @@ from .hive_types import duckdb_type
 from .patching import replace, require
 
 _JSON_SERDES = ("org.openx.data.jsonserde.JsonSerDe", "org.apache.hive.hcatalog.data.JsonSerDe")
-_QUERIES = re.compile(r"\s*(select|with|values|explain|\()", re.IGNORECASE)
+_COMMENTS = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+_QUERIES = re.compile(r"select|with|values|explain|\(", re.IGNORECASE)
 
 
 def apply() -> None:
@@ -33,8 +34,10 @@ def apply() -> None:
 
 async def _rewrite(query: str, database: str, _catalog: str | None = None) -> tuple[str, dict[str, str], list[str]]:
     """Replaces the tables of a query by the objects of their partitions."""
-    if not _QUERIES.match(query):
-        raise ValueError(f"{query.split()[0]} is not part of the local AWS, which has SELECT, CREATE TABLE, DROP TABLE")
+    statement = _COMMENTS.sub("", query, count=1)
+    if not _QUERIES.match(statement):
+        first = next(iter(statement.split()), "an empty query")
+        raise ValueError(f"{first} is not part of the local AWS, which has SELECT, CREATE TABLE, DROP TABLE")
     edits: list[tuple[int, int, str]] = []
     folders: list[str] = []
     for found in athena._table_references(query):

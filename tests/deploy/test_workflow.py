@@ -11,6 +11,7 @@ from deploy.run_scenarios import RUN_SCENARIOS, RunScenario
 from personalize_local.faults import Faults
 from personalize_local.gateway import LocalAws
 from support.constants import CREATED
+from support.event_schema import faults_of
 from support.local import Clients, seeded_arn
 from support.segments import segments_at
 from support.stacks import RealStack
@@ -64,6 +65,7 @@ def test_scenario_of_a_run(
     run = used.run(run=at)
     faults.clear()
     assert len(used.stack.jobs) - before == scenario.bill, run.events
+    assert [fault for event in run.events for fault in faults_of(event)] == []
     completed = run.completed
     if scenario.is_prepared:
         assert run.status == "SUCCEEDED", run.execution

@@ -133,6 +133,13 @@ def test_lists_the_users_of_an_audience(table: TableFixture) -> None:
     assert table.query(sql) == [["u2"], ["u3"]]
 
 
+def test_a_query_can_start_with_comments(table: TableFixture) -> None:
+    sql = f"-- Counts: users FROM nowhere.\n/* of\none audience */ SELECT count(*) {USERS} WHERE audience = 'drama'"
+    assert table.query(sql) == [["2"]]
+    with pytest.raises(AssertionError, match="CREATE is not part of the local AWS"):
+        table.query("-- SELECT\nCREATE VIEW v AS SELECT 1")
+
+
 def test_finds_the_overlap_and_what_is_new(table: TableFixture) -> None:
     def users(audience: str, run: str) -> str:
         return f"SELECT user_id {USERS} WHERE audience = '{audience}' AND run = '{run}'"

@@ -29,9 +29,9 @@ def start(event: TaskEvent, context: Any) -> Preparation | Progress:
     if event["Task"] == "Prepare":
         # Nothing else happens until the run is prepared, so wait here for a service that is unavailable.
         return runs.prepare(event, RetryBudget(seconds))
-    # Afterwards the audience fails, with the reason of the last attempt.
-    seconds = min(seconds, event["Run"]["Deadline"] - time.time())
-    return audiences.start(event, RetryBudget(seconds, max_wait=_MAX_WAIT), context)
+    # At the deadline, the next step fails with the reason of this one.
+    max_wait = min(_MAX_WAIT, max(0, event["Run"]["Deadline"] - time.time()))
+    return audiences.start(event, RetryBudget(seconds, max_wait=max_wait), context)
 
 
 def describe(event: TaskEvent, context: Any) -> Progress | Completion:

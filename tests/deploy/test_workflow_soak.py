@@ -4,7 +4,7 @@ import os
 import random
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -112,7 +112,9 @@ class WorkflowSoak:
 
 
 @pytest.fixture
-def soak(aws: LocalAws, client: Clients, stack: RealStack, faults: Faults) -> Callable[[int, int], WorkflowSoak]:
+def soak(
+    aws: LocalAws, client: Clients, stack: RealStack, faults: Faults
+) -> Iterator[Callable[[int, int], WorkflowSoak]]:
     """Makes soaks of a seed and a part."""
     versions = aws.personalize.catalog.versions
 

@@ -28,6 +28,9 @@ UNUSED = "unused.json"
 # The service authorization reference lists batch segment jobs for these, and parliament's copy of it none.
 NEWER_THAN_PARLIAMENT = {"personalize:TagResource", "personalize:UntagResource"}
 
+# An execution of a Standard or of an Express workflow, of which parliament asks for both.
+EITHER_EXECUTION = {"states:DescribeExecution"}
+
 # The actions that Lambda needs in a VPC, on interfaces that do not exist yet, as in AWS's policy
 # AWSLambdaVPCAccessExecutionRole; and the log delivery of CDK's state machine.
 STAR_IS_NEEDED = {
@@ -43,7 +46,7 @@ STAR_IS_NEEDED = {
 def synthesize(folder: str) -> None:
     """Writes the stacks to a folder, with the report of the packs, and what is acknowledged in the stacks."""
     app = cdk.App(outdir=folder, analytics_reporting=False)
-    for make in (security_stacks.plain, security_stacks.full, security_stacks.organization):
+    for make in security_stacks.ALL:
         make(app)
     packs = (AwsSolutionsChecks(app), NIST80053R5Checks(app))
     found = {
@@ -66,7 +69,7 @@ def synthesize(folder: str) -> None:
         *(f"{rule} in {path}" for rule, path, _ in acknowledged if (rule, path) not in found),
         *(
             f"{one.rule} in {one.places}"
-            for one in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE)
+            for one in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE, *nag_findings.OF_WORKFLOW)
             if one not in used
         ),
     ]
@@ -106,7 +109,7 @@ def check_parliament(templates: Iterable[dict[str, Any]]) -> Iterator[str]:
             if owner.startswith(("trust of", "policy of")):
                 continue
             for finding in parliament.analyze_policy_string(json.dumps(document)).findings:
-                if finding.issue == "RESOURCE_MISMATCH" and NEWER_THAN_PARLIAMENT & {
+                if finding.issue == "RESOURCE_MISMATCH" and (NEWER_THAN_PARLIAMENT | EITHER_EXECUTION) & {
                     one["action"] for one in finding.detail
                 }:
                     continue

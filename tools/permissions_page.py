@@ -34,7 +34,10 @@ def written_out(value: Any) -> Any:
             return "arn:aws:cloudformation:eu-west-1:123456789012:stack/Stack/0e0f"
         case {"Ref": name}:
             state_machine = f"arn:aws:states:eu-west-1:123456789012:stateMachine:{name}"
-            return name.lower() if "Bucket" in name else state_machine if "statemachine" in name else name
+            is_state_machine = re.search("(statemachine|StateMachine|Watcher)[0-9A-F]{8}$", name) is not None
+            return name.lower() if "Bucket" in name else state_machine if is_state_machine else name
+        case {"Fn::GetAtt": [name, "Name"]}:
+            return str(name)
         case {"Fn::GetAtt": [name, "Arn"]}:
             for part, arn in (
                 ("Bucket", f"arn:aws:s3:::{name.lower()}"),
@@ -62,9 +65,10 @@ def page_of(templates: Mapping[str, dict[str, Any]]) -> str:
     lines = [
         "# Permissions",
         "",
-        "The permissions in three synthesized stacks, written by `tools/check_security.py`. *Plain* has one job with",
-        "the defaults, *Full* has every option of jobs and storage, and *Organization* every option of the provider.",
-        "ARNs have no `arn:aws:`, names have no hashes, and `…` stands for region and account.",
+        "The permissions in synthesized stacks, written by `tools/check_security.py`. *Plain* has one job with the",
+        "defaults, *Full* has every option of jobs and storage, and *Organization* every option of the provider.",
+        "*Workflow* has a workflow with a schedule and a table, and *WatchedJob* a job with events. ARNs have no",
+        "`arn:aws:`, names have no hashes, and `…` stands for region and account.",
     ]
     for name, template in templates.items():
         lines += ["", f"## {name}"]

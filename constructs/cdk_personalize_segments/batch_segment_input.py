@@ -1,23 +1,21 @@
 """The input of a job: queries in the app, in a local file, or in S3."""
 
-import hashlib
 import itertools
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
 from batch_segment_handler import contract, queries
-from batch_segment_handler.text import quote
 from constructs import Construct
 
-from . import locations, query_summary, validation
+from . import locations, query_source, query_summary, validation
 from .batch_segment_storage import BatchSegmentStorage
 from .buckets import BucketInfo
 from .job_needs import JobNeeds
+from .query_source import QuerySource
 from .segment_query import SegmentQuery, find_token, query_line
 
 
@@ -84,18 +82,38 @@ class ExistingInput:
             storage: The job's storage.
             needs: The needs of the handler.
         """
-        info = storage.bucket_info(self.bucket)
-        path = f"s3://{info.name}/{self.key_or_prefix}"
-        locations.check_s3_path("job_input", path)
+        definition: contract.JobDefinition = {"InputPath": self.path(storage, "job_input")}
+        settings: contract.JobSettings = {"ValidateInput": "true"} if self.validate else {}
+        self.allow(storage, needs)
+        _add_common(definition, settings, storage.bucket_info(self.bucket), self.queries_per_file)
+        return definition, settings
+
+    def path(self, storage: BatchSegmentStorage, prop: str) -> str:
+        """Returns where the objects are, as a URI.
+
+        Args:
+            storage: The job's storage.
+            prop: The property to name in an error.
+
+        Raises:
+            ValueError: The path is too long for the service.
+        """
+        path = f"s3://{storage.bucket_info(self.bucket).name}/{self.key_or_prefix}"
+        locations.check_s3_path(prop, path)
+        return path
+
+    def allow(self, storage: BatchSegmentStorage, needs: JobNeeds) -> None:
+        """Grants access to the objects.
+
+        Args:
+            storage: The job's storage.
+            needs: The needs of the function that checks them.
+        """
         storage.allow_reading(self.bucket, self.key_or_prefix)
-        definition: contract.JobDefinition = {"InputPath": path}
-        settings: contract.JobSettings = {}
         if self.validate:
-            settings["ValidateInput"] = "true"
+            info = storage.bucket_info(self.bucket)
             needs.allow_reading_input(info, self.key_or_prefix)
             storage.service_access.allow_handler(info, reads=self.key_or_prefix)
-        _add_common(definition, settings, info, self.queries_per_file)
-        return definition, settings
 
 
 def _add_common(
@@ -225,6 +243,22 @@ class BatchSegmentInput:
         """
         return self._content if isinstance(self._content, ExistingInput) else None
 
+    @property
+    def source(self) -> QuerySource | None:
+        """The queries of the app, if that is the kind of this input.
+
+        :meta private:
+        """
+        return None if isinstance(self._content, ExistingInput) else QuerySource(self._content)
+
+    @property
+    def queries_per_file(self) -> int | None:
+        """The quota of queries per file, if it was given.
+
+        :meta private:
+        """
+        return self._queries_per_file
+
     def bind(self, scope: Construct, *, is_filtered: bool, extension: str = ".jsonl") -> StagedInput | ExistingInput:
         """Checks the queries and makes the asset that carries them.
 
@@ -238,45 +272,18 @@ class BatchSegmentInput:
         Raises:
             QueryFileError: A query is invalid; a `ValueError` that names line and column, or the index.
         """
-        content = self._content
-        if isinstance(content, ExistingInput):
-            return content
+        if isinstance(self._content, ExistingInput):
+            return self._content
+        source, given = QuerySource(self._content), self._queries_per_file
+        quota = None if validation.is_token(given or 0) else queries.Quota(None if given is None else int(given))
+        report = source.check(is_filtered=is_filtered, quota=quota)
+        query_source.warn(scope, [*map(str, report.warnings)], report.warning_count)
         with tempfile.TemporaryDirectory() as folder:
-            is_inline = isinstance(content, bytes)
-            if isinstance(content, bytes):
-                name, file = "segment_queries", Path(folder) / "segment_queries"
-                file.write_bytes(content)
-            else:
-                name, file = quote(str(content)), content
-            report = self._check(scope, file, name, is_filtered=is_filtered, is_inline=is_inline)
-            # The job is defined by its queries, not by how their lines end: the hash is that of a tidied copy.
             tidied = Path(folder) / f"queries{extension}"
-            # Not the asset's hash, which a context key of CDK changes.
-            digest = hashlib.sha256()
-            with file.open("rb") as source, tidied.open("wb") as target:
-                for block in queries.tidy_blocks(source):
-                    digest.update(block)
-                    target.write(block)
+            with source.open() as stream, tidied.open("wb") as target:
+                written = query_source.write(queries.tidy_blocks(stream), target)
             with tidied.open("rb") as lines:
                 summary = query_summary.summarize(report.queries, itertools.islice(lines, 100))
             # The asset is copied into the assembly before the folder is deleted.
             asset = s3_assets.Asset(scope, "Queries", path=str(tidied.resolve()))
-        return StagedInput(asset, digest.hexdigest(), self._queries_per_file, summary, is_inline)
-
-    def _check(
-        self, scope: Construct, file: Path, name: str, *, is_filtered: bool, is_inline: bool
-    ) -> queries.QueryReport:
-        given = self._queries_per_file
-        quota = None if validation.is_token(given or 0) else queries.Quota(None if given is None else int(given))
-        with file.open("rb") as stream:
-            # The placeholders of a filter are known only at deploy.
-            placeholders: dict[str, bool] | None = None if is_filtered else {}
-            report = queries.check_queries(
-                [(name, stream)], placeholders=placeholders, quota=quota, is_inline=is_inline
-            )
-        report.raise_if_faulty()
-        if report.warnings:
-            more = report.warning_count - len(report.warnings)
-            listed = [*map(str, report.warnings), *([f"and {more} more"] if more else [])]
-            cdk.Annotations.of(scope).add_warning_v2(f"{validation.WARNING}:queries", "\n  ".join(listed))
-        return report
+        return StagedInput(asset, written.sha256, given, summary, source.is_inline)

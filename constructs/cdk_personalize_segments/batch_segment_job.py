@@ -12,15 +12,17 @@ from constructs import Construct
 
 from . import job_arguments, tagging, validation
 from .attributes import JobAttributes
-from .batch_segment_input import BatchSegmentInput, ExistingInput
+from .batch_segment_input import BatchSegmentInput
 from .batch_segment_storage import BatchSegmentStorage
+from .job_watch import JobWatch
 from .metrics import JobMetrics
+from .notifications import JobEvents
 from .provider import BatchSegmentProvider
 from .segment_access import RuleTarget
 
 
 @jsii.implements(cdk.ITaggableV2)
-class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
+class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     """A batch segment job of Amazon Personalize that runs when the stack is deployed.
 
     A job runs once. A change of its definition starts a new job with a new name: solution version or solution, filter,
@@ -113,7 +115,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
         output_prefix = output_prefix or self.storage.output_prefix
-        self._check_locations(existing, output_prefix)
+        job_arguments.check_locations(self.storage, existing, output_prefix)
 
         needs = provider.needs
         name: contract.JobSettings
@@ -176,6 +178,14 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
             properties=properties,
         )
         self._resource.node.add_dependency(*self.storage.service_access.policies)
+        self._watch = JobWatch(
+            provider,
+            self.storage,
+            self._resource,
+            name=name,
+            names_of_stack=names_of_stack,
+            output_of_stack=output_of_stack,
+        )
         self._tags = tags
         self._allow_tagging = provider.allow_tagging
         self._tag_manager: cdk.TagManager | None = None
@@ -285,10 +295,3 @@ class BatchSegmentJob(JobAttributes, JobMetrics, Construct):
     def _new_tag_manager(self) -> cdk.TagManager:
         # Created lazily: it is about a third of the synth time of each further job.
         return tagging.new_tag_manager(self._resource, self._tags, self._allow_tagging)
-
-    def _check_locations(self, existing: ExistingInput | None, output_prefix: str) -> None:
-        if existing is None:
-            location, bucket, prop = self.storage.input_prefix, self.storage.input_bucket, "input_prefix"
-        else:
-            location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
-        self.storage.check_no_overlap(bucket, location, prop, output_prefix, "output_prefix")

@@ -1,7 +1,7 @@
 """Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
 
 import functools
-from typing import Any
+from typing import Any, cast
 
 import aws_cdk as cdk
 import aws_cdk.aws_events as events
@@ -11,9 +11,10 @@ import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
 from constructs import Construct
 
-from . import locations, permissions, validation
+from . import locations, validation
 from .buckets import BucketInfo
 from .naming import StackFacts
+from .permissions import of_personalize
 from .segment_access import RuleTarget, SegmentAccess
 from .service_access import ServiceAccess
 
@@ -83,8 +84,8 @@ class BatchSegmentStorage(Construct):
         """
         super().__init__(scope, id)
         if auto_delete_objects and removal_policy != cdk.RemovalPolicy.DESTROY:
-            got = f"auto_delete_objects: got True with removal_policy {removal_policy.name}"
-            raise ValueError(f"{got}, expected RemovalPolicy.DESTROY")
+            got = f"True with removal_policy {removal_policy.name}"
+            raise ValueError(f"auto_delete_objects: got {got}, expected RemovalPolicy.DESTROY")
         locations.check_prefix("input_prefix", input_prefix)
         if encryption_key is not None:
             validation.check_key("encryption_key", encryption_key)
@@ -97,7 +98,7 @@ class BatchSegmentStorage(Construct):
         #: The stack that the storage is in.
         self.stack: cdk.Stack = facts.stack
         self._account = facts.account
-        self._source = permissions.service_source(facts.partition, facts.region, facts.account)
+        self._source = of_personalize.service_source(facts.partition, facts.region, facts.account)
         self._versioned = versioned
         self._auto_delete = auto_delete_objects
         self._created_buckets: list[s3.IBucket] = []
@@ -121,7 +122,7 @@ class BatchSegmentStorage(Construct):
             self.role,
             self.role_arn,
             self._account,
-            conditions=self._source if strict_conditions else permissions.service_source_if_sent(self._account),
+            conditions=self._source if strict_conditions else of_personalize.service_source_if_sent(self._account),
             limits_prefixes=strict_conditions,
         )
         #: The grants and rules of the app.
@@ -157,20 +158,21 @@ class BatchSegmentStorage(Construct):
         locations.BucketUse.of(bucket).read(key_or_prefix)
         self.service_access.allow(bucket, self.bucket_info(bucket), "s3:GetObject", key_or_prefix)
 
-    def allow_writing(self, folders: str) -> None:
-        """Lets Personalize write segments to folders of the output bucket, and the whole storage's readers read them.
+    def allow_writing(self, folders: str, listed: str | None = None) -> None:
+        """Lets Personalize write segments to folders of the output bucket, and the storage's readers read them.
 
         :meta private:
 
         Args:
             folders: A pattern of folders, ending in "/".
+            listed: The start of the prefixes under which readers list the folders. Default: the folders.
 
         Raises:
             ValueError: The folders overlap those of another job.
         """
         locations.BucketUse.of(self.output_bucket).write(folders)
         self.service_access.allow(self.output_bucket, self.bucket_info(self.output_bucket), "s3:PutObject", folders)
-        self.segment_access.add_folders(folders)
+        self.segment_access.add_folders(folders, listed)
 
     def bucket_info(self, bucket: s3.IBucket) -> BucketInfo:
         """Name, ARN and key of a bucket that a job reads or writes.
@@ -180,8 +182,7 @@ class BatchSegmentStorage(Construct):
         if bucket not in self._bucket_infos:
             made_here = bucket in self._created_buckets
             key = self._encryption_key if made_here else bucket.encryption_key or self._encryption_key
-            account: str | None = self._account
-            is_foreign = False
+            account, is_foreign = cast(str | None, self._account), False
             if not made_here:
                 place = bucket.env
                 locations.check_region("bucket", place.region, self.stack.region)
@@ -295,5 +296,5 @@ class BatchSegmentStorage(Construct):
             self,
             "Role",
             description="Personalize reads queries and writes user segments in this role",
-            assumed_by=iam.ServicePrincipal(permissions.SERVICE, conditions=self._source),
+            assumed_by=iam.ServicePrincipal(of_personalize.SERVICE, conditions=self._source),
         )

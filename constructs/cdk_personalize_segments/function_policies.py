@@ -1,19 +1,18 @@
-"""Attaches statements to the roles of functions, and checks that they fit."""
+"""Attaches statements to the roles of functions and state machines, and checks that they fit."""
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
-import aws_cdk.aws_lambda as lambda_
 import jsii
 from constructs import Construct, IValidation
 
-from . import permissions, validation
-from .job_needs import JobNeeds
-from .permissions import Statement, Statements
+from . import validation
+from .naming import StackFacts
+from .permissions.statements import Statement, Statements
 
 #: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies": all of a role
 #: together, without white space. A function's role has another inline policy for its logs.
@@ -33,10 +32,9 @@ def attach(
     id: str,
     role: iam.IRole,
     statements: Callable[[], Statements],
-    function: lambda_.IFunction,
     *,
     policy_name: str,
-) -> None:
+) -> iam.CfnPolicy | None:
     """Gives a role the statements that are known when the template is written.
 
     Args:
@@ -44,16 +42,17 @@ def attach(
         id: The policy's id.
         role: The role. If its policy is not part of the app, `hand_over` reports the statements.
         statements: Returns the statements.
-        function: The function that needs them.
         policy_name: The name of the policy. The names of a role's inline policies are unique.
+
+    Returns:
+        The policy, on which the principal depends; None if the role's policy is not part of the app.
     """
     if isinstance(role, iam.Role) and isinstance(role.node.default_child, iam.CfnRole):
         lazy = cdk.Lazy.uncached_any(_LazyPolicyDocument(statements))
         # The L1: an L2 policy would need a call to CDK for every statement, and could not have lazy ones.
-        policy = iam.CfnPolicy(scope, id, policy_name=policy_name, policy_document=lazy, roles=[role.role_name])
-        function.node.add_dependency(policy)
-    else:
-        scope.node.add_validation(_RoleOfAnotherOwner(scope, role, statements))
+        return iam.CfnPolicy(scope, id, policy_name=policy_name, policy_document=lazy, roles=[role.role_name])
+    scope.node.add_validation(_RoleOfAnotherOwner(scope, role, statements))
+    return None
 
 
 def hand_over(scope: Construct, role: iam.IRole, statements: Iterable[Statement]) -> None:
@@ -76,23 +75,19 @@ def hand_over(scope: Construct, role: iam.IRole, statements: Iterable[Statement]
     )
 
 
-def check_size(needs: JobNeeds, region: str, tag_keys: Sequence[Any] = ()) -> None:
+def check_size(facts: StackFacts, policies: Iterable[tuple[str, Iterable[Statement]]]) -> None:
     """Checks that the policies that grow with the stack's jobs each fit into a role.
 
     Args:
-        needs: The needs of the stack's jobs.
-        region: The stack's region.
-        tag_keys: The keys of tags, as far as they are known.
+        facts: The stack.
+        policies: The name of the function, and its statements.
 
     Raises:
         ValueError: A policy does not fit.
     """
     # Estimate the size without resolving tokens. Resolving would double the synth time of each job.
-    typical = {needs.partition: "aws-cn", region: "ap-southeast-2", needs.account: "123456789012"}
-    for name, statements in (
-        ("handler", permissions.handler(needs, [*tag_keys])),
-        ("waiting", permissions.waiter(needs)),
-    ):
+    typical = {facts.partition: "aws-cn", facts.region: "ap-southeast-2", facts.account: "123456789012"}
+    for name, statements in policies:
         policy = json.dumps(list(statements), separators=(",", ":"))
         for token, value in typical.items():
             policy = policy.replace(token, value)

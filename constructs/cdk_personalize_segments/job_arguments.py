@@ -9,7 +9,7 @@ import aws_cdk.aws_s3 as s3
 from . import naming, validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput
 from .batch_segment_storage import BatchSegmentStorage
-from .functions import MAX_WAIT
+from .framework import MAX_WAIT
 from .provider import BatchSegmentProvider
 
 
@@ -42,7 +42,10 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
         TypeError: A value is of another type.
     """
     _check_types(arguments)
-    _check_resources(provider, arguments)
+    check_solution(provider, arguments["solution_arn"], arguments["solution_version_arn"])
+    validation.check_personalize_arn(
+        "filter_arn", arguments["filter_arn"], region=provider.region, account=provider.account
+    )
     wait = arguments["wait_for_completion"]
     validation.check_num_results(arguments["num_results"])
     validation.check_max_query_errors(arguments["max_query_errors"], waits=wait is not None)
@@ -61,7 +64,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
             "BatchSegmentStorage outside of the job, and keep it in its place when the job moves"
         )
     if existing is not None and storage is not None and storage.stack is not provider.stack:
-        _check_stacks(existing, storage, provider.stack)
+        check_stacks(existing, storage, provider.stack, "job_input")
 
 
 def _check_types(arguments: JobArguments) -> None:
@@ -78,15 +81,16 @@ def _check_types(arguments: JobArguments) -> None:
         validation.check_type(f"tags[{key!r}]", value, str, "text")
 
 
-def _check_resources(provider: BatchSegmentProvider, arguments: JobArguments) -> None:
-    if (arguments["solution_version_arn"] is None) == (arguments["solution_arn"] is None):
-        got = "neither" if arguments["solution_arn"] is None else "both"
+def check_solution(provider: BatchSegmentProvider, solution_arn: str | None, solution_version_arn: str | None) -> None:
+    """Checks that there is either a solution or a solution version.
+
+    Raises:
+        ValueError: There are both or neither, or the ARN is none of the stack's region and account.
+    """
+    if (solution_version_arn is None) == (solution_arn is None):
+        got = "neither" if solution_arn is None else "both"
         raise ValueError(f"solution_version_arn, solution_arn: got {got}, expected one of the two")
-    for prop, arn in (
-        ("solution_version_arn", arguments["solution_version_arn"]),
-        ("solution_arn", arguments["solution_arn"]),
-        ("filter_arn", arguments["filter_arn"]),
-    ):
+    for prop, arn in (("solution_version_arn", solution_version_arn), ("solution_arn", solution_arn)):
         validation.check_personalize_arn(prop, arn, region=provider.region, account=provider.account)
 
 
@@ -107,10 +111,34 @@ def _check_name(job_name: str | None, trigger: str | None) -> None:
         )
 
 
-def _check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: cdk.Stack) -> None:
+def check_locations(storage: BatchSegmentStorage, existing: ExistingInput | None, output_prefix: str) -> None:
+    """Checks that the segments of a job are not written where its queries are read.
+
+    Raises:
+        ValueError: The locations overlap.
+    """
+    if existing is None:
+        location, bucket, prop = storage.input_prefix, storage.input_bucket, "input_prefix"
+    else:
+        location, bucket, prop = existing.key_or_prefix, existing.bucket, "job_input"
+    storage.check_no_overlap(bucket, location, prop, output_prefix, "output_prefix")
+
+
+def check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: cdk.Stack, prop: str) -> None:
+    """Checks that input in S3 and a storage of another stack do not need each other's stack.
+
+    Args:
+        existing: The input.
+        storage: The storage.
+        stack: The stack of the job.
+        prop: The property of the input, for the error.
+
+    Raises:
+        ValueError: They do.
+    """
     # The role of the storage would need the bucket, and the job in the bucket's stack the role.
     if isinstance(existing.bucket, s3.Bucket) and existing.bucket.stack is stack:
         raise ValueError(
-            f"job_input: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}; "
+            f"{prop}: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}; "
             "expected both in one stack, or the bucket in the storage's: each stack would need the other first"
         )

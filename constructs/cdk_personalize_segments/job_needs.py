@@ -36,7 +36,7 @@ class ReadAccess:
 
 
 class JobNeeds:
-    """The resources that the functions of a stack's provider use."""
+    """The resources that a function uses to create jobs, and the function that waits for them to read their output."""
 
     def __init__(self, facts: StackFacts, stack_id: str, asset_key: kms.IKey | None) -> None:
         """Starts with nothing.
@@ -61,12 +61,14 @@ class JobNeeds:
         #: The ARNs of staged objects, by the account that the bucket must be of, where that is known.
         self.staging: dict[str | None, OrderedSet] = {}
         self.staging_keys: OrderedSet = {}
+        #: The state machines that watch jobs.
+        self.watchers: OrderedSet = {}
         #: Queries that are in S3 already.
         self.input = ReadAccess()
         #: Segments of jobs that are waited for.
         self.output = ReadAccess()
         self._names = facts.names
-        self._job_arn = f"arn:{facts.partition}:personalize:{facts.region}:{facts.account}:batch-segment-job/"
+        self._job_arn = job_arn(facts, "")
         self._asset_key = asset_key
 
     def allow_derived_jobs(self) -> None:
@@ -117,10 +119,9 @@ class JobNeeds:
         asset_bucket = asset.s3_bucket_name
         if asset_bucket not in self.asset_buckets:
             self.asset_buckets[asset_bucket] = None
-            # A synthesizer may report the key of its bucket.
-            key = self._asset_key or asset.bucket.encryption_key
-            if key is not None:
-                self.asset_keys[key.key_arn] = None
+            key_arn = self.key_of(asset)
+            if key_arn is not None:
+                self.asset_keys[key_arn] = None
         self.staging.setdefault(bucket.account, {})[f"{bucket.arn}/{prefix}*"] = None
         if bucket.key_arn is not None:
             self.staging_keys[bucket.key_arn] = None
@@ -128,6 +129,12 @@ class JobNeeds:
         if self.asset_keys:
             properties["AssetKmsKeyArn"] = next(iter(self.asset_keys))
         return properties
+
+    def key_of(self, asset: s3_assets.Asset) -> str | None:
+        """Returns the ARN of the key of an asset's bucket, if it is known."""
+        # A synthesizer may report the key of its bucket.
+        key = self._asset_key or asset.bucket.encryption_key
+        return None if key is None else key.key_arn
 
     def allow_reading_input(self, bucket: BucketInfo, key_or_prefix: str) -> None:
         """Allows to check queries that are in S3 already.
@@ -146,3 +153,46 @@ class JobNeeds:
             folders: A pattern of folders, ending in "/".
         """
         self.output.add(bucket, folders, f"{folders}*")
+
+
+class DescribeNeeds:
+    """The resources that the function uses that looks whether jobs of workflows, and watched jobs, are complete."""
+
+    def __init__(self, facts: StackFacts) -> None:
+        """Starts with nothing."""
+        self.partition = facts.partition
+        self.region = facts.region
+        self.account = facts.account
+        self.jobs: OrderedSet = {}
+        #: The segments of complete jobs.
+        self.output = ReadAccess()
+        #: The database and the name of each table whose partitions the function sets.
+        self.tables: dict[tuple[str, str], None] = {}
+        self._facts = facts
+
+    def allow_job(self, names: str) -> None:
+        """Allows to describe jobs.
+
+        Args:
+            names: A name, or a pattern of names.
+        """
+        self.jobs[job_arn(self._facts, names)] = None
+
+    def allow_reading_output(self, bucket: BucketInfo, prefix: str, folders: str) -> None:
+        """Allows to count the errors in the output of jobs, and to find the newest segments.
+
+        Args:
+            bucket: The bucket.
+            prefix: A pattern of the prefixes to list.
+            folders: A pattern of the folders to read, ending in "/".
+        """
+        self.output.add(bucket, prefix, f"{folders}*")
+
+    def allow_table(self, database_name: str, table_name: str) -> None:
+        """Allows to create and update the partitions of a Glue table."""
+        self.tables[database_name, table_name] = None
+
+
+def job_arn(facts: StackFacts, names: str) -> str:
+    """Returns the ARN of a job of the stack's account and region, or a pattern of ARNs."""
+    return f"arn:{facts.partition}:personalize:{facts.region}:{facts.account}:batch-segment-job/{names}"

@@ -93,6 +93,7 @@ class BucketUse:
         # Ordered sets.
         self._read: dict[str, None] = {}
         self._written: dict[str, None] = {}
+        self._audiences: set[str] = set()
 
     @classmethod
     def of(cls, bucket: s3.IBucket) -> "BucketUse":
@@ -122,6 +123,24 @@ class BucketUse:
             if folders != other:
                 _check_apart(f"output_prefix: got segments in {quote(folders)}", folders, other, "writes")
         self._written[folders] = None
+
+    def write_audience(self, prop: str, name: str, folder: str) -> None:
+        """Adds the folder of an audience.
+
+        Args:
+            prop: The property to name in an error.
+            name: The audience's name.
+            folder: Its folder, ending in "/".
+
+        Raises:
+            ValueError: Another workflow has an audience of that name there.
+        """
+        if folder in self._audiences:
+            raise ValueError(
+                f"{prop}: got the name {name!r}, which an audience of another workflow has in {quote(folder)}, "
+                "expected a different name, or another output_prefix for one of the workflows"
+            )
+        self._audiences.add(folder)
 
 
 def _check_apart(got: str, location: str, other: str, verb: str) -> None:

@@ -17,6 +17,7 @@ from constructs import IConstruct, IValidation
 
 from . import nag_findings
 from .batch_segment_storage import BatchSegmentStorage
+from .batch_segment_workflow import BatchSegmentWorkflow
 from .provider import BatchSegmentProvider
 
 #: https://github.com/cdklabs/cdk-nag/blob/main/MIGRATION.md, "Minimum CDK Version".
@@ -65,6 +66,8 @@ def acknowledgements(scope: IConstruct) -> Iterator[tuple[IConstruct, str, nag_f
     for construct in scope.node.find_all():
         if isinstance(construct, BatchSegmentProvider):
             yield from _in_resources(construct, nag_findings.OF_PROVIDER)
+        elif isinstance(construct, BatchSegmentWorkflow):
+            yield from _in_resources(construct, nag_findings.OF_WORKFLOW)
         elif isinstance(construct, BatchSegmentStorage):
             yield from _in_resources(construct, nag_findings.OF_STORAGE)
             for objects in construct.service_access.objects():

@@ -9,11 +9,13 @@ import aws_cdk.aws_iam as iam
 
 _WILDCARDS = "AwsSolutions-IAM5"
 
-_FUNCTIONS = "Handler|IsComplete|(Waiting)?Framework/framework-[a-zA-Z]+"
+_OF_DEPLOYMENT = "Handler|IsComplete|(Waiting)?Framework/framework-[a-zA-Z]+"
+_OF_WORKFLOWS = "Start|Describe"
 _WAITER = "WaitingFramework/waiter-state-machine"
 _WAITER_POLICY = f"{_WAITER}/Role/DefaultPolicy/Resource"
-_POLICIES = "HandlerPolicy|IsCompletePolicy"
-_ROLES = "(Handler|IsComplete|Framework|WaitingFramework|Waiter)Role/Resource"
+_CREATING = "(Handler|Start)Policy"
+_POLICIES = "(Handler|IsComplete|Start|Describe)Policy"
+_ROLES = "(Handler|IsComplete|Start|Describe|Framework|WaitingFramework|Waiter)Role/Resource"
 _BUCKETS = "(Input|Output)Bucket/Resource"
 _LOGS = "(Framework)?Logs/Resource"
 _OBJECTS = "Objects are created at deploy under this prefix, so their keys are not known at synth."
@@ -48,11 +50,34 @@ def _wildcard(actions: str, places: str, reason: str, resources: str = ".*") -> 
     return Acknowledgement(_WILDCARDS, places, reason, actions=actions, resources=resources)
 
 
+def _resolved(resource: cdk.CfnResource, prop: str) -> dict[str, Any]:
+    value = cdk.Stack.of(resource).resolve(getattr(resource, prop))
+    return value if isinstance(value, dict) else {}
+
+
+def _of_machine(places: str) -> list[Acknowledgement]:
+    """The findings in a state machine of the library."""
+    return [
+        Acknowledgement(
+            "AwsSolutions-SF1",
+            places,
+            "Step Functions keeps the history of each execution for 90 days, and the functions log what they decide.",
+            lambda machine: _resolved(machine, "logging_configuration").get("level") != "ALL",
+        ),
+        Acknowledgement(
+            "AwsSolutions-SF2",
+            places,
+            "Calls two functions of this stack and EventBridge; tracing of BatchSegmentProvider turns X-Ray on.",
+            lambda machine: not _resolved(machine, "tracing_configuration").get("enabled"),
+        ),
+    ]
+
+
 #: The findings in the resources of a `BatchSegmentProvider`. The first that fits a wildcard gives the reason.
 OF_PROVIDER = [
     _wildcard(
         "personalize:ListSolutionVersions",
-        "HandlerPolicy",
+        _CREATING,
         "ListSolutionVersions, for solution_arn: the service authorization reference lists no resource for it.",
     ),
     _wildcard(
@@ -62,17 +87,17 @@ OF_PROVIDER = [
     ),
     _wildcard(
         "personalize:DescribeSolutionVersion",
-        "HandlerPolicy",
+        _CREATING,
         "The versions of one solution, for solution_arn: the latest one is known at deploy.",
     ),
     _wildcard(
         "personalize:DescribeRecipe",
-        "HandlerPolicy",
+        _CREATING,
         "Recipes belong to the service and hold nothing of the account; the recipe of a version is known at deploy.",
     ),
     _wildcard(
         "s3:GetObject",
-        "HandlerPolicy",
+        _CREATING,
         "Query files of this stack only: the pattern has a hash of the stack, so that an edit of queries changes no "
         "policy.",
         resources=r".*/\*\.queries-[0-9a-f]+",
@@ -84,7 +109,7 @@ OF_PROVIDER = [
     ),
     _wildcard(
         "xray:.*",
-        f"{_POLICIES}|{_ROLES}",
+        f"{_POLICIES}|{_ROLES}|WatcherPolicy",
         "X-Ray: the service authorization reference lists no resource for these actions.",
     ),
     _wildcard(
@@ -116,9 +141,10 @@ OF_PROVIDER = [
         "on.",
         lambda machine: not _resolved(machine, "tracing_configuration").get("enabled"),
     ),
+    *_of_machine("Watcher/Resource"),
     Acknowledgement(
         "NIST.800.53.R5-IAMNoInlinePolicy",
-        f"{_POLICIES}|WaitingFrameworkPolicy|{_WAITER_POLICY}|{_ROLES}",
+        f"{_POLICIES}|WatcherPolicy|WaitingFrameworkPolicy|{_WAITER_POLICY}|{_ROLES}",
         "Each policy is for one role of this stack, is of no use to another role, and is deleted with it.",
         lambda policy: not isinstance(policy, iam.CfnRole) or policy.policies is not None,
     ),
@@ -131,8 +157,15 @@ OF_PROVIDER = [
     ),
     Acknowledgement(
         "NIST.800.53.R5-LambdaConcurrency",
-        f"({_FUNCTIONS})/Resource",
+        f"({_OF_DEPLOYMENT})/Resource",
         "Runs only while a stack is deployed; reserved concurrency would be taken from the account's other functions.",
+        lambda function: not function.reserved_concurrent_executions,
+    ),
+    Acknowledgement(
+        "NIST.800.53.R5-LambdaConcurrency",
+        f"({_OF_WORKFLOWS})/Resource",
+        "max_concurrency of a workflow limits the calls; reserved concurrency would be taken from the account's other "
+        "functions.",
         lambda function: not function.reserved_concurrent_executions,
     ),
     Acknowledgement(
@@ -146,14 +179,14 @@ OF_PROVIDER = [
     ),
     Acknowledgement(
         "NIST.800.53.R5-LambdaDLQ",
-        "(Handler|IsComplete|WaitingFramework/framework-(isComplete|onTimeout))/Resource",
-        "CDK's provider framework and its state machine call the function synchronously, and Lambda sends only failed "
+        f"({_OF_WORKFLOWS}|Handler|IsComplete|WaitingFramework/framework-(isComplete|onTimeout))/Resource",
+        "CDK's provider framework and the state machines call the function synchronously, and Lambda sends only failed "
         "asynchronous calls to a dead-letter queue.",
         lambda function: function.dead_letter_config is None,
     ),
     Acknowledgement(
         "NIST.800.53.R5-LambdaInsideVPC",
-        f"({_FUNCTIONS})/Resource",
+        f"({_OF_DEPLOYMENT}|{_OF_WORKFLOWS})/Resource",
         "Calls AWS APIs only; vpc of BatchSegmentProvider moves the functions into a VPC that has the endpoints.",
         lambda function: function.vpc_config is None,
     ),
@@ -195,13 +228,29 @@ OF_STORAGE = [
     ),
 ]
 
+#: The findings in the resources of a `BatchSegmentWorkflow`.
+OF_WORKFLOW = [
+    _wildcard(
+        "states:.*",
+        "StateMachinePolicy",
+        "Runs of this state machine and of its map over the audiences only: Step Functions names them when they start.",
+    ),
+    _wildcard("s3:.*", "StateMachinePolicy", _OBJECTS, resources=".*/_runs/.*"),
+    _wildcard(
+        "xray:.*",
+        "StateMachinePolicy",
+        "X-Ray: the service authorization reference lists no resource for these actions.",
+    ),
+    *_of_machine("StateMachine/Resource"),
+    Acknowledgement(
+        "NIST.800.53.R5-IAMNoInlinePolicy",
+        "StateMachinePolicy|ScheduleRole/Resource",
+        "Each policy is for one role of this stack, is of no use to another role, and is deleted with it.",
+    ),
+]
+
 #: The wildcards in S3 that a storage grants to its role, and to an app's own readers and writers.
 OF_GRANTS = _wildcard("s3:(Get|Put)Object", "", _OBJECTS)
-
-
-def _resolved(resource: cdk.CfnResource, prop: str) -> dict[str, Any]:
-    value = cdk.Stack.of(resource).resolve(getattr(resource, prop))
-    return value if isinstance(value, dict) else {}
 
 
 def _has_kms_encryption(bucket: cdk.CfnResource) -> bool:

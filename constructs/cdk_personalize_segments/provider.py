@@ -1,9 +1,8 @@
-"""The custom-resource provider: one in a stack, however many jobs the stack has."""
+"""The provider: one in a stack, however many jobs and workflows the stack has."""
 
 import functools
 import weakref
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import aws_cdk as cdk
 import aws_cdk.aws_ec2 as ec2
@@ -14,23 +13,30 @@ import aws_cdk.custom_resources as cr
 import jsii
 from constructs import Construct, IValidation
 
-from . import function_policies, permissions, validation
+from . import function_policies, validation
+from .framework import DeploymentFunctions
 from .functions import FunctionOptions, ProviderFunctions
-from .job_needs import JobNeeds
+from .job_needs import DescribeNeeds, JobNeeds
 from .naming import StackFacts
+from .permissions import of_functions
+from .permissions.statements import Statements
+from .tagging import TagKeys
+from .workflow_functions import WorkflowFunctions
 
 # Every job looks for its stack's provider, and `node.try_find_child` would be two calls to the Node.js process.
 _PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakref.WeakKeyDictionary()
 
 
 class BatchSegmentProvider(Construct):
-    """The shared part of a stack's `BatchSegmentJob` resources: handler, CDK's provider framework, roles and logs.
+    """The shared part of a stack's jobs and workflows: functions, CDK's provider framework, roles and logs.
 
-    A stack has one provider. Its first job creates it with the defaults; create it before the first job to change them:
+    A stack has one provider. Its first `BatchSegmentJob` or `BatchSegmentWorkflow` creates it with the defaults; create
+    it before them to change the defaults:
 
         BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=lambda_.Tracing.ACTIVE)
 
-    The handler's policy covers the needs of the stack's jobs and nothing else.
+    It creates only the functions that the stack uses. Their policies cover the needs of the stack's jobs and nothing
+    else.
     """
 
     #: The id of the provider that a stack's first job creates. Use it to change the settings of a deployed stack:
@@ -58,7 +64,7 @@ class BatchSegmentProvider(Construct):
         Args:
             scope: A construct of the stack, or the stack itself.
             id: The construct's id.
-            role: The role that the library's two functions run in. It must trust ``lambda.amazonaws.com``. A role of
+            role: The role that the library's functions run in. It must trust ``lambda.amazonaws.com``. A role of
                 the app gets the statements that it needs; for an imported role, a warning at synth lists them. Default:
                 a new role for each function.
             asset_encryption_key: The customer managed key of the bucket that CDK publishes assets to, from
@@ -71,12 +77,12 @@ class BatchSegmentProvider(Construct):
             log_retention: How long log events are kept. Default: three months.
             log_removal_policy: What happens to the log groups when the stack is deleted. By default they stay, so that
                 the log of a failed first deployment outlives its rollback.
-            vpc: The VPC that all functions run in. They call Personalize, S3, CloudFormation, Lambda, and Step
-                Functions if jobs wait, so the subnets need a NAT gateway or the endpoints of these services. Default:
-                outside a VPC.
+            vpc: The VPC that all functions run in. They call Personalize, S3, CloudFormation, Lambda, Step Functions
+                if jobs wait or have events, and Glue for a `SegmentsTable`, so the subnets need a NAT gateway or the
+                endpoints of these services. Default: outside a VPC.
             vpc_subnets: The subnets in the VPC. Default: the private ones.
             security_groups: The security groups of the functions. Default: one for each function.
-            tracing: Whether X-Ray traces the functions of the library and the waiter. Default: False.
+            tracing: Whether X-Ray traces the functions and the state machines of the library. Default: False.
             waiter_log_options: Logging of the state machine that waits for jobs. Its input holds CloudFormation's
                 pre-signed response URL, so keep ``include_execution_data`` off. Default: no logging.
 
@@ -104,12 +110,25 @@ class BatchSegmentProvider(Construct):
             validation.check_key(
                 "asset_encryption_key", asset_encryption_key, "a policy cannot name a key by its alias"
             )
-        # The rendered tags of every job that can have tags.
-        self._tags: list[cdk.IResolvable] = []
-        #: The resources that the functions use.
+        self._job_tags = TagKeys(stack)
+        self._workflow_tags = TagKeys(stack)
+        self._checks_tags = False
+        #: The stack's ARN.
         #:
         #: :meta private:
-        self.needs = JobNeeds(facts, stack.stack_id, asset_encryption_key)
+        self.stack_id: str = stack.stack_id
+        #: The resources that the handler uses.
+        #:
+        #: :meta private:
+        self.needs = JobNeeds(facts, self.stack_id, asset_encryption_key)
+        #: The resources that the function uses that starts the jobs of workflows.
+        #:
+        #: :meta private:
+        self.start_needs = JobNeeds(facts, self.stack_id, asset_encryption_key)
+        #: The resources that the function uses that looks whether jobs are complete.
+        #:
+        #: :meta private:
+        self.describe_needs = DescribeNeeds(facts)
         # An ordered set.
         self._identities: dict[str, None] = {}
 
@@ -123,11 +142,23 @@ class BatchSegmentProvider(Construct):
             log_retention=log_retention,
             log_removal_policy=log_removal_policy,
         )
-        self._functions = ProviderFunctions(
-            self, facts, options, lambda: permissions.handler(self.needs, self.tag_keys())
+        self._facts = facts
+        functions_of_stack = ProviderFunctions(self, facts, options)
+        self._deployment = DeploymentFunctions(
+            functions_of_stack, lambda: of_functions.handler(self.needs, self._job_tags.keys())
         )
-        #: The role of the handler.
-        self.role: iam.IRole = self._functions.role
+        #: The functions of the stack's workflows.
+        #:
+        #: :meta private:
+        self.workflow_functions = WorkflowFunctions(
+            functions_of_stack,
+            facts,
+            self.stack_id,
+            start=lambda: of_functions.start(self.start_needs, self._workflow_tags.keys()),
+            describe=lambda: of_functions.describe(self.describe_needs),
+        )
+        #: Whether X-Ray traces the functions and the state machines.
+        self.tracing: bool = tracing
         # By whether jobs wait.
         self._service_tokens: dict[bool, str] = {}
 
@@ -150,10 +181,7 @@ class BatchSegmentProvider(Construct):
         Raises:
             ValueError: Another job of the stack has that identity.
         """
-        if identity is None:
-            # The path of the stack itself is known without a call to CDK.
-            path = "" if scope is self.stack else scope.node.path.removeprefix(f"{self._stack_path}/")
-            identity = f"{path}/{id}" if path else id
+        identity = identity or self.path_in_stack(scope, id)
         if identity in self._identities:
             raise ValueError(
                 f"identity: got {identity!r}, which another job of the stack has; expected a different one for each job"
@@ -161,6 +189,19 @@ class BatchSegmentProvider(Construct):
         self._identities[identity] = None
         self.needs.allow_derived_jobs()
         return self.names.job_prefix(identity)
+
+    def path_in_stack(self, scope: Construct, id: str) -> str:
+        """Returns the path of a construct in the stack.
+
+        :meta private:
+
+        Args:
+            scope: The construct's parent.
+            id: The construct's id.
+        """
+        # The path of the stack itself is known without a call to CDK.
+        path = "" if scope is self.stack else scope.node.path.removeprefix(f"{self._stack_path}/")
+        return f"{path}/{id}" if path else id
 
     @functools.cached_property
     def _stack_path(self) -> str:
@@ -176,12 +217,17 @@ class BatchSegmentProvider(Construct):
         """
         if waits not in self._service_tokens:
             framework = (
-                self._functions.new_waiting_framework(lambda: permissions.waiter(self.needs))
+                self._deployment.new_waiting_framework(lambda: of_functions.waiter(self.needs))
                 if waits
-                else self._functions.new_framework()
+                else self._deployment.new_framework()
             )
             self._service_tokens[waits] = framework.service_token
         return self._service_tokens[waits]
+
+    @property
+    def role(self) -> iam.IRole:
+        """The role of the handler. A stack without jobs has none until it is asked for."""
+        return self._deployment.role
 
     def allow_tagging(self, tags: cdk.IResolvable) -> None:
         """Grants the handler to set a job's tags, if there are any when the template is written.
@@ -191,31 +237,47 @@ class BatchSegmentProvider(Construct):
         Args:
             tags: The rendered tags of a job.
         """
-        if not self._tags:
-            self.node.add_validation(_PolicySizeValidation(self))
-        self._tags.append(tags)
+        self._check_tags()
+        self._job_tags.add(tags)
 
-    def tag_keys(self) -> list[Any]:
-        """Returns the keys of all jobs' tags, each once.
+    def allow_tagging_of_workflow(self, tags: cdk.IResolvable | None = None, keys: Sequence[str] = ()) -> None:
+        """Grants the function that starts the jobs of workflows to set their tags.
 
         :meta private:
+
+        Args:
+            tags: The rendered tags of a workflow.
+            keys: The keys of its audiences' tags.
         """
-        if not self._tags:
-            return []
-        resolved: list[list[dict[str, Any]] | None] = self.stack.resolve(self._tags)
-        keys: list[Any] = []
-        keys.extend(tag["key"] for tags in resolved for tag in tags or [] if tag["key"] not in keys)
-        return sorted(keys, key=str)
+        self._check_tags()
+        self._workflow_tags.add(tags, keys)
 
-    def check_size(self) -> None:
-        """Checks that the policies fit into the roles, without tags.
+    def _check_tags(self) -> None:
+        if not self._checks_tags:
+            self._checks_tags = True
+            self.node.add_validation(_PolicySizeValidation(self))
+
+    def check_size(self, *, with_tags: bool = False) -> None:
+        """Checks that the policies fit into the roles.
 
         :meta private:
+
+        Args:
+            with_tags: Whether all tags are known.
 
         Raises:
             ValueError: The stack has too many jobs.
         """
-        function_policies.check_size(self.needs, self.region)
+        function_policies.check_size(self._facts, self._policies(with_tags))
+
+    def _policies(self, with_tags: bool) -> Iterator[tuple[str, Statements]]:
+        if self.needs.jobs:
+            yield "handler", of_functions.handler(self.needs, self._job_tags.keys() if with_tags else [])
+            yield "waiting", of_functions.waiter(self.needs)
+        if self.start_needs.jobs:
+            yield "starting", of_functions.start(self.start_needs, self._workflow_tags.keys() if with_tags else [])
+        if self.describe_needs.jobs:
+            yield "describing", of_functions.describe(self.describe_needs)
 
 
 @jsii.implements(IValidation)
@@ -227,7 +289,7 @@ class _PolicySizeValidation:
 
     def validate(self) -> list[str]:
         try:
-            function_policies.check_size(self._provider.needs, self._provider.region, self._provider.tag_keys())
+            self._provider.check_size(with_tags=True)
         except ValueError as error:
             return [str(error)]
         return []

@@ -1,6 +1,6 @@
 """Access of the app's own principals and rules to segments and queries."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, cast
 
 import aws_cdk as cdk
@@ -10,8 +10,8 @@ import aws_cdk.aws_s3 as s3
 import jsii
 from constructs import Construct, IConstruct
 
-from . import permissions
 from .buckets import BucketInfo, object_pattern
+from .permissions import of_personalize, of_readers
 
 
 class RuleTarget(Protocol):
@@ -43,48 +43,55 @@ class SegmentAccess:
         self._info = info
         self._is_created = is_created
         self._folders_of_stack = folders
-        # Ordered sets: the folders of all jobs, and those of each job.
-        self._folders: dict[str, None] = {}
+        # The folders of all jobs, and under which prefix each is listed.
+        self._folders: dict[str, str] = {}
         self._readers: list[_Reader] = []
         self._rules: list[events.Rule] = []
         self._granted: list[tuple[iam.IGrantable, s3.IBucket, Iterable[str]]] = []
         self._sends_events = False
 
-    def add_folders(self, folders: str) -> None:
+    def add_folders(self, folders: str, listed: str | None = None) -> None:
         """Adds the folders of a job to those that grants and rules of the whole storage cover.
 
         Args:
             folders: A pattern of folders in the output bucket, ending in "/".
+            listed: The start of the prefixes under which readers list the folders. Default: the folders.
         """
         if folders in self._folders:
             return
-        self._folders[folders] = None
+        self._folders[folders] = listed or folders
         for reader in self._readers:
-            reader.add(folders, f"{self._info(self._bucket).arn}/{folders}*")
+            reader.add(folders, self._folders[folders], f"{self._info(self._bucket).arn}/{folders}*")
         for rule in self._rules:
             rule.add_event_pattern(detail={"object": {"key": _segment_files([folders])}})
 
     def grant_read_all(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all jobs, those of later jobs included."""
         # Without a job yet, the folders of the stack's own jobs: a statement must name a resource.
-        folders = self._folders or {self._folders_of_stack: None}
+        folders = self._folders or {self._folders_of_stack: self._folders_of_stack}
         listing, reading = self._grant_read(grantee, folders)
         self._granted[-1] = (grantee, self._bucket, self._folders)
         self._readers.append(_Reader(dict(folders), listing, reading))
-        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+        return of_readers.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
 
-    def grant_read(self, grantee: iam.IGrantable, folders: str) -> iam.Grant:
-        """Grants permission to list and read the segments in a folder, or in a pattern of folders, ending in "/"."""
-        listing, reading = self._grant_read(grantee, [folders])
-        return permissions.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
+    def grant_read(self, grantee: iam.IGrantable, folders: str, listed: str | None = None) -> iam.Grant:
+        """Grants permission to list and read the segments in a folder, or in a pattern of folders, ending in "/".
+
+        Args:
+            grantee: The principal.
+            folders: The folders.
+            listed: The start of the prefixes that may be listed. Default: the folders.
+        """
+        listing, reading = self._grant_read(grantee, {folders: listed or folders})
+        return of_readers.grant_key(self._info(self._bucket), listing.combine(reading), grantee)
 
     def grant_put(self, grantee: iam.IGrantable, bucket: s3.IBucket, key_or_prefix: str) -> iam.Grant:
         """Grants permission to upload queries to a key, or under a prefix that ends in "/"."""
         info = self._info(bucket)
         self._granted.append((grantee, bucket, [key_or_prefix]))
-        options = permissions.put_queries(info, key_or_prefix)
+        options = of_readers.put_queries(info, key_or_prefix)
         granted = iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=bucket, **options)
-        return permissions.grant_key(info, granted, grantee, writes=True)
+        return of_readers.grant_key(info, granted, grantee, writes=True)
 
     def granted_objects(self) -> Iterator[tuple[iam.IGrantable, list[str]]]:
         """The app's readers and writers, and the patterns of the objects that they may access."""
@@ -121,16 +128,16 @@ class SegmentAccess:
             ),
         )
 
-    def _grant_read(self, grantee: iam.IGrantable, folders: Iterable[str]) -> tuple[iam.Grant, iam.Grant]:
+    def _grant_read(self, grantee: iam.IGrantable, folders: Mapping[str, str]) -> tuple[iam.Grant, iam.Grant]:
         info = self._info(self._bucket)
         self._granted.append((grantee, self._bucket, folders))
         listing, reading = (
             iam.Grant.add_to_principal_or_resource(grantee=grantee, resource=self._bucket, **options)
-            for options in (permissions.list_segments(info, folders), permissions.read_segments(info, folders))
+            for options in (of_readers.list_segments(info, folders.values()), of_readers.read_segments(info, folders))
         )
         # CDK leaves the condition out of a bucket policy, which another account's principal needs.
         for statement in listing.resource_statements:
-            statement.add_condition("StringLike", permissions.list_condition(folders))
+            statement.add_condition("StringLike", of_personalize.list_condition(folders.values()))
         return listing, reading
 
     def _send_events(self) -> None:
@@ -151,18 +158,17 @@ class SegmentAccess:
 class _Reader:
     """A grant on all segments of a storage, which grows with its jobs."""
 
-    def __init__(self, folders: dict[str, None], listing: iam.Grant, reading: iam.Grant) -> None:
-        # An ordered set.
+    def __init__(self, folders: dict[str, str], listing: iam.Grant, reading: iam.Grant) -> None:
         self._folders = folders
         self._listings = [*listing.principal_statements, *listing.resource_statements]
         self._readings = [*reading.principal_statements, *reading.resource_statements]
 
-    def add(self, folders: str, objects: str) -> None:
+    def add(self, folders: str, listed: str, objects: str) -> None:
         if folders in self._folders:
             return
-        self._folders[folders] = None
+        self._folders[folders] = listed
         for statement in self._listings:
-            statement.add_condition("StringLike", permissions.list_condition(self._folders))
+            statement.add_condition("StringLike", of_personalize.list_condition(self._folders.values()))
         for statement in self._readings:
             statement.add_resources(objects)
 

@@ -12,8 +12,9 @@ import aws_cdk.aws_s3 as s3
 import jsii
 from constructs import Construct, IDependable, IValidation
 
-from . import permissions, validation
+from . import validation
 from .buckets import BucketInfo, object_pattern
+from .permissions import of_personalize, of_readers
 
 
 class ServiceAccess:
@@ -45,7 +46,7 @@ class ServiceAccess:
         self._account = account
         self._conditions = conditions
         self._limits_prefixes = limits_prefixes
-        self._service = iam.ServicePrincipal(permissions.SERVICE)
+        self._service = iam.ServicePrincipal(of_personalize.SERVICE)
         self._grants: dict[tuple[s3.IBucket, str], _Grant] = {}
         # Maps each bucket, role or key to its policy. None means that the policy cannot be modified (an imported
         # resource). Decided when the first statement is added.
@@ -81,10 +82,26 @@ class ServiceAccess:
         if not info.is_foreign:
             return
         account = iam.AccountPrincipal(self._account)
-        for statement in permissions.handler_on_foreign_bucket(account, info, reads=reads, writes=writes):
+        for statement in of_readers.handler_on_foreign_bucket(account, info, reads=reads, writes=writes):
             self._record_unattached("bucketPolicy", f"the bucket {info.name}", statement)
         if info.key_arn is not None:
-            statement = permissions.handler_on_foreign_key(account, writes=writes is not None)
+            statement = of_readers.handler_on_foreign_key(account, writes=writes is not None)
+            self._record_unattached("keyPolicy", f"the key {info.key_arn}", statement)
+
+    def allow_results(self, info: BucketInfo, prefix: str) -> None:
+        """Lists the statements that a Distributed Map needs to write results to another account's bucket.
+
+        Args:
+            info: The bucket.
+            prefix: The folder of the results, ending in "/".
+        """
+        if not info.is_foreign:
+            return
+        account = iam.AccountPrincipal(self._account)
+        statement = of_readers.results_on_foreign_bucket(account, info, prefix)
+        self._record_unattached("bucketPolicy", f"the bucket {info.name}", statement)
+        if info.key_arn is not None:
+            statement = of_readers.handler_on_foreign_key(account, writes=True)
             self._record_unattached("keyPolicy", f"the key {info.key_arn}", statement)
 
     @property
@@ -105,8 +122,8 @@ class ServiceAccess:
             grant.add(resource, prefix)
             return
         grant = self._grants[bucket, action] = _Grant(
-            permissions.service_role_on_bucket(action, resource, info.account),
-            permissions.service_on_bucket(self._service, action, resource, self._conditions),
+            of_personalize.service_role_on_bucket(action, resource, info.account),
+            of_personalize.service_on_bucket(self._service, action, resource, self._conditions),
             resource,
             prefixes=[prefix] if self._limits_prefixes and prefix is not None else None,
         )
@@ -142,13 +159,13 @@ class ServiceAccess:
         if key is None or info.key_arn is None or key in self._policies:
             return
         validation.check_key("encryption_key", key)
-        self._add_to_role(permissions.service_role_on_key(info.key_arn))
+        self._add_to_role(of_personalize.service_role_on_key(info.key_arn))
         in_same_stack = cdk.Stack.of(key) is cdk.Stack.of(self._role)
         # A key of another stack cannot name a role of this one, which names the key. Its account lets the role's own
         # policy decide: https://docs.aws.amazon.com/kms/latest/developerguide/key-policy-default.html
         role = iam.ArnPrincipal(self._role_arn) if in_same_stack else iam.AccountPrincipal(self._account)
         for principal, conditions in ((self._service, self._conditions), (role, {})):
-            statement = permissions.service_on_key(principal, conditions)
+            statement = of_personalize.service_on_key(principal, conditions)
             # A key's policy is part of the key.
             added = key.add_to_resource_policy(statement).statement_added
             self._policies[key] = key if added else None
@@ -215,4 +232,4 @@ class _Grant:
         if self._prefixes is not None:
             # A statement keeps the last condition of an operator and key that it was given.
             for statement in (self.role_statement, self.bucket_statement):
-                statement.add_condition("StringLike", permissions.list_condition(self._prefixes))
+                statement.add_condition("StringLike", of_personalize.list_condition(self._prefixes))

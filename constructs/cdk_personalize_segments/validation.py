@@ -104,9 +104,9 @@ def check_queries_per_file(number: float | None) -> None:
     _check_whole_number("queries_per_file", number, limits.MAX_RECORDS)
 
 
-def check_max_concurrency(number: float) -> None:
+def check_max_concurrency(number: float, largest: int = limits.MAX_RECORDS) -> None:
     """Checks how many jobs run at once."""
-    _check_whole_number("max_concurrency", number, limits.MAX_RECORDS)
+    _check_whole_number("max_concurrency", number, largest)
 
 
 def check_max_query_errors(number: float | None, *, waits: bool) -> None:

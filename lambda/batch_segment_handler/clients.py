@@ -8,8 +8,10 @@ from botocore.config import Config
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_glue import GlueClient
     from mypy_boto3_personalize import PersonalizeClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_stepfunctions import SFNClient
 
 # Keep botocore's retries and timeouts short, so that a call that hangs ends before the function times out. Longer
 # retries happen in `retries.call_with_retries`, which explains them to the user.
@@ -39,3 +41,15 @@ def s3() -> "S3Client":
 def cloudformation() -> "CloudFormationClient":
     """Returns the client of CloudFormation."""
     return boto3.client("cloudformation", config=_CONFIG)
+
+
+@functools.cache
+def stepfunctions() -> "SFNClient":
+    """Returns the client of Step Functions."""
+    return boto3.client("stepfunctions", config=_CONFIG)
+
+
+@functools.cache
+def glue() -> "GlueClient":
+    """Returns the client of Glue."""
+    return boto3.client("glue", config=_CONFIG)

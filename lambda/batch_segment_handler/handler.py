@@ -9,16 +9,17 @@ from typing import Any, NoReturn
 
 from . import clients, log
 from .contract import Completion, Response
+from .descriptions import ACTIVE, failure_reason, has_failed, status_of
 from .errors import MAX_MESSAGE_BYTES, JobError, StackUnknownError, UnavailableError, explain
 from .events import Event, job_name, require_members, seconds_left
 from .identity import JobIdentity
 from .job import UNKNOWN_STATUS, JobResource
 from .parsing import flatten, max_query_errors, require, wait_seconds
-from .preflight import ACTIVE, failure_reason, has_failed, status_of
 from .results import ERRORS_UNKNOWN, QueryErrors, query_errors
 from .retries import MAX_PROPAGATION_SECONDS, RetryBudget
 from .stack import Stack
 from .text import printable
+from .watcher import watch
 
 # For a last call that hangs, a lookup of the stack that hangs, and the response.
 _RESERVED_SECONDS = 2 * clients.MAX_CALL_SECONDS + 20
@@ -128,10 +129,11 @@ def _create_or_update(job: JobResource, event: Event) -> Response:
     else:
         response = job.create_or_adopt()
     status, created = response["Data"]["Status"], response.pop("Created", False)
+    watch(job.properties, response, job.budget)
     if wait is not None and status != UNKNOWN_STATUS and not has_failed(status):
         # Start the clock now, not at invocation: time spent retrying does not count against the user's wait.
         response["Deadline"] = int(min(time.time() + wait, started + _MAX_WAIT_SECONDS))
-        if created or (is_update and not keeps and not job.stack.may_be_rolling_back()):
+        if created or (is_update and not keeps and not job.lifecycle.may_be_rolling_back()):
             response["Created"] = True
     return response
 

@@ -10,13 +10,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from . import clients, limits, log, preflight, results, staging
 from .adoption import differences
 from .contract import DEFINITION, FlatProperties, Response
-from .errors import JobError, NotVisibleError, UnavailableError, explain, means_not_found
+from .descriptions import describe_job, failure_reason, has_failed, status_of
+from .errors import JobError, NotVisibleError, UnavailableError, explain
 from .existing_input import check_existing
 from .identity import MAX_ATTEMPTS, JobIdentity
+from .lifecycle import Lifecycle
 from .parsing import has, is_true, num_results, tags_of
-from .preflight import failure_reason, has_failed, status_of
 from .retries import RetryBudget, call_with_retries
-from .stack import Stack
 from .text import printable
 
 #: The status if Personalize does not return one.
@@ -31,7 +31,7 @@ class JobResource:
 
     identity: JobIdentity
     budget: RetryBudget
-    stack: Stack
+    lifecycle: Lifecycle
 
     @property
     def properties(self) -> FlatProperties:
@@ -61,7 +61,7 @@ class JobResource:
             log.bind(job=name)
             description = self.describe(name)
             if description is None:
-                if self.stack.is_rolling_back():
+                if self.lifecycle.is_rolling_back():
                     found = other_role or failed or failed_with_other_role
                     return self._respond_unknown(name) if found is None else self._adopt(*found)
                 try:
@@ -72,7 +72,7 @@ class JobResource:
             different = differences(self.identity, name, description)
             if self.has_explicit_name:
                 self._require_same_definition(name, different)
-                if has_failed(status_of(description)) and not self.stack.is_rolling_back():
+                if has_failed(status_of(description)) and not self.lifecycle.is_rolling_back():
                     raise JobError(
                         f"job_name: {name!r} is taken by a job that ended {status_of(description)}: "
                         f"{failure_reason(description)}. Names are never freed by the service: choose another, or "
@@ -90,7 +90,7 @@ class JobResource:
                 failed = name, description
                 continue
             return self._adopt(name, description)
-        if (found := other_role or failed or failed_with_other_role) and self.stack.is_rolling_back():
+        if (found := other_role or failed or failed_with_other_role) and self.lifecycle.is_rolling_back():
             return self._adopt(*found)
         base_name = self.identity.base_name
         raise JobError(
@@ -126,7 +126,7 @@ class JobResource:
                 and old.get("NumResults") != self.properties.get("NumResults")
             ):
                 different.append("num_results")
-            if different != ["num_results"] or not self.stack.is_rolling_back():
+            if different != ["num_results"] or not self.lifecycle.is_rolling_back():
                 self._require_same_definition(name, different)
         elif not self.has_explicit_name and has_failed(status_of(description)):
             name, description = self._later_attempt(name, description)
@@ -148,22 +148,7 @@ class JobResource:
 
     def describe(self, name: str) -> Mapping[str, Any] | None:
         """Returns Personalize's description of a job, or None if the job does not exist."""
-        client = clients.personalize()
-        try:
-            response = call_with_retries(
-                client.describe_batch_segment_job,
-                self.budget,
-                member="batchSegmentJob",
-                batchSegmentJobArn=self.identity.arn(name),
-            )
-        except client.exceptions.ResourceNotFoundException:
-            return None
-        except client.exceptions.InvalidInputException as error:
-            # If the job does exist, CreateBatchSegmentJob reports it.
-            if means_not_found(error):
-                return None
-            raise
-        return response["batchSegmentJob"]
+        return describe_job(self.identity.arn(name), self.budget)
 
     def _describe_existing(self, name: str) -> Mapping[str, Any]:
         def describe() -> Mapping[str, Any]:
@@ -224,7 +209,7 @@ class JobResource:
             request["tags"] = _request_tags(tags)
 
         def create(**request: Any) -> Mapping[str, Any]:
-            self.stack.require_can_create()
+            self.lifecycle.require_can_create()
             return clients.personalize().create_batch_segment_job(**request)
 
         if self.budget.is_over:
@@ -247,7 +232,7 @@ class JobResource:
             self._update_tags(name, old_tags)
         except (BotoCoreError, ClientError, JobError) as error:
             # The job was found, so a rollback succeeds with it rather than with an assumed one.
-            if not self.stack.may_be_rolling_back():
+            if not self.lifecycle.may_be_rolling_back():
                 raise
             log.event("not tagged", error=str(explain(error, self.properties)))
 

@@ -10,13 +10,22 @@ import time
 NAMESPACE = "PersonalizeBatchSegments"
 STACK = "Stack"
 RESOURCE = "Resource"
+WORKFLOW = "Workflow"
+AUDIENCE = "Audience"
 METRICS = {
     "created": "JobsCreated",
     "adopted": "JobsAdopted",
     "waited": "Retries",
     "failed": "DeploymentsFailed",
     "output read": "QueryErrors",
+    "segments succeeded": "JobsSucceeded",
+    "segments failed": "JobsFailed",
+    "queued": "JobsQueued",
+    "run completed": "RunDuration",
+    "segment age": "SegmentAge",
 }
+_IN_SECONDS = {"RunDuration", "SegmentAge"}
+_BY_AUDIENCE = {"SegmentAge"}
 _bound: dict[str, object] = {}
 
 
@@ -24,6 +33,19 @@ def begin(stack_id: str, logical_id: str) -> None:
     """Starts the log of an invocation. Every line names the stack and the resource."""
     _bound.clear()
     _bound.update({STACK: stack_id.split("/")[1] if "/" in stack_id else stack_id, RESOURCE: logical_id})
+
+
+def begin_step(stack_id: str, workflow: str, audience: str) -> None:
+    """Starts the log of a step of a state machine.
+
+    Args:
+        stack_id: The stack's ARN.
+        workflow: The workflow's name; "" for a job made at deploy.
+        audience: The audience's name; "" for a step of the whole run.
+    """
+    begin(stack_id, "")
+    del _bound[RESOURCE]
+    _bound.update({name: value for name, value in ((WORKFLOW, workflow), (AUDIENCE, audience)) if value})
 
 
 def bind(**details: object) -> None:
@@ -50,13 +72,19 @@ def event(decision: str, *, metric_value: int = 1, **details: object) -> None:
                 "CloudWatchMetrics": [
                     {
                         "Namespace": NAMESPACE,
-                        "Dimensions": [[STACK], [STACK, RESOURCE]],
-                        "Metrics": [{"Name": metric, "Unit": "Count"}],
+                        "Dimensions": _dimensions(metric),
+                        "Metrics": [{"Name": metric, "Unit": "Seconds" if metric in _IN_SECONDS else "Count"}],
                     }
                 ],
             },
         }
     print(_escape(json.dumps(line, default=str, ensure_ascii=False)), flush=True)
+
+
+def _dimensions(metric: str) -> list[list[str]]:
+    if WORKFLOW in _bound:
+        return [[WORKFLOW, AUDIENCE]] if metric in _BY_AUDIENCE else [[WORKFLOW]]
+    return [[STACK], [STACK, RESOURCE]] if RESOURCE in _bound else [[STACK]]
 
 
 def _escape(line: str) -> str:

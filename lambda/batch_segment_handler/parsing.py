@@ -9,6 +9,8 @@ from .contract import DEFINITION, FlatProperties
 from .errors import JobError
 from .text import quote
 
+#: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html, "Maximum object size", 5 TB.
+_MAX_ASSET_BYTES = 5 * 1024**4
 _Name = Literal[
     "InputIsInline",
     "ValidateInput",
@@ -107,6 +109,12 @@ def max_query_errors(properties: FlatProperties) -> int | None:
 def queries_per_file(properties: FlatProperties) -> int | None:
     """Returns the user's quota of queries per file; None for the documented quota."""
     return _whole_number(properties.get("QueriesPerFile"), "queries_per_file", 1, limits.MAX_RECORDS)
+
+
+def asset_range(properties: FlatProperties) -> tuple[int, int | None]:
+    """Returns the first byte of the queries in their asset, and their number of bytes; None for all from there on."""
+    start = _whole_number(properties.get("AssetStart"), "AssetStart", 0, _MAX_ASSET_BYTES)
+    return start or 0, _whole_number(properties.get("AssetLength"), "AssetLength", 1, limits.MAX_INPUT_BYTES)
 
 
 def wait_seconds(properties: FlatProperties) -> float | None:

@@ -11,15 +11,13 @@ from typing import Any
 
 from . import clients, limits, log
 from .contract import FlatProperties
+from .descriptions import ACTIVE, failure_reason, has_failed, status_of
 from .errors import JobError, UnavailableError
 from .expressions import filter_placeholders
 from .limits import QueryKind
 from .retries import RetryBudget, call_with_retries
-from .text import printable, shorten
+from .text import printable
 
-ACTIVE = "ACTIVE"
-_FAILED = "FAILED"
-_MAX_REASON_LENGTH = 1200
 _NEVER = datetime.datetime.min.replace(tzinfo=datetime.UTC)
 _USER_SEGMENTATION = "USER_SEGMENTATION"
 
@@ -47,6 +45,24 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
         JobError: Solution version, recipe or filter cannot be used for segments.
         ClientError: Another error of the service, for example ResourceNotFoundException.
     """
+    prop, arn, version = solution_version(properties, budget)
+    return Preflight(
+        arn,
+        _kind(prop, arn, version.get("recipeArn") or "", budget),
+        _placeholders(properties.get("FilterArn"), budget),
+    )
+
+
+def solution_version(properties: FlatProperties, budget: RetryBudget) -> tuple[str, str, Mapping[str, Any]]:
+    """Finds the solution version: the given one, or the latest ACTIVE one of the solution.
+
+    Returns:
+        The property that names it, its ARN, and its description.
+
+    Raises:
+        JobError: The solution has no ACTIVE version, or the solution version failed.
+        ClientError: Another error of the service, for example ResourceNotFoundException.
+    """
     prop, arn = "solution_version_arn", properties.get("SolutionVersionArn")
     if arn is None:
         prop, arn = "solution_arn", _latest_version(properties["SolutionArn"], budget)
@@ -55,32 +71,7 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     )
     version = response["solutionVersion"]
     _require_not_failed(prop, arn, version)
-    return Preflight(
-        arn,
-        _kind(prop, arn, version.get("recipeArn") or "", budget),
-        _placeholders(properties.get("FilterArn"), budget),
-    )
-
-
-def status_of(description: Mapping[str, Any]) -> str:
-    """Returns the status of a job, solution version or filter in capitals; "" if the description has none.
-
-    Any other status than ACTIVE and those that end with FAILED means in progress. Documented are "PENDING" and "IN
-    PROGRESS" (https://docs.aws.amazon.com/personalize/latest/dg/API_BatchSegmentJob.html), and the output of AWS's
-    notebooks has "CREATE PENDING" and "CREATE IN_PROGRESS".
-    """
-    return printable(description.get("status") or "", 50).upper()
-
-
-def has_failed(status: str) -> bool:
-    """Returns whether a job, solution version or filter with this status will never be ACTIVE."""
-    return status.upper().endswith(_FAILED)
-
-
-def failure_reason(description: Mapping[str, Any]) -> str:
-    """Returns the service's reason for a failure, escaped and cut."""
-    reason = printable(description.get("failureReason") or "no reason given", _MAX_REASON_LENGTH)
-    return shorten(reason, _MAX_REASON_LENGTH)
+    return prop, arn, version
 
 
 def _latest_version(solution_arn: str, budget: RetryBudget) -> str:

@@ -4,6 +4,7 @@ If the service cannot answer a query, the output has an ``error``, and the job d
 (aws-samples/amazon-personalize-samples, update-item-dataset-schema-example.ipynb).
 """
 
+import datetime
 import itertools
 import json
 import re
@@ -15,6 +16,8 @@ from . import clients, log
 from .text import printable, shorten
 
 _CHUNK = 1024**2
+# Of 1000 objects each.
+_MAX_PAGES = 50
 # A longer record has users and no error: a query has at most 256 KiB, and an error repeats little more than the query.
 _MAX_ERROR_RECORD_BYTES = 512 * 1024
 _NO_ERROR = re.compile(rb'"error"\s*+:\s*+null')
@@ -34,12 +37,14 @@ class QueryErrors:
         errors: The number of queries that ended with an error.
         first: The first error, escaped and cut.
         all_read: Whether all queries were read.
+        unreadable: Why the output cannot be read, escaped and cut.
     """
 
     queries: int | None = None
     errors: int = 0
     first: str = ""
     all_read: bool = True
+    unreadable: str = ""
 
     def __str__(self) -> str:
         """Returns ``"none"``, or the counts and the first error, or `ERRORS_UNKNOWN`."""
@@ -70,10 +75,32 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
         all_read = False
     except Exception as error:
         # For example JSON that is nested too deep, a broken connection, an archived object.
-        log.event("output not read", output=output_uri, error=f"{type(error).__name__}: {printable(error)}")
-        return QueryErrors()
+        reason = f"{type(error).__name__}: {printable(error)}"
+        log.event("output not read", output=output_uri, error=reason)
+        return QueryErrors(unreadable=shorten(reason, _MAX_ERROR_BYTES))
     log.event("output read", metric_value=errors, output=output_uri, queries=queries, errors=errors, all_read=all_read)
     return QueryErrors(queries, errors, first, all_read)
+
+
+def newest_segments(output_uri: str, excluded_uri: str) -> datetime.datetime | None:
+    """Returns when the newest segments under a prefix were written, except those under another one; None without any.
+
+    Args:
+        output_uri: The prefix.
+        excluded_uri: The other prefix.
+    """
+    bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
+    excluded = excluded_uri.removeprefix(f"s3://{bucket}/")
+    pages = clients.s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return max(
+        (
+            found["LastModified"]
+            for page in itertools.islice(pages, _MAX_PAGES)
+            for found in page.get("Contents", [])
+            if found["Key"].endswith(".out") and not found["Key"].startswith(excluded)
+        ),
+        default=None,
+    )
 
 
 def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:

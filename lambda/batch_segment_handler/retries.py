@@ -29,6 +29,7 @@ T = TypeVar("T")
 MAX_PROPAGATION_SECONDS = 120.0
 _MAX_WAIT_SECONDS, _MAX_PROPAGATION_WAIT_SECONDS = 60, 15
 _MAX_RESPONSE_LENGTH = 200
+_PROPAGATION, _ANYTHING_ELSE = "propagation", "anything else"
 # InvalidInputException can mean that a role, its policy or a bucket policy has not propagated. Observed: "Insufficient
 # privileges for accessing data in S3. Please look at … and fix bucket policy on <bucket>".
 _MAY_BE_PROPAGATION = re.compile(r"privilege|permission|assum|access denied|not authorized|bucket policy|trust", re.I)
@@ -42,11 +43,19 @@ class RetryBudget:
     changing behavior.
     """
 
-    def __init__(self, seconds: float) -> None:
-        """Starts the budget with that many seconds."""
+    def __init__(self, seconds: float, *, max_wait: float | None = None) -> None:
+        """Starts the budget.
+
+        Args:
+            seconds: How long the calls may take, with the waits between them.
+            max_wait: How long to wait for anything but a permission that propagates. Default: all of the time.
+        """
         self._ends = time.monotonic() + seconds
         self._left = seconds
-        self._left_for_propagation = min(seconds, MAX_PROPAGATION_SECONDS)
+        self._left_by_cause = {
+            _PROPAGATION: MAX_PROPAGATION_SECONDS,
+            _ANYTHING_ELSE: seconds if max_wait is None else max_wait,
+        }
 
     @property
     def is_over(self) -> bool:
@@ -60,16 +69,14 @@ class RetryBudget:
             seconds: How long to sleep.
             for_propagation: Whether a permission has to propagate, which has a budget of two minutes.
         """
-        left = min(self._left, self._ends - time.monotonic())
-        if for_propagation:
-            left = min(left, self._left_for_propagation)
+        cause = _PROPAGATION if for_propagation else _ANYTHING_ELSE
+        left = min(self._left, self._ends - time.monotonic(), self._left_by_cause[cause])
         if left <= 0:
             return 0.0
         seconds = min(seconds, left)
         time.sleep(seconds)
         self._left -= seconds
-        if for_propagation:
-            self._left_for_propagation -= seconds
+        self._left_by_cause[cause] -= seconds
         return seconds
 
 
@@ -95,12 +102,16 @@ _MISSING_PERMISSION = _RetryHint(
     for_propagation=True,
 )
 _NOT_VISIBLE = _RetryHint(None, "Deploy again", for_propagation=True)
+#: The part of a message that is of no use in a run, which waits by itself.
+CHAIN_THE_JOBS = (
+    ", or chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
+    "(job.node.add_dependency(other_job))"
+)
 _TRANSIENT = _RetryHint("AWS returned an unexpected response or none", "Deploy again later")
 _SERVICE_BUSY = {
     "LimitExceededException": _RetryHint(
         f"Amazon Personalize runs {limits.MAX_JOBS_IN_FLIGHT} batch segment jobs at once, and the limit is reached",
-        "Deploy again when other jobs are complete, or chain the jobs: give them wait_for_completion, and let each "
-        "depend on an earlier one (job.node.add_dependency(other_job))",
+        f"Deploy again when other jobs are complete{CHAIN_THE_JOBS}",
     ),
     "ResourceInUseException": _RetryHint(
         "the solution version or the filter is still being created", "Deploy again when it is ACTIVE"

@@ -77,12 +77,24 @@ def call_s3(operation: Callable[..., Any], hints: ObjectHints, place: str, budge
 
 @dataclass
 class InputObject:
-    """An object with queries. Every read after the first reads the same version of it."""
+    """An object with queries, or a range of its bytes. Every read after the first reads the same version of it.
+
+    Attributes:
+        bucket: The bucket.
+        key: The object's key.
+        hints: How to fix errors.
+        budget: How long to retry.
+        start: The first byte of the range.
+        length: The number of bytes of the range; None for all bytes from the first one on.
+        etag: The version.
+    """
 
     bucket: str
     key: str
     hints: ObjectHints
     budget: RetryBudget
+    start: int = 0
+    length: int | None = None
     etag: str | None = None
 
     def __str__(self) -> str:
@@ -93,12 +105,14 @@ class InputObject:
         return _Body(self)
 
     def get(self, offset: int) -> Mapping[str, Any]:
-        """Requests the object's content from an offset on."""
+        """Requests the content from an offset in the range on."""
         request: dict[str, Any] = {"Bucket": self.bucket, "Key": self.key}
         if self.etag is not None:
             request["IfMatch"] = self.etag
-        if offset:
-            request["Range"] = f"bytes={offset}-"
+        first = self.start + offset
+        if first or self.length is not None:
+            last = "" if self.length is None else self.start + self.length - 1
+            request["Range"] = f"bytes={first}-{last}"
         response = call_s3(
             clients.s3().get_object, self.hints, f"s3://{self.bucket}/{self.key}", self.budget, **request
         )

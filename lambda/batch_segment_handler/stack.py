@@ -3,12 +3,11 @@
 from typing import Any
 
 from . import clients, log
-from .errors import JobError, StackUnknownError, UnavailableError, explain
+from .errors import JobError, StackUnknownError, explain
 from .events import Event, seconds_left
+from .lifecycle import RESERVED_SECONDS, require_time
 from .retries import RetryBudget, call_with_retries
 
-# For a last call that hangs, and for the response.
-_RESERVED_SECONDS = clients.MAX_CALL_SECONDS + 10
 # A Create goes on without the status, so it does not wait long for it.
 _MAX_SECONDS_OF_CREATE = 10
 
@@ -54,9 +53,7 @@ class Stack:
             if self._is_update:
                 raise
             status = ""
-        if seconds_left(self._context) < _RESERVED_SECONDS:
-            # A call that is cut off may have created a job that CloudFormation never hears of.
-            raise UnavailableError("no time is left, so no job was created. Deploy again")
+        require_time(self._context)
         if "DELETE" in status:
             raise JobError(f"the stack is being deleted ({status}), so no job was created")
         if "ROLLBACK" in status:
@@ -65,7 +62,7 @@ class Stack:
     def _status(self) -> str:
         if self._unknown is not None:
             raise self._unknown
-        seconds = seconds_left(self._context) - _RESERVED_SECONDS
+        seconds = seconds_left(self._context) - RESERVED_SECONDS
         try:
             response = call_with_retries(
                 clients.cloudformation().describe_stacks,

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from . import clients, log, queries
 from .contract import FlatProperties
-from .parsing import is_true, queries_per_file
+from .parsing import asset_range, is_true, queries_per_file
 from .preflight import Preflight
 from .retries import RetryBudget
 from .s3_input import InputObject, ObjectHints, call_s3, check_objects
@@ -26,7 +26,7 @@ _MAX_UPLOADS = 2 * _MAX_THREADS
 
 
 def stage(properties: FlatProperties, folder: str, preflight: Preflight, budget: RetryBudget) -> str:
-    """Checks the asset's queries and writes them to a folder as ``part-00000.jsonl`` and so on.
+    """Checks the asset's queries, or a range of them, and writes them to a folder as ``part-00000.jsonl`` and so on.
 
     Reads the asset twice, so that it writes nothing unless all queries are valid. Repeating it changes nothing: the
     path identifies the content and how it is split.
@@ -38,7 +38,8 @@ def stage(properties: FlatProperties, folder: str, preflight: Preflight, budget:
         JobError: A query is invalid, or there are too many of them for the service's 1000 files.
     """
     hints = ObjectHints(properties.get("AssetKmsKeyArn"), ": set asset_encryption_key of BatchSegmentProvider")
-    asset = InputObject(properties["AssetBucket"], properties["AssetKey"], hints, budget)
+    start, length = asset_range(properties)
+    asset = InputObject(properties["AssetBucket"], properties["AssetKey"], hints, budget, start, length)
     is_inline = is_true(properties, "InputIsInline")
     quota = queries.Quota(queries_per_file(properties))
     name = "segment_queries" if is_inline else "job_input"

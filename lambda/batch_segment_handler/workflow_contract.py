@@ -100,12 +100,14 @@ class RunFacts(TypedDict, total=False):
 StepStatus = Literal["BUSY", "IN_PROGRESS", "CHECK", "NEXT_PART", "SUCCEEDED", "FAILED"]
 
 
-class JobFacts(TypedDict):
+class JobFacts(TypedDict, total=False):
     """A job of an audience."""
 
-    JobName: str
-    JobArn: str
-    OutputUri: str
+    JobName: Required[str]
+    JobArn: Required[str]
+    OutputUri: Required[str]
+    #: "none", or how many queries failed, once the job is complete.
+    QueryErrors: str
 
 
 class Progress(TypedDict, total=False):
@@ -114,9 +116,8 @@ class Progress(TypedDict, total=False):
     Status: Required[StepStatus]
     #: The audience's jobs up to now, one for each part that was started.
     Jobs: list[JobFacts]
-    #: Errors and queries of the parts that are complete, or None once they are not known.
-    Errors: int | None
-    Queries: int | None
+    #: Why no job can run now.
+    Reason: str
     #: The detail of the event to publish, if the status is final.
     Detail: "SegmentsDetail"
 

@@ -19,28 +19,25 @@ from .hive_types import duckdb_type
 from .patching import replace, require
 
 _JSON_SERDES = ("org.openx.data.jsonserde.JsonSerDe", "org.apache.hive.hcatalog.data.JsonSerDe")
-_NO_ENGINE = "Athena in the local AWS needs DuckDB; install it: pip install duckdb"
-_QUERIES = re.compile(r"\s*(select|with|values|explain|\()", re.IGNORECASE)
+_COMMENTS = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/)*", re.DOTALL)
+_QUERIES = re.compile(r"select|with|values|explain|\(", re.IGNORECASE)
 
 
 def apply() -> None:
     """Patches MiniStack in place."""
     require(athena, "_table_references", "_qualified_column_prefixes", "_data_format", "_hidden", "_executions")
     require(iam_evaluator, "_verified_key")
-    replace(athena, "_mock_query_results", "query", lambda _: _fail_without_engine)
     replace(athena, "_rewrite_data_paths", "query database catalog", lambda _: _rewrite)
     replace(athena, "_save_query_results", "query_id", _checking_results)
     replace(athena, "_get_query_results", "data", _checking_reader)
 
 
-def _fail_without_engine(_query: str) -> Any:
-    raise ValueError(_NO_ENGINE)
-
-
 async def _rewrite(query: str, database: str, _catalog: str | None = None) -> tuple[str, dict[str, str], list[str]]:
     """Replaces the tables of a query by the objects of their partitions."""
-    if not _QUERIES.match(query):
-        raise ValueError(f"{query.split()[0]} is not part of the local AWS, which has SELECT, CREATE TABLE, DROP TABLE")
+    statement = _COMMENTS.sub("", query, count=1)
+    if not _QUERIES.match(statement):
+        first = next(iter(statement.split()), "an empty query")
+        raise ValueError(f"{first} is not part of the local AWS, which has SELECT, CREATE TABLE, DROP TABLE")
     edits: list[tuple[int, int, str]] = []
     folders: list[str] = []
     for found in athena._table_references(query):

@@ -17,19 +17,26 @@ def wait_for_audiences(names: Sequence[str]) -> list[dict[str, Any]]:
     Args:
         names: The exact names of the audiences. Names of others are ignored.
     """
-    if not names or not (running := _running(found := _audiences(names))):
-        return found if names else []
-    with progress(f"waiting for {len(running)} audiences") as update:
-        while running := _running(found):
-            update(f"waiting for {len(running)} audiences")
+    if not names:
+        return []
+    found, waiting = _audiences(names)
+    if not waiting:
+        return found
+    with progress(f"waiting for {len(waiting)} audiences") as update:
+        while waiting:
+            update(f"waiting for {len(waiting)} audiences")
             time.sleep(_POLL_SECONDS)
-            found = _audiences(names)
+            found, waiting = _audiences(names)
     return found
 
 
-def _audiences(names: Sequence[str]) -> list[dict[str, Any]]:
-    return [found for found in control_client.call("ListRuns")["audiences"] if found["audience"] in names]
-
-
-def _running(audiences: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [audience for audience in audiences if audience["status"] == "RUNNING"]
+def _audiences(names: Sequence[str]) -> tuple[list[dict[str, Any]], set[str]]:
+    """Returns the audiences of some names, and the names that a run can still have an end for."""
+    response = control_client.call("ListRuns")
+    found = [audience for audience in response["audiences"] if audience["audience"] in names]
+    waiting = {audience["audience"] for audience in found if audience["status"] == "RUNNING"}
+    starts = [run["started"] for run in response["runs"] if run["status"] == "RUNNING"]
+    if starts:
+        # A run can have an audience that it has not started yet. Such an audience is not listed, or with an older end.
+        waiting |= set(names) - {audience["audience"] for audience in found if audience["ended"] >= max(starts)}
+    return found, waiting

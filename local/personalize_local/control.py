@@ -7,8 +7,8 @@ from typing import Any
 from ministack.core import responses
 
 from . import runs
-from .errors import ServiceError
-from .scheduler import ScheduleError, Schedules
+from .errors import ScheduleError, ServiceError
+from .scheduler import Schedules
 
 #: The prefix of their ``X-Amz-Target``.
 TARGET = "PersonalizeLocal."

@@ -32,5 +32,9 @@ class RejectedError(Exception):
         self.message = message
 
 
+class ScheduleError(Exception):
+    """The reason why a schedule cannot be fired."""
+
+
 class UsageError(Exception):
     """A mistake that the user of the command can fix, as one sentence."""

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -91,6 +92,11 @@ class LocalAws:
         # Half a second for the requests of a job.
         hour = pending_seconds + in_progress_seconds + 0.5
         state_scale = min(scale, hour / 3600) if wait_scale is None else scale
+        if "ministack.core" in sys.modules:
+            # It has read the environment, so that its port, waits and account would be those of another one.
+            raise RuntimeError(
+                "MiniStack is imported already. A process can have one local AWS; import MiniStack after it"
+            )
         environment = ministack_environment(self._connection, self._environment_before, scale)
         os.environ.clear()
         os.environ.update(environment)

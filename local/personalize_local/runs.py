@@ -4,11 +4,12 @@ The audiences come from the events of the workflows, which are public, and from 
 """
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 from ministack.services import eventbridge, stepfunctions
 
-# The contract of the events, see docs/workflow.md.
+# The contract of the events, see docs/events.md.
 _SOURCE = "cdk-personalize-segments"
 _ENDS = ("Personalize Segments Succeeded", "Personalize Segments Failed")
 
@@ -45,7 +46,7 @@ def list_audiences() -> list[Json]:
                 name: detail.get(name, "") for name in ("workflow", "audience", "run", "status", "reason")
             }
             audiences[key] |= {"outputUri": detail.get("outputUri", ""), "queryErrors": detail.get("queryErrors", "")}
-            audiences[key]["jobs"] = detail.get("jobNames", [])
+            audiences[key] |= {"jobs": detail.get("jobNames", []), "ended": _iso(event["Time"])}
     for child in list(stepfunctions._executions.values()):
         given = _input(child) if child["status"] == "RUNNING" and "mapRunArn" in child else {}
         name = (given.get("Audience") or {}).get("Name") if isinstance(given.get("Audience"), dict) else None
@@ -61,6 +62,7 @@ def list_audiences() -> list[Json]:
                 "outputUri": "",
                 "queryErrors": "",
                 "jobs": [],
+                "ended": "",
             }
     return list(audiences.values())
 
@@ -78,6 +80,11 @@ def _input(execution: Json) -> Json:
 def _state(execution: Json) -> str:
     entered = [event for event in list(execution["events"]) if event["type"].endswith("StateEntered")]
     return str(entered[-1]["stateEnteredEventDetails"]["name"]) if entered else ""
+
+
+def _iso(seconds: float) -> str:
+    """Returns a time as MiniStack writes those of executions."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _reason(execution: Json) -> str:

@@ -15,6 +15,7 @@ from ministack.core import responses
 from ministack.services import scheduler
 from ministack.services.cloudformation import provisioners
 
+from .errors import ScheduleError
 from .patching import replace, require
 from .roles import Roles, may_be_assumed
 from .schedule_expressions import Expression, InvalidExpressionError
@@ -26,10 +27,6 @@ _TICK_SECONDS = 1
 _UNIVERSAL = re.compile(r"arn:[^:]+:scheduler:::aws-sdk:([a-z0-9]+):([A-Za-z0-9]+)")
 _BOTO3_NAMES = {"sfn": "stepfunctions", "eventbridge": "events", "cloudwatchlogs": "logs"}
 _SESSION = "EventBridgeScheduler"
-
-
-class ScheduleError(Exception):
-    """The reason why a schedule cannot be fired."""
 
 
 class Schedules:

@@ -1,5 +1,5 @@
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -25,3 +25,11 @@ def cdk(aws: LocalAws, tmp_path: Path) -> Callable[..., Cdk]:
         return Cdk(aws, tmp_path, app, stack)
 
     return make
+
+
+@pytest.fixture
+def train(aws: LocalAws) -> Iterator[Callable[[], str]]:
+    """Trains the solution of the recipe Item-Attribute-Affinity. Other tests do not see the new versions."""
+    before = aws.personalize.catalog.versions
+    yield lambda: aws.train("films-item-attribute-affinity")
+    aws.personalize.catalog.versions = before

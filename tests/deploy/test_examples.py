@@ -1,7 +1,6 @@
 """The apps in ``examples``, deployed as they are."""
 
 import dataclasses
-import importlib.util
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,11 +15,10 @@ from batch_segment_handler.contract import RESOURCE_TYPE
 from personalize_local.gateway import LocalAws
 from support.cdk_cli import Cdk
 from support.constants import CREATED, UPDATED
+from support.examples import EXAMPLES, app_of
 from support.local import Clients, seeded_arn, split_s3_uri, wait_until
 from support.segments import segments_at
 from support.stacks import Outcome, RealStack
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 def test_minimal_by_the_cdk_cli(aws: LocalAws, cdk: Callable[..., Cdk], client: Clients) -> None:
@@ -157,13 +155,3 @@ def test_rejects_other_columns_of_the_audiences(audiences: ModuleType, tmp_path:
     path.write_text("name,genre\n")
     with pytest.raises(ValueError, match=r"^audiences\.csv, line 1: got the columns name, genre, expected audience, "):
         audiences.read_audiences(path)
-
-
-def app_of(example: str) -> ModuleType:
-    """An example's app.py as a module, which does nothing when it is imported."""
-    spec = importlib.util.spec_from_file_location(f"example_{example}", EXAMPLES / example / "app.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

@@ -9,9 +9,11 @@ import aws_cdk as cdk
 import boto3
 import pytest
 from batch_segment_handler.contract import RESOURCE_TYPE
+from personalize_local.faults import JOB, Fault, Faults
 from personalize_local.gateway import LocalAws
+from support.athena import query
 from support.constants import CREATED, UPDATED
-from support.local import Clients
+from support.local import Clients, wait_until
 from support.stacks import Outcome, RealStack
 
 from docs import pages
@@ -79,6 +81,26 @@ class Reader:
         snippets = [*pages.python(pages.STACK)[:1], *pages.python(self._page)]
         return self.stack.deploy_app(lambda app: self._run(app, snippets))
 
+    def workflows(self) -> list[str]:
+        """The ARNs of the state machines of workflows."""
+        machines = self.stack.resources_of("AWS::StepFunctions::StateMachine")
+        # The provider's machines wait for jobs.
+        return [arn for arn in machines if "PersonalizeBatchSegmentProvider" not in arn]
+
+    def run(self, workflow: str) -> dict[str, Any]:
+        """Starts a run of a workflow, and returns the detail of its event when it is complete."""
+        states, ended = self._client("stepfunctions"), dict[str, Any]()
+        execution = states.start_execution(stateMachineArn=workflow)["executionArn"]
+
+        def is_over() -> bool:
+            ended.update(states.describe_execution(executionArn=execution))
+            return bool(ended["status"] != "RUNNING")
+
+        wait_until(is_over, 60, interval=0.1)
+        assert ended["status"] == "SUCCEEDED", ended
+        detail: dict[str, Any] = json.loads(ended["output"])["Completion"]["Payload"]["Detail"]
+        return detail
+
     def _run(self, app: cdk.App, snippets: list[pages.Snippet]) -> None:
         self.names = {"app": app}
         for snippet in snippets:
@@ -96,6 +118,7 @@ def make_reader(
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.chdir(tmp_path)
     Path("queries.jsonl").write_text(pages.QUERIES)
+    Path("audiences.csv").write_text(pages.AUDIENCES)
     return lambda page: Reader(stack, client, page)
 
 
@@ -111,7 +134,9 @@ def test_a_page_is_deployed(page: Path, make_reader: Callable[[Path], Reader], a
     done = reader.follows()
     assert done.status == UPDATED, done.said
     jobs = [aws.personalize.jobs[arn] for arn in reader.stack.jobs]
-    assert len(jobs) == len(reader.stack.resources_of(RESOURCE_TYPE)) > 1
+    workflows = reader.workflows()
+    assert len(jobs) == len(reader.stack.resources_of(RESOURCE_TYPE)) > (0 if workflows else 1)
+    assert [reader.run(workflow)["status"] for workflow in workflows] == ["SUCCEEDED"] * len(workflows)
     if page.stem == "segments":
         output = jobs[-1].request["jobOutput"]["s3DataDestination"]["path"]
         (segment,) = reader.names["segments_at"](output)
@@ -121,3 +146,61 @@ def test_a_page_is_deployed(page: Path, make_reader: Callable[[Path], Reader], a
 
 def test_every_page_of_the_folder_is_deployed() -> None:
     assert {page.stem for page in PAGES} >= {"input", "kms", "many-segments", "own-bucket-and-role", "pipelines"}
+    assert {page.stem for page in PAGES} >= {"refresh-segments", "query-segments", "workflow-metrics"}
+
+
+def test_a_failed_audience_raises_the_alarms_of_the_page(
+    make_reader: Callable[[Path], Reader], client: Clients, faults: Faults, train: Callable[[], str]
+) -> None:
+    reader = make_reader(pages.DOCS / "how-to" / "workflow-metrics.md")
+    reader.has()
+    assert reader.follows().status == UPDATED
+    names = reader.stack.resources_of("AWS::CloudWatch::Alarm")
+    (workflow,) = reader.workflows()
+
+    def in_alarm() -> list[str]:
+        found = client("cloudwatch").describe_alarms(AlarmNames=names)["MetricAlarms"]
+        return sorted(alarm["MetricName"] for alarm in found if alarm["StateValue"] == "ALARM")
+
+    assert len(names) == 4
+    assert reader.run(workflow)["failed"] == 0
+    assert in_alarm() == []
+    train()
+    faults.inject(Fault(JOB, message="an internal error"))
+    assert reader.run(workflow)["failed"] == 1
+    wait_until(in_alarm)
+    # The page makes two alarms on failed audiences. The first run made its segments of today.
+    assert in_alarm() == ["JobsFailed", "JobsFailed"]
+
+
+def test_the_sql_of_the_page_runs_with_athena(
+    make_reader: Callable[[Path], Reader], client: Clients, aws: LocalAws, train: Callable[[], str]
+) -> None:
+    page = pages.DOCS / "how-to" / "query-segments.md"
+    reader = make_reader(page)
+    reader.has()
+    done = reader.follows()
+    assert done.status == UPDATED
+    (workflow,) = reader.workflows()
+    (results,) = [name for name in reader.stack.resources_of("AWS::S3::Bucket") if "-results" in name.lower()]
+    database, table = done.outputs["TableName"].split(".")
+    assert table == "weekly"
+    of_audience, sizes, overlap, new, without_answer = (
+        snippet.code for snippet in pages.snippets(page) if snippet.language == "sql"
+    )
+
+    def rows(sql: str) -> list[list[str | None]]:
+        return sorted(query(client, sql, database, f"s3://{results}/"))
+
+    assert rows(of_audience) == []
+    first = reader.run(workflow)
+    version = train()
+    second = reader.run(workflow)
+    assert (first["run"] < second["run"], second["solutionVersionArn"]) == (True, version)
+    comedy, drama = ({row[0] for row in rows(of_audience.replace("comedy", genre))} for genre in ("comedy", "drama"))
+    assert len(comedy) == len(drama) == 25
+    assert rows(sizes) == [["comedy-fans", "25"], ["drama-fans", "25"]]
+    assert {row[0] for row in rows(overlap)} == comedy & drama
+    # The local Personalize has the same data after a training.
+    assert rows(new) == []
+    assert rows(without_answer) == []

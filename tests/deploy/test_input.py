@@ -12,9 +12,8 @@ import pytest
 from botocore.exceptions import ClientError
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.gateway import LocalAws
-from personalize_local.iam import create_role_session
 from support.constants import CREATED, NOT_CREATED
-from support.local import Clients, allow_personalize, seeded_arn
+from support.local import Clients, allow_personalize, role_session, seeded_arn
 from support.segments import segments_at
 from support.stacks import Build, RealStack
 
@@ -234,9 +233,7 @@ def test_stages_into_a_bucket_that_requires_an_encryption_header(
     assert client("s3").get_object(**place)["Body"].read() == file.read_bytes()
     # The local AWS enforces the policy: the handler's role cannot write without the header.
     role = f"arn:aws:iam::{aws.account}:role/{stack.resource('HandlerRole')}"
-    handler = boto3.Session(region_name=aws.region, **create_role_session(role)).client(
-        "s3", endpoint_url=aws.endpoint_url
-    )
+    handler = boto3.Session(region_name=aws.region, **role_session(role)).client("s3", endpoint_url=aws.endpoint_url)
     with pytest.raises(ClientError, match="AccessDenied"):
         handler.put_object(**place, Body=b"")
     handler.put_object(**place, Body=b"", ServerSideEncryption="AES256")

@@ -17,8 +17,8 @@ import aws_cdk.aws_sqs as sqs
 import aws_cdk.aws_stepfunctions as sfn
 import aws_cdk.aws_stepfunctions_tasks as tasks
 import pytest
+from personalize_local.errors import ScheduleError
 from personalize_local.gateway import LocalAws
-from personalize_local.scheduler import ScheduleError
 from support.constants import CREATED, UPDATED
 from support.local import Clients, wait_until
 from support.stacks import RealStack

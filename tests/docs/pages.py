@@ -21,6 +21,13 @@ QUERIES = """\
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\" AND ITEMS.GENRES = \\"Romance\\""}
 """
+#: What is in ``audiences.csv``, which a page shows.
+AUDIENCES = """\
+name;ITEMS.GENRES;num_results;filter.COUNTRY
+comedy-fans;Comedy;100;Japan
+comedy-fans;Comedy|Romance;;Japan
+drama-fans;Drama;500;Japan|Germany
+"""
 
 
 @dataclass(frozen=True)

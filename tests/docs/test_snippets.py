@@ -30,6 +30,7 @@ def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, m
     monkeypatch.setenv("CDK_DEFAULT_REGION", REGION)
     monkeypatch.chdir(tmp_path)
     Path("queries.jsonl").write_text(pages.QUERIES)
+    Path("audiences.csv").write_text(pages.AUDIENCES)
     if any("LocalAws" in snippet.code for snippet in pages.python(page)):
         # There is one local AWS in a process.
         command = [sys.executable, pages.__file__, str(page)]
@@ -41,15 +42,14 @@ def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, m
 
 @EVERY_PAGE
 def test_no_snippet_has_an_unknown_language_or_an_ellipsis(page: Path) -> None:
-    assert {snippet.language for snippet in pages.snippets(page)} <= {
-        "python",
-        "sh",
-        "json",
-        "text",
-        "{toctree}",
-        "{eval-rst}",
-    }
+    known = {"python", "sh", "json", "sql", "text", "{toctree}", "{eval-rst}"}
+    assert {snippet.language for snippet in pages.snippets(page)} <= known
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
+
+
+def test_the_list_of_audiences_is_the_one_that_its_page_shows() -> None:
+    page = pages.DOCS / "how-to" / "audiences-in-a-spreadsheet.md"
+    assert pages.AUDIENCES in [snippet.code for snippet in pages.snippets(page)]
 
 
 @EVERY_PAGE

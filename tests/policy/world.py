@@ -7,9 +7,8 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
-from personalize_local.iam import SERVICE, create_role_session
 from policy.examples import Example
-from support.local import Clients, split_s3_uri
+from support.local import Clients, role_session, split_s3_uri
 
 JOB = "batch-segment-job"
 ANYTHING = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -65,7 +64,7 @@ class World:
 
     def _session(self, role: str, service: str) -> Any:
         arn = self.arn("iam", f"role/{self.id(role)}", region="")
-        return boto3.Session(region_name=self.aws.region, **create_role_session(arn)).client(  # type: ignore[call-overload]
+        return boto3.Session(region_name=self.aws.region, **role_session(arn)).client(  # type: ignore[call-overload]
             service, endpoint_url=self.aws.endpoint_url, config=Config(retries={"total_max_attempts": 1})
         )
 
@@ -78,7 +77,14 @@ class World:
         return json.loads(self._s3.get_bucket_policy(Bucket=bucket)["Policy"])
 
     def service_may(
-        self, document: Any, action: str, resource: str, *, service: str = SERVICE, secure: bool = True, **context: str
+        self,
+        document: Any,
+        action: str,
+        resource: str,
+        *,
+        service: str = "personalize.amazonaws.com",
+        secure: bool = True,
+        **context: str,
     ) -> bool:
         """What a policy of a resource says to a service that comes in the name of a job."""
         from ministack.core import iam_evaluator

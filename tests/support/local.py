@@ -33,6 +33,13 @@ def seeded_arn(aws: LocalAws, name: str) -> str:
     return aws.environment()[f"PERSONALIZE_LOCAL_{name}_ARN"]
 
 
+def role_session(role_arn: str) -> dict[str, Any]:
+    """Returns the credentials of a session of a role, as keyword arguments for boto3."""
+    from personalize_local.iam import create_role_session
+
+    return create_role_session(role_arn)
+
+
 def split_s3_uri(uri: str) -> tuple[str, str]:
     """Returns the bucket and the key of ``s3://bucket/key``."""
     bucket, _, key = uri.removeprefix("s3://").partition("/")

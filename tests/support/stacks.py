@@ -21,6 +21,9 @@ from support.constants import CREATED, UPDATED
 from support.local import Clients, wait_until
 
 Build = Callable[[cdk.Stack], Any]
+#: Larger templates have to be in S3:
+#: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
+MAX_TEMPLATE_BODY = 51_200
 
 
 def add_failing_resource(scope: cdk.Stack, *after: IDependable) -> None:
@@ -139,7 +142,7 @@ class RealStack:
         """Creates the stack from a template, or updates it."""
         request = {
             "StackName": self.name,
-            "TemplateBody": json.dumps(template),
+            **self._template_argument(json.dumps(template)),
             "Capabilities": ["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM"],
         }
         if self._exists:
@@ -152,6 +155,13 @@ class RealStack:
             self._cloudformation.create_stack(**request)
             self._exists = True
         return self._outcome()
+
+    def _template_argument(self, template: str) -> dict[str, str]:
+        if len(template) <= MAX_TEMPLATE_BODY:
+            return {"TemplateBody": template}
+        bucket, key = f"cdk-hnb659fds-assets-{self.aws.account}-{self.aws.region}", f"{self.name}.json"
+        self._s3.put_object(Bucket=bucket, Key=key, Body=template.encode())
+        return {"TemplateURL": f"{self.aws.endpoint_url}/{bucket}/{key}"}
 
     def destroy(self) -> Outcome:
         """Deletes the stack."""

@@ -1,15 +1,22 @@
 """Reading synthesized templates."""
 
+import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk.assertions import Annotations, Match, Template
 from batch_segment_handler.contract import DEFINITION, RESOURCE_TYPE
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, SegmentQuery
+from cdk_personalize_segments import (
+    Audience,
+    BatchSegmentInput,
+    BatchSegmentJob,
+    BatchSegmentWorkflow,
+    SegmentQuery,
+)
 from constructs import Construct
 
-from support.constants import ACCOUNT, REGION, VERSION
+from support.constants import ACCOUNT, REGION, SOLUTION, VERSION
 
 ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
 
@@ -21,6 +28,34 @@ def add_job(scope: Construct, id: str = "Job", **props: Any) -> BatchSegmentJob:
     if "job_input" not in props:
         props["job_input"] = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
     return BatchSegmentJob(scope, id, **props)
+
+
+def new_audience(name: str = "fans", *items: str, **options: Any) -> Audience:
+    """Returns an audience with queries for items, by default for one."""
+    queries = [SegmentQuery.items_like(item) for item in items or ("105",)]
+    return Audience(name, BatchSegmentInput.from_queries(queries), **options)
+
+
+def add_workflow(scope: Construct, id: str = "Weekly", **props: Any) -> BatchSegmentWorkflow:
+    """Adds a workflow with one audience; `props` replace and add properties."""
+    if "solution_version_arn" not in props:
+        props.setdefault("solution_arn", SOLUTION)
+    props.setdefault("audiences", [new_audience()])
+    return BatchSegmentWorkflow(scope, id, **props)
+
+
+def definition(stack: cdk.Stack, containing: str = "Weekly") -> dict[str, Any]:
+    """Returns the definition of the only state machine whose logical ID contains a text."""
+    machine = only_resource(stack, "AWS::StepFunctions::StateMachine", containing)
+    found: dict[str, Any] = json.loads(machine["DefinitionString"])
+    return found
+
+
+def workflow_settings(stack: cdk.Stack, containing: str = "Weekly") -> dict[str, Any]:
+    """Returns the settings that the function gets that starts the jobs of a workflow."""
+    states = definition(stack, containing)["States"]
+    settings = states["Audiences"]["ItemProcessor"]["States"]["Start"]["Parameters"]["Payload"]["Settings"]
+    return dict(settings)
 
 
 def readable(value: Any) -> Any:
@@ -55,6 +90,12 @@ def only_resource(stack: cdk.Stack, of_type: str, containing: str = "") -> dict[
     (found,) = [resource for logical_id, resource in resources(stack, of_type).items() if containing in logical_id]
     properties: dict[str, Any] = found["Properties"]
     return properties
+
+
+def logical_id(stack: cdk.Stack, of_type: str, containing: str) -> str:
+    """Returns the logical ID of the only resource of a type whose logical ID contains a text."""
+    (found,) = [name for name in resources(stack, of_type) if containing in name]
+    return found
 
 
 def policy_statements(stack: cdk.Stack, policy: str) -> list[dict[str, Any]]:

@@ -7,11 +7,12 @@ from typing import Any
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
+import aws_cdk.aws_scheduler as scheduler
 import pytest
 from aws_cdk.assertions import Template
-from cdk_personalize_segments import BatchSegmentStorage
+from cdk_personalize_segments import BatchSegmentStorage, SegmentsTable
 from support.constants import FILTER, SOLUTION
-from support.templates import ENVIRONMENT, add_job, as_list, readable
+from support.templates import ENVIRONMENT, add_job, add_workflow, as_list, readable
 
 ROOT = Path(__file__).parents[3]
 RECOMMENDED = {
@@ -33,6 +34,11 @@ def template(flags: dict[str, Any]) -> dict[str, Any]:
         wait_for_completion=cdk.Duration.minutes(30),
     )
     job.on_segments_written("Written")
+    job.on_failed("Failed")
+    schedule = scheduler.ScheduleExpression.rate(cdk.Duration.days(7))
+    workflow = add_workflow(stack, storage=storage, schedule=schedule, tags={"team": "growth"})
+    workflow.on_failed("Failed")
+    SegmentsTable(stack, "Table", workflow=workflow)
     return dict(Template.from_stack(stack).to_json())
 
 

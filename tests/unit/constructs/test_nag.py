@@ -7,6 +7,7 @@ import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_lambda as lambda_
 import aws_cdk.aws_logs as logs
+import aws_cdk.aws_scheduler as scheduler
 import aws_cdk.aws_stepfunctions as sfn
 import aws_cdk.custom_resources as cr
 import pytest
@@ -16,6 +17,7 @@ from cdk_personalize_segments import (
     BatchSegmentJob,
     BatchSegmentProvider,
     BatchSegmentStorage,
+    SegmentsTable,
     acknowledge_nag_findings,
     nag,
     nag_findings,
@@ -142,6 +144,38 @@ def test_acknowledges_logging_of_errors_only(app: cdk.App, stack: cdk.Stack) -> 
     assert findings(app, AwsSolutionsChecks(app)) <= acknowledged(app)
 
 
+@pytest.mark.parametrize("tracing", [False, True])
+def test_acknowledges_exactly_the_findings_in_workflows_and_watchers(
+    app: cdk.App, stack: cdk.Stack, tracing: bool
+) -> None:
+    BatchSegmentProvider(stack, "Provider", tracing=tracing)
+    schedule = scheduler.ScheduleExpression.rate(cdk.Duration.days(7))
+    SegmentsTable(stack, "Table", workflow=templates.add_workflow(stack, schedule=schedule))
+    templates.add_job(stack).on_failed("Failed")
+    assert acknowledged(app) == findings(app)
+
+
+def test_acknowledges_what_a_workflow_grants_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
+    trust = iam.ServicePrincipal("lambda.amazonaws.com")
+    reader, handler = (iam.Role(stack, f"Role{number}", assumed_by=trust) for number in range(2))
+    BatchSegmentProvider(stack, "Provider", role=handler)
+    workflow = templates.add_workflow(stack)
+    workflow.grant_read_segments(reader)
+    workflow.grant_start_execution(reader)
+    SegmentsTable(stack, "Table", workflow=workflow).grant_query(reader)
+    acknowledge_nag_findings(app)
+    app.synth()
+    assert findings(app, AwsSolutionsChecks(app)) == set()
+
+
+def test_keeps_a_state_machine_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
+    templates.add_workflow(stack)
+    sfn.StateMachine(stack, "Own", definition_body=sfn.DefinitionBody.from_chainable(sfn.Succeed(stack, "Done")))
+    acknowledge_nag_findings(app)
+    app.synth()
+    assert {path.split("/")[1] for _, path in findings(app, AwsSolutionsChecks(app))} == {"Own"}
+
+
 def test_keeps_a_function_of_the_app_in_the_same_stack(app: cdk.App, stack: cdk.Stack) -> None:
     add_job(stack)
     lambda_.Function(
@@ -153,7 +187,7 @@ def test_keeps_a_function_of_the_app_in_the_same_stack(app: cdk.App, stack: cdk.
 
 
 def test_every_reason_says_something() -> None:
-    for entry in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE):
+    for entry in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE, *nag_findings.OF_WORKFLOW):
         assert len(entry.reason) > 40
         assert entry.reason.endswith(".")
 

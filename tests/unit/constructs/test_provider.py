@@ -147,8 +147,14 @@ def test_a_stack_has_one_provider(stack: cdk.Stack) -> None:
 # -- keys and logs
 
 
-def test_a_provider_without_jobs_may_describe_its_stack_only(stack: cdk.Stack) -> None:
+def test_a_provider_without_jobs_has_a_log_group_only(stack: cdk.Stack) -> None:
     BatchSegmentProvider(stack, "Provider")
+    assert count_resources(stack) == 1
+    assert len(resources(stack, "AWS::Logs::LogGroup")) == 1
+
+
+def test_the_role_of_a_provider_without_jobs_may_describe_its_stack_only(stack: cdk.Stack) -> None:
+    assert BatchSegmentProvider(stack, "Provider").role.node.id == "HandlerRole"
     assert policy_statements(stack, "HandlerPolicy") == [
         {"Effect": "Allow", "Action": ["cloudformation:DescribeStacks"], "Resource": ["<AWS::StackId>"]}
     ]

@@ -6,9 +6,18 @@ from collections.abc import Callable
 
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
+import aws_cdk.aws_scheduler as scheduler
 import pytest
 from aws_cdk.assertions import Template
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
+from cdk_personalize_segments import (
+    Audience,
+    BatchSegmentInput,
+    BatchSegmentJob,
+    BatchSegmentStorage,
+    BatchSegmentWorkflow,
+    SegmentQuery,
+    SegmentsTable,
+)
 from support.constants import FILTER, SOLUTION, VERSION
 from support.templates import ENVIRONMENT
 from syrupy.assertion import SnapshotAssertion
@@ -39,7 +48,26 @@ def everything(stack: cdk.Stack) -> None:
     job.on_segments_written("Written")
 
 
-@pytest.mark.parametrize("build", [one_job, everything], ids=lambda build: build.__name__)
+def workflow(stack: cdk.Stack) -> None:
+    audience = Audience("fans", BatchSegmentInput.from_queries([SegmentQuery.items_like("105")]), filter_arn=FILTER)
+    made = BatchSegmentWorkflow(
+        stack,
+        "Weekly",
+        solution_arn=SOLUTION,
+        audiences=[audience],
+        schedule=scheduler.ScheduleExpression.expression("rate(7 days)"),
+        tags={"team": "growth"},
+    )
+    made.on_failed("Failed")
+    SegmentsTable(stack, "Table", workflow=made)
+
+
+def watched_job(stack: cdk.Stack) -> None:
+    queries = BatchSegmentInput.from_queries([SegmentQuery.items_like("105")])
+    BatchSegmentJob(stack, "Job", solution_version_arn=VERSION, job_input=queries).on_completed("Completed")
+
+
+@pytest.mark.parametrize("build", [one_job, everything, workflow, watched_job], ids=lambda build: build.__name__)
 def test_a_template_matches_its_snapshot(snapshot: SnapshotAssertion, build: Callable[[cdk.Stack], None]) -> None:
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Demo", env=ENVIRONMENT)
     build(stack)

@@ -1,10 +1,15 @@
 """The cost of a synthesis in calls to CDK's process, which is the same on every machine, and in resources."""
 
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
+import aws_cdk as cdk
+import aws_cdk.aws_scheduler as scheduler
 import pytest
+from cdk_personalize_segments import Audience, BatchSegmentInput, BatchSegmentWorkflow, SegmentQuery
+from support.constants import SOLUTION
 
 PROGRAM = Path(__file__).parents[3] / "benchmarks" / "synth.py"
 
@@ -46,3 +51,31 @@ def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
     assert synth.resource_count(synth.many_jobs(jobs - 1, inline=True)) == synth.resource_count(
         synth.many_jobs(1, inline=True)
     ) + (jobs - 2)
+
+
+@pytest.fixture
+def workflow_of() -> Callable[[int], Callable[[cdk.Stack], None]]:
+    """Returns what builds a workflow of a number of audiences."""
+
+    def of(number: int) -> Callable[[cdk.Stack], None]:
+        def build(stack: cdk.Stack) -> None:
+            queries = [SegmentQuery.items_like(str(item)) for item in range(10)]
+            audiences = [Audience(f"a{one}", BatchSegmentInput.from_queries(queries)) for one in range(number)]
+            schedule = scheduler.ScheduleExpression.expression("rate(7 days)")
+            BatchSegmentWorkflow(stack, "Weekly", solution_arn=SOLUTION, audiences=audiences, schedule=schedule)
+
+        return build
+
+    return of
+
+
+def test_300_audiences_take_as_many_calls_as_one(
+    synth: ModuleType, workflow_of: Callable[[int], Callable[[cdk.Stack], None]]
+) -> None:
+    assert synth.calls(workflow_of(300)) == synth.calls(workflow_of(1))
+
+
+def test_300_audiences_add_as_many_resources_as_one(
+    synth: ModuleType, workflow_of: Callable[[int], Callable[[cdk.Stack], None]]
+) -> None:
+    assert synth.resource_count(workflow_of(300)) == synth.resource_count(workflow_of(1))

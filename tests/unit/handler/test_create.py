@@ -253,7 +253,7 @@ def test_responses_are_small_json(personalize: Stubber) -> None:
 def test_creates_nothing_without_time_for_a_call_that_hangs(
     personalize: Stubber, new_stack: None, monkeypatch: pytest.MonkeyPatch, clock: Any, seconds: float, creates: bool
 ) -> None:
-    monkeypatch.setattr("batch_segment_handler.stack.seconds_left", lambda _context: seconds)
+    monkeypatch.setattr("batch_segment_handler.lifecycle.seconds_left", lambda _context: seconds)
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     if creates:

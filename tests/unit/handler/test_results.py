@@ -105,12 +105,12 @@ def test_unparseable_output_does_not_fail_the_deployment(output: Any, log: Any, 
 
 
 def test_any_other_failure_to_read_does_not_fail_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
-    def breaks(uri: Any) -> Iterator[Any]:
+    def breaks(uri: Any, ends: float) -> Iterator[Any]:
         yield "bad"
         raise MemoryError
 
     monkeypatch.setattr(results, "_errors", breaks)
-    assert query_errors("s3://a/b", 60) == QueryErrors()
+    assert query_errors("s3://a/b", 60) == QueryErrors(unreadable="MemoryError: ")
 
 
 @pytest.mark.parametrize(("length", "error"), [(512 * 1024, "no such item"), (512 * 1024 + 1, None)])

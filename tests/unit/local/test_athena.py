@@ -125,20 +125,22 @@ def table(client: Callable[..., Any], local_aws: LocalAws) -> TableFixture:
     return TableFixture(client, local_aws)
 
 
-@pytest.fixture(scope="module")
-def duckdb() -> None:
-    pytest.importorskip("duckdb")
-
-
 USERS = "FROM segments CROSS JOIN UNNEST(output.userslist) AS t(user_id)"
 
 
-def test_lists_the_users_of_an_audience(table: TableFixture, duckdb: None) -> None:
+def test_lists_the_users_of_an_audience(table: TableFixture) -> None:
     sql = f"SELECT user_id {USERS} WHERE audience = 'comedy' AND run = 'latest' ORDER BY 1"
     assert table.query(sql) == [["u2"], ["u3"]]
 
 
-def test_finds_the_overlap_and_what_is_new(table: TableFixture, duckdb: None) -> None:
+def test_a_query_can_start_with_comments(table: TableFixture) -> None:
+    sql = f"-- Counts: users FROM nowhere.\n/* of\none audience */ SELECT count(*) {USERS} WHERE audience = 'drama'"
+    assert table.query(sql) == [["2"]]
+    with pytest.raises(AssertionError, match="CREATE is not part of the local AWS"):
+        table.query("-- SELECT\nCREATE VIEW v AS SELECT 1")
+
+
+def test_finds_the_overlap_and_what_is_new(table: TableFixture) -> None:
     def users(audience: str, run: str) -> str:
         return f"SELECT user_id {USERS} WHERE audience = '{audience}' AND run = '{run}'"
 
@@ -146,7 +148,7 @@ def test_finds_the_overlap_and_what_is_new(table: TableFixture, duckdb: None) ->
     assert table.query(f"{users('comedy', 'latest')} EXCEPT {users('comedy', '20261123T030000Z')}") == [["u3"]]
 
 
-def test_groups_by_partition_and_reads_members(table: TableFixture, duckdb: None) -> None:
+def test_groups_by_partition_and_reads_members(table: TableFixture) -> None:
     counted = table.query(f"SELECT audience, run, count(*) {USERS} GROUP BY 1, 2 ORDER BY 1, 2")
     assert counted == [
         ["comedy", "20261123T030000Z", "2"],
@@ -159,7 +161,7 @@ def test_groups_by_partition_and_reads_members(table: TableFixture, duckdb: None
     assert table.query(f"SELECT count(*) FROM {table.name}.segments s WHERE s.run = 'latest'") == [["3"]]
 
 
-def test_moves_latest_to_another_run(table: TableFixture, duckdb: None) -> None:
+def test_moves_latest_to_another_run(table: TableFixture) -> None:
     partition = table.partition("drama", "latest", "audience=comedy/run=20261123T030000Z/j1")
     key = {"DatabaseName": table.name, "TableName": "segments"}
     sql = f"SELECT user_id {USERS} WHERE audience = 'drama' AND run = 'latest' ORDER BY 1"
@@ -172,7 +174,7 @@ def test_moves_latest_to_another_run(table: TableFixture, duckdb: None) -> None:
     assert table.query(sql) == [["u3"], ["u4"]]
 
 
-def test_an_empty_table_has_its_columns(table: TableFixture, duckdb: None) -> None:
+def test_an_empty_table_has_its_columns(table: TableFixture) -> None:
     table.glue.create_table(DatabaseName=table.name, TableInput={**table.table(), "Name": "empty"})
     assert table.query("SELECT user_id FROM empty CROSS JOIN UNNEST(output.userslist) AS t(user_id)") == []
 
@@ -185,26 +187,18 @@ def test_an_empty_table_has_its_columns(table: TableFixture, duckdb: None) -> No
         ("SELECT nonsense FROM segments", "nonsense"),
     ],
 )
-def test_reports_why_a_query_fails(table: TableFixture, duckdb: None, sql: str, reason: str) -> None:
+def test_reports_why_a_query_fails(table: TableFixture, sql: str, reason: str) -> None:
     with pytest.raises(AssertionError, match=reason):
         table.query(sql)
 
 
-def test_says_how_to_install_the_engine(table: TableFixture, monkeypatch: pytest.MonkeyPatch) -> None:
-    from ministack.services import athena
-
-    monkeypatch.setattr(athena, "_duckdb_available", False)
-    with pytest.raises(AssertionError, match="Athena in the local AWS needs DuckDB; install it: pip install duckdb"):
-        table.query("SELECT 1")
-
-
-def test_queries_with_exactly_the_permissions(table: TableFixture, duckdb: None) -> None:
+def test_queries_with_exactly_the_permissions(table: TableFixture) -> None:
     allowed = table.user(list(table.statements().values()))
     assert table.query(f"SELECT count(*) {USERS} WHERE run = 'latest'", allowed) == [["4"]]
 
 
 @pytest.mark.parametrize("missing", ["glue:GetTable", "glue:GetPartitions", "s3:ListBucket", "s3:GetObject", "results"])
-def test_a_query_needs_each_permission(table: TableFixture, duckdb: None, missing: str) -> None:
+def test_a_query_needs_each_permission(table: TableFixture, missing: str) -> None:
     statements = table.statements()
     del statements[missing]
     action = {"results": "s3:PutObject"}.get(missing, missing)

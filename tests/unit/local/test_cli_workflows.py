@@ -111,6 +111,23 @@ def test_waits_for_an_audience_that_runs(
     assert machine.end(started)["status"] == "SUCCEEDED"
 
 
+def test_waits_for_an_audience_that_a_run_has_not_started(
+    jobs: JobFixture, machine: MachineFixture, within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    allow(machine)
+    items = [audience(machine.name)]
+    states = workflow(items, jobs.output)
+    prepare = {"Type": "Wait", "Seconds": 4000, "Next": "Audiences"}
+    failed = [audience(machine.name, "FAILED", "an internal error")]
+    assert machine.run(states, {"items": failed})["status"] == "SUCCEEDED"
+    started = machine.start({"Prepare": prepare, **states}, {"items": items})
+    assert cli.main(["segments", machine.name]) == 0
+    shown = capsys.readouterr()
+    assert "personalize-local: waiting for 1 audiences" in shown.err
+    assert f"{machine.name} 20261130T030000Z SUCCEEDED" in shown.out
+    assert machine.end(started)["status"] == "SUCCEEDED"
+
+
 def test_fires_a_schedule(machine: MachineFixture, within: None, capsys: pytest.CaptureFixture[str]) -> None:
     schedule = ScheduleFixture(machine)
     schedule.create("cron(0 3 ? * MON *)")

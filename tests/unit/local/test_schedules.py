@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from personalize_local.errors import ScheduleError
 from personalize_local.gateway import LocalAws
 from support.local import wait_until
 from unit.local.machine_fixture import MachineFixture
@@ -83,8 +84,6 @@ def test_fires_with_context_attributes_and_redelivers_the_same_time(
 
 
 def test_fires_only_with_permission(schedule: ScheduleFixture, local_aws: LocalAws) -> None:
-    from personalize_local.scheduler import ScheduleError
-
     schedule.create("rate(7 days)")
     with pytest.raises(ScheduleError, match=r"assumed-role/.* is not authorized to perform: states:StartExecution"):
         local_aws.tick(schedule.name)
@@ -104,8 +103,6 @@ def test_a_time_in_the_past_fires_once_without_being_asked(schedule: ScheduleFix
 
 
 def test_names_the_schedules_if_the_name_is_not_clear(local_aws: LocalAws) -> None:
-    from personalize_local.scheduler import ScheduleError
-
     with pytest.raises(ScheduleError, match=r"schedule: got 'no-such-schedule', expected the name of one; found: none"):
         local_aws.tick("no-such-schedule")
 

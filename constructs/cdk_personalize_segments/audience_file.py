@@ -1,0 +1,257 @@
+"""A list of audiences in a CSV file: what its columns mean."""
+
+import difflib
+import io
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from batch_segment_handler import limits, queries
+
+from . import csv_table, validation
+from .batch_segment_input import BatchSegmentInput
+from .csv_table import Row
+from .segment_query import SegmentQuery, attribute_expression, query_line
+
+Made = TypeVar("Made")
+
+NAME, ITEM_ID, EXPRESSION, FILE, NUM_RESULTS = "name", "item_id", "item_attributes", "queries", "num_results"
+#: Followed by a column of the Items data, and by a placeholder of the filter.
+ATTRIBUTE, FILTER_VALUE = "ITEMS.", "filter."
+_COLUMNS = [NAME, ITEM_ID, EXPRESSION, FILE, NUM_RESULTS]
+_QUERY_COLUMNS = f"{ITEM_ID}, {EXPRESSION}, {FILE} or {ATTRIBUTE}<column>"
+#: The Items data separates several values in the same way:
+#: https://docs.aws.amazon.com/personalize/latest/dg/items-datasets.html
+_SEPARATOR = "|"
+_MAX_SHOWN_FAULTS = 10
+
+
+@dataclass
+class _Draft:
+    """An audience, row by row."""
+
+    line: int
+    num_results: int | None = None
+    #: Either queries or a file of them.
+    queries: list[SegmentQuery] = field(default_factory=list)
+    file: Path | None = None
+
+    def segment_input(self) -> BatchSegmentInput:
+        return BatchSegmentInput.from_queries(self.queries) if self.file is None else _input_of_file(self.file)
+
+
+def read(
+    path: Path, *, make: Callable[..., Made], check_name: Callable[[object], None], filter_arn: str | None
+) -> list[Made]:
+    """Reads a list of audiences.
+
+    Args:
+        path: The file.
+        make: Makes an audience; the class `Audience`.
+        check_name: Checks the name of an audience.
+        filter_arn: The filter of all audiences.
+
+    Raises:
+        ValueError: The file is not as documented; the message names the lines.
+    """
+    content = csv_table.read(path)
+    file = _File(path.parent, check_name, is_filtered=filter_arn is not None)
+    try:
+        for row in csv_table.rows(content):
+            file.add(row)
+    except ValueError as error:
+        file.faults.append(str(error))
+    if not file.drafts and not file.faults:
+        missing = "audiences" if file.columns else f"column {NAME}"
+        file.faults.append(f"got no {missing}, expected a line of column names and a line for each query")
+    if file.faults:
+        count = len(file.faults)
+        lines = [f"{count} {'fault' if count == 1 else 'faults'} in {validation.quote(str(path))}:"]
+        lines += file.faults[:_MAX_SHOWN_FAULTS]
+        if count > _MAX_SHOWN_FAULTS:
+            lines.append(f"and {count - _MAX_SHOWN_FAULTS} more")
+        raise ValueError("\n  ".join(lines))
+    return [
+        make(name, draft.segment_input(), filter_arn=filter_arn, num_results=draft.num_results)
+        for name, draft in file.drafts.items()
+    ]
+
+
+class _File:
+    """The audiences and the faults of a file."""
+
+    def __init__(self, folder: Path, check_name: Callable[[object], None], *, is_filtered: bool) -> None:
+        self.drafts: dict[str, _Draft] = {}
+        self.faults: list[str] = []
+        self.columns: list[str] = []
+        self._folder = folder
+        self._check_name = check_name
+        self._is_filtered = is_filtered
+
+    def add(self, row: Row) -> None:
+        """Adds a row; the first one is the header.
+
+        Raises:
+            ValueError: The header has a fault, so that no row has a meaning.
+        """
+        if not self.columns:
+            self._set_columns(row)
+            return
+        try:
+            self._add_query(row.line, self._values(row))
+        except ValueError as error:
+            self.faults.append(f"line {row.line}: {error}")
+
+    def _set_columns(self, row: Row) -> None:
+        columns = row.cells
+        while not columns[-1]:
+            columns.pop()
+        for number, column in enumerate(columns):
+            if not column:
+                raise ValueError(f"line {row.line}: got no name for column {number + 1}, expected one")
+            if column in columns[:number]:
+                raise ValueError(f"line {row.line}: got the column {column} twice, expected it once")
+            self._check_column(row.line, column)
+        if NAME not in columns:
+            raise ValueError(
+                f"line {row.line}: got the columns {', '.join(columns)}, expected {NAME} among them: the first line "
+                "names the columns"
+            )
+        if not any(column in (ITEM_ID, EXPRESSION, FILE) or column.startswith(ATTRIBUTE) for column in columns):
+            got = f"line {row.line}: got the columns {', '.join(columns)}"
+            raise ValueError(f"{got}, expected one for the queries: {_QUERY_COLUMNS}")
+        self.columns = columns
+
+    def _check_column(self, line: int, column: str) -> None:
+        for prefix, of in ((ATTRIBUTE, "GENRES"), (FILTER_VALUE, "COUNTRY")):
+            if column.startswith(prefix):
+                if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column[len(prefix) :]):
+                    got = f"line {line}: got the column {validation.quote(column)}"
+                    raise ValueError(f"{got}, expected letters, digits and underscores, for example {prefix}{of}")
+                if prefix == FILTER_VALUE and not self._is_filtered:
+                    raise ValueError(
+                        f"line {line}: got the column {column} without filter_arn, expected both: the column has the "
+                        "values of a filter's placeholder"
+                    )
+                return
+        if column not in _COLUMNS:
+            known = ", ".join([*_COLUMNS, f"{ATTRIBUTE}<column>", f"{FILTER_VALUE}<placeholder>"])
+            expected = _nearest(column) or f"one of {known}"
+            raise ValueError(f"line {line}: got the column {validation.quote(column)}, expected {expected}")
+
+    def _values(self, row: Row) -> dict[str, str]:
+        """Returns the cells that are not empty, by column."""
+        more = row.cells[len(self.columns) :]
+        if any(more):
+            raise ValueError(
+                f"got {len(row.cells)} cells, expected {len(self.columns)}, as many as there are columns: put a value "
+                "with a comma or a semicolon in quotation marks"
+            )
+        return {column: cell for column, cell in zip(self.columns, row.cells, strict=False) if cell}
+
+    def _add_query(self, line: int, values: Mapping[str, str]) -> None:
+        if NAME not in values:
+            raise ValueError(f"{NAME}: got none, expected the name of the audience on every line of it")
+        name = values[NAME]
+        self._check_name(name)
+        given = [column for column in (ITEM_ID, EXPRESSION, FILE) if column in values]
+        attributes = [column for column in values if column.startswith(ATTRIBUTE)]
+        kinds = [*given, *attributes[:1]]
+        if len(kinds) != 1:
+            got = " and ".join(kinds) or "no query"
+            raise ValueError(f"got {got}, expected one of {_QUERY_COLUMNS}")
+        draft = self.drafts.get(name)
+        is_new = draft is None
+        if draft is None:
+            draft = _Draft(line)
+        if FILE in given:
+            if not is_new:
+                raise ValueError(
+                    f"{FILE}: got a file for {name!r}, which has queries in line {draft.line}, expected either: add "
+                    "those to the file"
+                )
+            draft.file = self._file(values)
+        else:
+            if draft.file is not None:
+                raise ValueError(
+                    f"{kinds[0]}: got a query for {name!r}, which has a file in line {draft.line}, expected either: "
+                    "add the query to the file"
+                )
+            draft.queries.append(_query(kinds[0], attributes, values, draft.queries, draft.line))
+        self._set_num_results(draft, values.get(NUM_RESULTS))
+        # Only now, so that a line at fault adds nothing.
+        self.drafts.setdefault(name, draft)
+
+    @staticmethod
+    def _set_num_results(draft: _Draft, cell: str | None) -> None:
+        if cell is None:
+            return
+        if not re.fullmatch("[0-9]{1,9}", cell) or not 1 <= int(cell) <= limits.MAX_RESULTS:
+            got = f"{NUM_RESULTS}: got {validation.quote(cell)}"
+            raise ValueError(f"{got}, expected a whole number from 1 to {limits.MAX_RESULTS:,}, in digits alone")
+        if draft.num_results not in (None, int(cell)):
+            raise ValueError(
+                f"{NUM_RESULTS}: got {cell}, expected {draft.num_results} as before or nothing: it counts for all "
+                "queries of the audience"
+            )
+        draft.num_results = int(cell)
+
+    def _file(self, values: Mapping[str, str]) -> Path:
+        for column in values:
+            if column.startswith(FILTER_VALUE):
+                raise ValueError(f"{column}: got a value beside {FILE}, expected none: the file has filterValues")
+        path = self._folder / values[FILE]
+        _input_of_file(path)
+        return path
+
+
+def _input_of_file(path: Path) -> BatchSegmentInput:
+    try:
+        return BatchSegmentInput.from_asset(path)
+    except ValueError as error:
+        raise ValueError(f"{FILE}: {str(error).removeprefix('path: ')}") from None
+
+
+def _query(
+    kind: str, attributes: Sequence[str], values: Mapping[str, str], before: Sequence[SegmentQuery], first_line: int
+) -> SegmentQuery:
+    if kind == ITEM_ID:
+        query = SegmentQuery.items_like(values[ITEM_ID])
+    elif kind == EXPRESSION:
+        query = SegmentQuery({"itemAttributes": values[EXPRESSION]})
+    else:
+        columns = {column.removeprefix(ATTRIBUTE): _several(column, values[column]) for column in attributes}
+        query = SegmentQuery({"itemAttributes": attribute_expression(columns)})
+    filter_values = {
+        column.removeprefix(FILTER_VALUE): _several(column, cell)
+        for column, cell in values.items()
+        if column.startswith(FILTER_VALUE)
+    }
+    if before and ("itemId" in before[0].content) != ("itemId" in query.content):
+        expected = ITEM_ID if "itemId" in before[0].content else f"{EXPRESSION} or {ATTRIBUTE}<column>"
+        raise ValueError(f"{kind}: got another kind of query than in line {first_line}, expected {expected}")
+    if filter_values:
+        query = query.with_filter_values(**filter_values)
+    report = queries.check_queries([(kind, io.BytesIO(query_line(query.content)))], is_inline=True)
+    for fault in report.faults:
+        raise ValueError(f"{kind}: {fault.reason}")
+    return query
+
+
+def _several(column: str, cell: str) -> list[str]:
+    listed = [one.strip() for one in cell.split(_SEPARATOR)]
+    if not all(listed):
+        got = f"{column}: got {validation.quote(cell)}"
+        raise ValueError(f"{got}, expected a value on each side of {_SEPARATOR!r}, which separates values")
+    return listed
+
+
+def _nearest(column: str) -> str:
+    """Returns the column that is probably meant, or an empty text."""
+    for prefix in (ATTRIBUTE, FILTER_VALUE):
+        if column.lower().startswith(prefix.lower()):
+            return prefix + column[len(prefix) :]
+    words = re.sub(r"[\s-]+", "_", column.lower())
+    return next(iter(difflib.get_close_matches(words, _COLUMNS, 1)), "")

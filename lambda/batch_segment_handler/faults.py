@@ -1,0 +1,45 @@
+"""The reasons that the events of a workflow give."""
+
+import contextlib
+import json
+
+from .contract import FlatProperties
+from .errors import explain
+from .retries import CHAIN_THE_JOBS
+from .text import printable, shorten
+from .workflow_contract import Fault
+
+_MAX_REASON_BYTES = 2500
+# The messages are those of a deployment. A run is started and not deployed, and an input is that of an audience.
+_IN_A_RUN = {
+    CHAIN_THE_JOBS: "",
+    "Deploy again": "Start the run again",
+    "deploy again": "start the run again",
+    "job_input": "segment_input",
+}
+
+
+def explain_in_run(error: Exception, properties: FlatProperties) -> str:
+    """Returns the message of an error, which names the property to change and what to do.
+
+    Args:
+        error: The error.
+        properties: The properties of the job, which the message can show.
+    """
+    text = str(explain(error, properties))
+    for of_deployment, of_run in _IN_A_RUN.items():
+        text = text.replace(of_deployment, of_run)
+    return text
+
+
+def reason_of(fault: Fault) -> str:
+    """Returns the reason for an error that a state caught.
+
+    Args:
+        fault: The error. The cause of a function's exception is JSON with an ``errorMessage``:
+            https://docs.aws.amazon.com/step-functions/latest/dg/connect-lambda.html
+    """
+    cause = fault.get("Cause", "")
+    with contextlib.suppress(ValueError, TypeError, KeyError):
+        cause = json.loads(cause)["errorMessage"]
+    return shorten(f"{printable(fault.get('Error', 'unknown error'), 200)}: {printable(cause)}", _MAX_REASON_BYTES)

@@ -1,0 +1,138 @@
+"""The scenarios of a workflow's run: what fails, how the audiences end, and the bill."""
+
+from dataclasses import dataclass, field
+
+from deploy.scenarios import CREATE, DENIED, DESCRIBE, PRIVILEGES, VERSION, fails
+from personalize_local.faults import ANY, JOB, Fault
+
+
+@dataclass
+class RunScenario:
+    """A run of two audiences in which something goes wrong, and the same run started again without it.
+
+    Attributes:
+        name: What the test is called.
+        faults: What goes wrong.
+        failed: How many audiences fail.
+        bill: How many jobs the run creates.
+        in_the_end: How many jobs there are after the same run was started again.
+        says: A part of the reason of each audience that fails, or of the run if it has no audiences.
+        is_short: Whether the run has only a few seconds.
+        is_prepared: Whether the run gets as far as its audiences.
+    """
+
+    name: str
+    faults: list[Fault] = field(default_factory=list)
+    failed: int = 0
+    bill: int = 2
+    in_the_end: int = 2
+    says: str = ""
+    is_short: bool = False
+    is_prepared: bool = True
+
+
+def passes(name: str, *faults: Fault) -> RunScenario:
+    return RunScenario(name, list(faults))
+
+
+def stops(name: str, *faults: Fault, says: str) -> RunScenario:
+    return RunScenario(name, list(faults), failed=2, bill=0, says=says)
+
+
+def unprepared(name: str, *faults: Fault, says: str) -> RunScenario:
+    return RunScenario(name, list(faults), failed=0, bill=0, says=says, is_prepared=False)
+
+
+def late(name: str, *faults: Fault, says: str, bill: int) -> RunScenario:
+    return RunScenario(name, list(faults), failed=2, bill=bill, says=says, is_short=True)
+
+
+RUN_SCENARIOS = [
+    passes("nothing goes wrong"),
+    # -- a run starts
+    unprepared(
+        "the solution does not exist",
+        fails("ResourceNotFoundException", "no such solution", "ListSolutionVersions"),
+        says="ResourceNotFoundException: no such solution",
+    ),
+    unprepared(
+        "the solution versions are denied",
+        fails("AccessDeniedException", DENIED, "ListSolutionVersions"),
+        says="a permission is missing (ListSolutionVersions: AccessDeniedException",
+    ),
+    passes(
+        "the solution versions are throttled for a while",
+        fails("ThrottlingException", operation="ListSolutionVersions", times=6),
+    ),
+    passes("the solution version gets nonsense", Fault(VERSION, malformed=True, times=2)),
+    # -- a job is started
+    stops(
+        "a bad parameter", fails("InvalidInputException", "numResults is odd"), says="num_results: numResults is odd"
+    ),
+    passes("a policy that has not propagated", fails("InvalidInputException", PRIVILEGES, times=3)),
+    stops(
+        "a policy that is missing",
+        fails("InvalidInputException", PRIVILEGES),
+        says="a permission is missing (CreateBatchSegmentJob: InvalidInputException",
+    ),
+    stops(
+        "the function's own policy is missing",
+        fails("AccessDeniedException", DENIED),
+        says=f"AccessDeniedException: {DENIED}",
+    ),
+    passes("five jobs in flight for a while", fails("LimitExceededException", "5 jobs", times=12)),
+    late(
+        "five jobs in flight until the run's time is over",
+        fails("LimitExceededException", "5 jobs"),
+        says="timeout: no job was started until",
+        bill=0,
+    ),
+    passes("a solution version in use for a while", fails("ResourceInUseException", "in use", times=6)),
+    late(
+        "a solution version in use until the run's time is over",
+        fails("ResourceInUseException", "in use"),
+        says="the solution version or the filter is still being created",
+        bill=0,
+    ),
+    stops(
+        "something that does not exist",
+        fails("ResourceNotFoundException", "no such thing"),
+        says="does not exist in this region and account (ResourceNotFoundException: no such thing)",
+    ),
+    stops(
+        "a name that is taken by nobody",
+        fails("ResourceAlreadyExistsException", "exists"),
+        says="exists according to CreateBatchSegmentJob, but DescribeBatchSegmentJob does not find it",
+    ),
+    stops("too many tags", fails("TooManyTagsException", "51 tags"), says="tags: expected at most 50"),
+    stops("an error that nobody knows", fails("TeapotException", "short and stout"), says="TeapotException"),
+    passes("throttling for a while", fails("ThrottlingException", "Rate exceeded", times=12)),
+    late(
+        "throttling until the run's time is over",
+        fails("ThrottlingException", "Rate exceeded"),
+        says="ThrottlingException: Rate exceeded",
+        bill=0,
+    ),
+    passes("a server error for a while", fails("InternalServerError", "oops", times=12, status=500)),
+    passes("connections that are cut before the work", Fault(CREATE, reset=True, times=6)),
+    passes("answers that are lost again and again", Fault(CREATE, reset=True, after=True, times=6)),
+    passes("an answer that is no answer", Fault(CREATE, malformed=True, after=True)),
+    passes("looking for the job gets nonsense", Fault(DESCRIBE, malformed=True, times=2)),
+    passes("everything fails now and then", Fault(ANY, "InternalServerError", status=500, times=None, probability=0.4)),
+    # -- a job runs
+    RunScenario(
+        "one job fails", [Fault(JOB, message="no data")], failed=1, in_the_end=3, says="CREATE FAILED: no data"
+    ),
+    RunScenario(
+        "all jobs fail", [Fault(JOB, message="no data", times=2)], failed=2, in_the_end=4, says="CREATE FAILED: no data"
+    ),
+    RunScenario(
+        "a job fails with a novel for a reason",
+        [Fault(JOB, message="long " * 20_000)],
+        failed=1,
+        in_the_end=3,
+        says="CREATE FAILED: long long",
+    ),
+    passes("looking at the job is throttled", fails("ThrottlingException", operation=DESCRIBE, times=30)),
+    passes("looking at the job is cut off", Fault(DESCRIBE, reset=True, times=20)),
+]

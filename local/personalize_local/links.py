@@ -8,6 +8,7 @@ import hmac
 import re
 import secrets
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,10 +85,13 @@ class Links:
 
     def _replace_function_credentials(self) -> None:
         original = lambda_runtime.execution_credentials
+        # Processes of a function that start at the same time have the same guessable session.
+        lock = threading.Lock()
 
         def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
-            guessable = original(config)
-            session = ministack_sts._sessions.pop(guessable["AWS_ACCESS_KEY_ID"])
+            with lock:
+                guessable = original(config)
+                session = ministack_sts._sessions.pop(guessable["AWS_ACCESS_KEY_ID"])
             digest = hmac.digest(self._key, guessable["AWS_ACCESS_KEY_ID"].encode(), "sha512").hex()
             access_key, secret_key, token = f"ASIA{digest[:16].upper()}", digest[16:56], digest[56:]
             ministack_sts.register_session(

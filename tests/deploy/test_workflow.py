@@ -43,13 +43,13 @@ def new_workflow(aws: LocalAws, client: Clients, name: str, **props: Any) -> Rea
     return workflow
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
-    """The workflow of this module's tests, deployed once."""
+    """The workflow of this file's tests, deployed once."""
     return new_workflow(aws, client, "Runs")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def short_workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
     """The same, with runs that give up after three seconds."""
     return new_workflow(aws, client, "ShortRuns", timeout=cdk.Duration.seconds(3))

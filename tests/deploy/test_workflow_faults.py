@@ -20,7 +20,7 @@ from support.workflows import RealWorkflow, Run
 Deny = Callable[..., None]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
     def build(stack: cdk.Stack) -> BatchSegmentWorkflow:
         empty = s3.Bucket(stack, "Empty")

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import shutil
+import sys
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,15 @@ def function(jobs: JobFixture, client: Callable[..., Any], tmp_path: Path) -> di
     return made
 
 
+@pytest.fixture
+def frequent_switches() -> Iterator[None]:
+    """Lets threads take turns often, so that a race shows."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
 def test_credentials_of_a_function_are_not_derived_from_its_name(
     function: dict[str, Any], client: Callable[..., Any], local_aws: LocalAws
 ) -> None:
@@ -83,6 +94,24 @@ def test_credentials_of_a_function_are_not_derived_from_its_name(
     assert environment["AWS_ACCESS_KEY_ID"] != guessed["aws_access_key_id"]
     with pytest.raises(ClientError, match="InvalidClientTokenId"):
         client("sts", **guessed).get_caller_identity()
+
+
+def test_processes_of_a_function_that_start_together_get_the_same_credentials(
+    function: dict[str, Any], client: Callable[..., Any], frequent_switches: None
+) -> None:
+    # It reads the environment when it is imported, so the local AWS comes first.
+    from ministack.core import lambda_runtime
+    from ministack.services import sts
+
+    configuration = client("lambda").get_function_configuration(FunctionName=function["FunctionName"])
+
+    def start(number: int) -> dict[str, str]:
+        sts.register_session(f"ASIA{number}", {"Expiration": 0})
+        return dict(lambda_runtime.execution_credentials(configuration))
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(start, range(2000)))
+    assert all(credentials == made[0] for credentials in made)
 
 
 def test_requires_a_key_to_download_code(function: dict[str, Any], client: Callable[..., Any]) -> None:

@@ -65,7 +65,7 @@ def main(folder: Path) -> None:
 
 def answers(jobs: JobFixture, cloudformation: Any) -> dict[str, Any]:
     """Runs the jobs."""
-    seeds = {name: arn for name, arn in jobs.aws.environment().items() if name.startswith("PERSONALIZE_LOCAL_")}
+    seeds = {name: arn for name, arn in jobs.aws.environment().items() if name.endswith("_ARN")}
     jobs.put('{"itemId": "1"}\n{"itemId": "none"}\n{"itemAttributes": "x"}\nnonsense\n{"itemId": "2"}\n')
     item = jobs.run(
         solutionVersionArn=seeds["PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"],

@@ -58,12 +58,20 @@ def expected_users(data: Path, items: set[str], users: set[str]) -> list[str]:
     return sorted(times, key=lambda user: (-times[user], -latest[user], user))[:25]
 
 
-def deploy(folder: Path, *options: str) -> list[str]:
-    """Deploys the app of a folder over its data and returns the users that the export has."""
-    commands = (
-        f"cdk deploy --app '{sys.executable} app.py' --require-approval never && "
-        f"{sys.executable} -m personalize_local segments --csv users.csv"
-    )
+def deploy(folder: Path, *options: str, schedule: str = "", name: str = "") -> list[str]:
+    """Deploys the app of a folder over its data and returns the users that the export has.
+
+    Args:
+        folder: Where the app and its data are.
+        options: Options of ``personalize-local run``.
+        schedule: A schedule to fire after the deployment.
+        name: A part of the name of the job or audience; all without it.
+    """
+    local = f"{sys.executable} -m personalize_local"
+    commands = f"cdk deploy --app '{sys.executable} app.py' --require-approval never && "
+    if schedule:
+        commands += f"{local} run-schedule {schedule} && "
+    commands += f"{local} segments {name} --csv users.csv"
     personalize_local(folder, "run", "--data", "data", *options, "--", "sh", "-c", commands)
     return [row["user_id"] for row in read(folder / "users.csv")]
 
@@ -80,13 +88,15 @@ def test_the_tutorial_over_the_shop(folder: Path) -> None:
     lines = next(snippet.code for snippet in queries if snippet.language == "json")
     (folder / "queries.jsonl").write_text(lines.replace("footware", "footwear"))
     checked = json.loads(personalize_local(folder, "check", "queries.jsonl", "--data", "data", "--json"))
-    (code,) = pages.python(TUTORIAL)
-    (folder / "app.py").write_text(code.code)
+    job, workflow = (snippet.code for snippet in pages.python(TUTORIAL))
+    (folder / "app.py").write_text(job)
     items = {row["ITEM_ID"] for row in read(folder / "data" / "items.csv") if row["CATEGORY_L2"] == "drill"}
     everyone = {row["USER_ID"] for row in read(folder / "data" / "users.csv")}
     users = expected_users(folder / "data", items, everyone)
     assert checked["data"]["reach"][0]["items"] == len(items)
     assert deploy(folder) == users
+    (folder / "app.py").write_text(job.replace("app.synth()\n", f"{workflow}app.synth()\n"))
+    assert deploy(folder, schedule="Weekly", name="drill-fans") == users
 
 
 @pytest.mark.parametrize("folder", ["films"], indirect=True)

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""The ready-made app: context in, one stack with one batch segment job out.
+"""The ready-made app: creates a stack with a batch segment job, or with a workflow for a list of audiences.
 
 cdk deploy -c solution_version_arn=ARN -c queries=FILE
+cdk deploy -c solution_arn=ARN -c audiences=FILE -c schedule="cron(0 3 ? * MON *)"
 """
 
 import difflib
@@ -15,30 +16,49 @@ from typing import Any, TypeVar
 import aws_cdk as cdk
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
-from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage
+import aws_cdk.aws_scheduler as scheduler
+from cdk_personalize_segments import (
+    Audience,
+    BatchSegmentInput,
+    BatchSegmentJob,
+    BatchSegmentStorage,
+    BatchSegmentWorkflow,
+)
 
 T = TypeVar("T")
 
 _CONTEXT = {
-    "stack_name": "the stack's name; PersonalizeSegments without it",
-    "solution_version_arn": "the solution version that makes the segments",
-    "solution_arn": "or the solution whose latest ACTIVE version does",
-    "queries": "a local file of queries, one JSON object a line",
+    "stack_name": "the name of the stack; default: PersonalizeSegments",
+    "solution_version_arn": "the solution version that creates the segments",
+    "solution_arn": "or the solution, whose latest ACTIVE version creates them",
+    "queries": "a local file of queries, one JSON object on each line",
     "input": "or queries in S3: s3://bucket/key.jsonl or s3://bucket/prefix/",
-    "queries_per_file": "your quota of queries per input file; that of the recipe without it",
-    "validate_input": "true or false: whether queries in S3 are checked before the job is created; true without it",
-    "output": "s3://bucket/prefix/ for the segments; a new bucket without it",
-    "role_arn": "the role that Personalize assumes; a new one without it",
+    "audiences": "or a CSV file of audiences, whose segments a workflow refreshes",
+    "schedule": "with audiences: cron(…), rate(…) or at(…); default: you start the workflow",
+    "time_zone": "with schedule, for example Europe/Berlin; default: UTC",
+    "queries_per_file": "your quota of queries in an input file; default: the quota of the recipe",
+    "validate_input": "true or false: check queries in S3 before the job is created; default: true",
+    "output": "s3://bucket/prefix/ for the segments; default: a new bucket",
+    "role_arn": "the role that Personalize assumes; default: a new role",
     "filter_arn": "a filter for the users",
-    "num_results": "users per segment, at most",
-    "tags": "tags of the job: key=value,key=value",
-    "job_name": "a name that was never used; derived without it",
+    "num_results": "the maximum number of users in a segment",
+    "tags": "tags of the jobs: key=value,key=value",
+    "job_name": "a name that was never used; default: derived",
     "trigger": "any text; a change of it starts a new job",
     "wait_minutes": "minutes to wait until the job is complete, at most 60",
-    "max_query_errors": "queries that may end with an error before the deployment fails; needs wait_minutes",
-    "removal_policy": "retain or destroy, for the buckets that are made and all that is in them; retain without it",
+    "max_query_errors": "queries that can fail before the deployment fails; needs wait_minutes",
+    "removal_policy": "retain or destroy the new buckets and their objects; default: retain",
 }
-
+# A workflow has none of these: a list of audiences has its own queries and numbers, and its runs have their own names.
+_OF_JOBS = (
+    "queries_per_file",
+    "validate_input",
+    "num_results",
+    "job_name",
+    "trigger",
+    "wait_minutes",
+    "max_query_errors",
+)
 
 # What the library's errors name, where the context has another name for it.
 _CONTEXT_OF_PROPERTY = {
@@ -52,30 +72,37 @@ _ROLE_ARN = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/.+")
 _STACK_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}")
 
 
+class UsageError(ValueError):
+    """A context value is unknown or missing."""
+
+
 class PersonalizeSegmentsStack(cdk.Stack):
-    """One job with its buckets and its role."""
+    """A job, or a workflow, with its buckets and its role."""
 
     def __init__(self, scope: cdk.App, id: str, context: Mapping[str, str], **kwargs: Any) -> None:
         """Reads the context, see ``_CONTEXT``."""
         super().__init__(scope, id, **kwargs)
+        if len({"queries", "input", "audiences"} & context.keys()) != 1:
+            raise UsageError(
+                "pass one of -c queries=FILE (a local file), -c input=s3://bucket/key (queries in S3) and "
+                "-c audiences=FILE (a CSV file)"
+            )
+        if "audiences" in context:
+            self._add_workflow(context)
+        else:
+            self._add_job(context)
+
+    def _add_job(self, context: Mapping[str, str]) -> None:
+        for name in ("schedule", "time_zone"):
+            if name in context:
+                raise ValueError(f"{name}: got {context[name]!r} without audiences, expected audiences=FILE as well")
         job_input = self._job_input(context)
-        output_bucket, output_prefix = self._bucket_and_key(context, "output")
-        role_arn = _matching(context, "role_arn", _ROLE_ARN, "arn:aws:iam::<account>:role/<name>")
-        removal_policy = _one_of(
-            context, "removal_policy", {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
-        )
-        storage = BatchSegmentStorage(
-            self,
-            "Storage",
-            input_bucket=None if job_input.existing is None else job_input.existing.bucket,
-            output_bucket=output_bucket,
-            role=None if role_arn is None else iam.Role.from_role_arn(self, "Role", role_arn),
-            removal_policy=removal_policy,
-            auto_delete_objects=removal_policy == cdk.RemovalPolicy.DESTROY,
-        )
         wait_minutes = _number(context, "wait_minutes")
         if wait_minutes is not None and wait_minutes < 1:
             raise ValueError(f"wait_minutes: got {wait_minutes}, expected 1 to 60")
+        storage, output_prefix = self._storage(
+            context, None if job_input.existing is None else job_input.existing.bucket
+        )
         job = BatchSegmentJob(
             self,
             "Job",
@@ -102,9 +129,46 @@ class PersonalizeSegmentsStack(cdk.Stack):
         }.items():
             cdk.CfnOutput(self, name, value=value)
 
+    def _add_workflow(self, context: Mapping[str, str]) -> None:
+        for name in _OF_JOBS:
+            if name in context:
+                raise ValueError(f"{name}: got {context[name]!r} with audiences, expected queries or input instead")
+        storage, output_prefix = self._storage(context, None)
+        workflow = BatchSegmentWorkflow(
+            self,
+            "Workflow",
+            audiences=Audience.list_from_csv(context["audiences"], filter_arn=context.get("filter_arn")),
+            solution_version_arn=context.get("solution_version_arn"),
+            solution_arn=context.get("solution_arn"),
+            storage=storage,
+            output_prefix=output_prefix,
+            schedule=_schedule(context),
+            tags=self._tags(context),
+        )
+        bucket = storage.output_bucket.bucket_name
+        cdk.CfnOutput(self, "StateMachineArn", value=workflow.state_machine.state_machine_arn)
+        cdk.CfnOutput(self, "OutputUri", value=f"s3://{bucket}/{workflow.output_prefix}")
+
+    def _storage(
+        self, context: Mapping[str, str], input_bucket: s3.IBucket | None
+    ) -> tuple[BatchSegmentStorage, str | None]:
+        output_bucket, output_prefix = self._bucket_and_key(context, "output")
+        role_arn = _matching(context, "role_arn", _ROLE_ARN, "arn:aws:iam::<account>:role/<name>")
+        removal_policy = _one_of(
+            context, "removal_policy", {"retain": cdk.RemovalPolicy.RETAIN, "destroy": cdk.RemovalPolicy.DESTROY}
+        )
+        storage = BatchSegmentStorage(
+            self,
+            "Storage",
+            input_bucket=input_bucket,
+            output_bucket=output_bucket,
+            role=None if role_arn is None else iam.Role.from_role_arn(self, "Role", role_arn),
+            removal_policy=removal_policy,
+            auto_delete_objects=removal_policy == cdk.RemovalPolicy.DESTROY,
+        )
+        return storage, output_prefix
+
     def _job_input(self, context: Mapping[str, str]) -> BatchSegmentInput:
-        if ("queries" in context) == ("input" in context):
-            raise ValueError("pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)")
         queries_per_file = _number(context, "queries_per_file")
         if "queries" in context:
             return BatchSegmentInput.from_asset(context["queries"], queries_per_file=queries_per_file)
@@ -140,6 +204,15 @@ class PersonalizeSegmentsStack(cdk.Stack):
         return tags
 
 
+def _schedule(context: Mapping[str, str]) -> scheduler.ScheduleExpression | None:
+    expression, time_zone = context.get("schedule"), context.get("time_zone")
+    if expression is None:
+        if time_zone is not None:
+            raise ValueError(f"time_zone: got {time_zone!r} without schedule, expected both or neither")
+        return None
+    return scheduler.ScheduleExpression.expression(expression, cdk.TimeZone.of(time_zone or "Etc/UTC"))
+
+
 def _matching(context: Mapping[str, str], name: str, pattern: re.Pattern[str], expected: str) -> str | None:
     value = context.get(name)
     if value is not None and not pattern.fullmatch(value):
@@ -158,7 +231,7 @@ def _number(context: Mapping[str, str], name: str) -> int | None:
 
 
 def _one_of(context: Mapping[str, str], name: str, choices: Mapping[str, T]) -> T:
-    """The choice that a word stands for; the first one without it."""
+    """Returns the choice that a word stands for, by default the first one."""
     got = context.get(name, next(iter(choices)))
     if got not in choices:
         raise ValueError(f"{name}: got {got!r}, expected {' or '.join(choices)}")
@@ -172,14 +245,15 @@ def _context(app: cdk.App) -> dict[str, str]:
         if name.isidentifier() and name not in _CONTEXT:
             close = difflib.get_close_matches(name, _CONTEXT, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_CONTEXT)}"
-            raise ValueError(f"unknown context value {name!r}; {hint}")
+            raise UsageError(f"unknown context value {name!r}; {hint}")
     given = {name: values[name] for name in _CONTEXT if values.get(name) not in (None, "")}
     # As in JSON, whoever wrote it.
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 
 def main(app: cdk.App) -> None:
-    """Synthesises the stack, or says in one sentence what is wrong with the context."""
+    """Synthesizes the stack, or exits with one sentence about the context value that is not as expected."""
+    context: dict[str, str] = {}
     try:
         context = _context(app)
         PersonalizeSegmentsStack(
@@ -191,16 +265,21 @@ def main(app: cdk.App) -> None:
                 account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION")
             ),
         )
-    except (ValueError, RuntimeError) as error:
-        # The latter are CDK's own, of which the first line says what is wrong.
-        message = str(error).splitlines()[0] if isinstance(error, RuntimeError) else _renamed(str(error))
-        sys.exit(f"{message}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
+    except UsageError as error:
+        sys.exit(f"{error}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
+    except ValueError as error:
+        sys.exit(_renamed(str(error), context))
+    except RuntimeError as error:
+        # CDK raises these. The first line is the message, and the others are a stack trace.
+        sys.exit(str(error).splitlines()[0])
     app.synth()
 
 
-def _renamed(message: str) -> str:
-    """An error of the library, which names its property, in the words of the context."""
+def _renamed(message: str, context: Mapping[str, str]) -> str:
+    """Returns an error of the library with the name of the context value in place of the property."""
     prop, colon, rest = message.partition(":")
+    if prop == "path" and "audiences" in context:
+        return f"audiences{colon}{rest}"
     return f"{_CONTEXT_OF_PROPERTY.get(prop, prop)}{colon}{rest}"
 
 

@@ -14,7 +14,7 @@ from batch_segment_handler.contract import DEFINITION, RESOURCE_TYPE
 from personalize_local.gateway import LocalAws
 from support.cdk_cli import Cdk
 from support.constants import CREATED, DELETED, NOT_CREATED, ROLLED_BACK, UPDATED
-from support.local import Clients, allow_personalize, seeded_arn, split_s3_uri
+from support.local import Clients, allow_personalize, seeded_arn, split_s3_uri, wait_until
 from support.segments import segments_at
 from support.stacks import Outcome, RealStack
 from support.templates import resource_names
@@ -165,7 +165,35 @@ def test_a_failed_job_fails_the_deployment_that_waits(
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"queries": None}, "pass either -c queries=FILE (a local file) or -c input=s3://bucket/key (queries in S3)"),
+        (
+            {"queries": None},
+            "pass one of -c queries=FILE (a local file), -c input=s3://bucket/key (queries in S3) and ",
+        ),
+        ({"audiences": "list.csv"}, "pass one of -c queries=FILE (a local file), -c input=s3://bucket/key"),
+        (
+            {"queries": None, "audiences": "list.csv", "wait_minutes": "5"},
+            "wait_minutes: got '5' with audiences, expected queries or input instead",
+        ),
+        (
+            {"queries": None, "audiences": "none.csv"},
+            "audiences: got a path where there is no file, 'none.csv', expected a CSV file",
+        ),
+        (
+            {"queries": None, "audiences": "list.csv", "time_zone": "Etc/UTC"},
+            "time_zone: got 'Etc/UTC' without schedule, expected both or neither",
+        ),
+        (
+            {"queries": None, "audiences": "list.csv", "schedule": "cron(0 3 * * MON *)"},
+            "schedule: got 'cron(0 3 * * MON *)', expected",
+        ),
+        (
+            {"queries": None, "audiences": "list.csv", "schedule": "rate(1 hour)", "time_zone": "Berlin"},
+            "schedule: got the time zone 'Berlin', expected",
+        ),
+        (
+            {"schedule": "rate(1 day)"},
+            "schedule: got 'rate(1 day)' without audiences, expected audiences=FILE as well",
+        ),
         ({"queries": "none.jsonl"}, "queries: got a path where there is no file, 'none.jsonl', expected a file of"),
         ({"queries": "."}, "queries: got a folder, '.', expected a file of queries, one JSON object a line"),
         ({"role_arn": "foo"}, "role_arn: got 'foo', expected arn:aws:iam::<account>:role/<name>"),
@@ -189,9 +217,48 @@ def test_a_failed_job_fails_the_deployment_that_waits(
 )
 def test_rejects_a_bad_value_in_one_sentence(context: dict[str, Any], changes: dict[str, Any], sentence: str) -> None:
     given = {name: value for name, value in {**context, **changes}.items() if value is not None}
+    Path("list.csv").write_text("name;item_id\ncomedy-fans;1\n")
     with pytest.raises(SystemExit) as exit:
         run_app(cdk_lib.App(context=given))
-    assert str(exit.value).startswith(sentence)
+    said, *usage = str(exit.value).splitlines()
+    assert said.startswith(sentence)
+    assert bool(usage) == said.startswith(("pass one of", "unknown context value"))
+
+
+def test_a_list_of_audiences_is_refreshed_on_a_schedule(
+    deploy: Callable[..., Outcome], stack: RealStack, client: Clients, aws: LocalAws
+) -> None:
+    Path("audiences.csv").write_text("name;item_id;num_results\ncomedy-fans;1;3\ndrama-fans;2;\n")
+    outputs = deploy(
+        queries=None,
+        solution_version_arn=None,
+        solution_arn=seeded_arn(aws, "ITEM_AFFINITY_SOLUTION"),
+        audiences="audiences.csv",
+        schedule="cron(0 3 ? * MON *)",
+        time_zone="Europe/Berlin",
+        tags="team=growth",
+    ).outputs
+    (schedule,) = [
+        found
+        for found in client("scheduler").list_schedules()["Schedules"]
+        if found["Target"]["Arn"] == outputs["StateMachineArn"]
+    ]
+    settings = client("scheduler").get_schedule(Name=schedule["Name"], GroupName=schedule["GroupName"])
+    assert settings["ScheduleExpression"] == "cron(0 3 ? * MON *)"
+    assert settings["ScheduleExpressionTimezone"] == "Europe/Berlin"
+    assert stack.jobs == []
+
+    machines = client("stepfunctions")
+    run = machines.start_execution(stateMachineArn=outputs["StateMachineArn"], input="{}")["executionArn"]
+    wait_until(lambda: machines.describe_execution(executionArn=run)["status"] == "SUCCEEDED", timeout=60)
+    jobs = [aws.personalize.jobs[job] for job in stack.jobs]
+    assert {job.tags["team"] for job in jobs} == {"growth"}
+    assert sorted(job.request.get("numResults", 25) for job in jobs) == [3, 25]
+    folders = sorted(split_s3_uri(job.request["jobOutput"]["s3DataDestination"]["path"])[1] for job in jobs)
+    assert [folder.split("/")[:2] for folder in folders] == [
+        ["segments", "audience=comedy-fans"],
+        ["segments", "audience=drama-fans"],
+    ]
 
 
 def test_accepts_context_as_json_and_a_key_without_a_dot(context: dict[str, Any], tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from ministack.services import sts as ministack_sts
 from ministack.services.cloudformation import custom_resource
 
 from .errors import RejectedError
+from .patching import replace
 
 # MiniStack's control API needs no credentials. It resets MiniStack, changes its settings and shows messages.
 _CONTROLS = re.compile(r"/_(ministack|localstack)(/|$)|/health$")
@@ -85,8 +86,18 @@ class Links:
 
     def _replace_function_credentials(self) -> None:
         original = lambda_runtime.execution_credentials
-        # Processes of a function that start at the same time have the same guessable session.
-        lock = threading.Lock()
+        # Functions that start at the same time add sessions while MiniStack looks for expired ones, and processes of
+        # one function have the same guessable session.
+        lock = threading.RLock()
+
+        def one_at_a_time(register: Any) -> Any:
+            def register_session(access_key: str, session: dict[str, Any]) -> None:
+                with lock:
+                    register(access_key, session)
+
+            return register_session
+
+        replace(ministack_sts, "register_session", "access_key session", one_at_a_time)
 
         def execution_credentials(config: dict[str, Any]) -> dict[str, str]:
             with lock:

@@ -2,17 +2,15 @@
 
 import json
 import re
-import time
 from collections.abc import Callable
 from typing import Any
 from xml.sax.saxutils import escape
 
 from ministack.core import iam_evaluator, responses
-from ministack.services import iam, s3, sts
+from ministack.services import iam, s3
 from ministack.services.cloudformation import custom_resource, provisioners
 
 from . import lambda_processes, nested_stacks
-from .patching import replace
 
 
 def apply() -> None:
@@ -23,7 +21,6 @@ def apply() -> None:
     _add_personalize_types()
     _enforce_permissions_boundaries()
     _validate_policy_resources()
-    _remove_expired_sessions_from_a_copy()
     lambda_processes.apply()
     nested_stacks.apply()
 
@@ -164,15 +161,3 @@ def _validate_policy_resources() -> None:
         return None
 
     iam_evaluator.validate_policy_document = validate_policy_document
-
-
-def _remove_expired_sessions_from_a_copy() -> None:
-    # MiniStack iterates over the sessions while other threads add some, for example functions that start at the same
-    # time. Python raises an error then.
-    def remove() -> None:
-        now = time.time()
-        for access_key, session in list(sts._sessions.items()):
-            if session.get("Expiration", now) < now:
-                sts._sessions.pop(access_key, None)
-
-    replace(sts, "_evict_expired_sessions", "", lambda _: remove)

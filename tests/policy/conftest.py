@@ -3,6 +3,7 @@ import functools
 import pytest
 from personalize_local.gateway import LocalAws
 from policy.examples import Deployments, Example
+from policy.workflow_examples import WorkflowExample
 from support.local import Clients
 
 
@@ -17,3 +18,9 @@ def jobs_take_no_time(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> None:
 def deployed(aws: LocalAws, client: Clients) -> Deployments:
     """Deploys an example, once."""
     return functools.cache(lambda example: Example(aws, client, example))
+
+
+@pytest.fixture(scope="session")
+def deployed_workflow(aws: LocalAws, client: Clients) -> WorkflowExample:
+    """Deploys the workflow, once."""
+    return WorkflowExample(aws, client)

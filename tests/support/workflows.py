@@ -27,7 +27,7 @@ class RealWorkflow:
 
     def deploy(self, build: Callable[[cdk.Stack], BatchSegmentWorkflow]) -> Outcome:
         """Creates the stack, or updates it."""
-        outcome = self.stack.deploy(lambda stack: _observe(stack, build(stack)))
+        outcome = self.stack.deploy(lambda stack: observe(stack, build(stack)))
         self.outputs = outcome.outputs
         return outcome
 
@@ -92,7 +92,8 @@ class Run:
         return by_name
 
 
-def _observe(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
+def observe(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
+    """Adds a queue that gets all of a workflow's events."""
     queue = sqs.Queue(stack, "EventsQueue")
     events.Rule(
         stack,

@@ -250,7 +250,7 @@ def test_a_list_of_audiences_is_refreshed_on_a_schedule(
 
     machines = client("stepfunctions")
     run = machines.start_execution(stateMachineArn=outputs["StateMachineArn"], input="{}")["executionArn"]
-    wait_until(lambda: machines.describe_execution(executionArn=run)["status"] == "SUCCEEDED", timeout=60)
+    wait_until(lambda: machines.describe_execution(executionArn=run)["status"] == "SUCCEEDED", timeout=120)
     jobs = [aws.personalize.jobs[job] for job in stack.jobs]
     assert {job.tags["team"] for job in jobs} == {"growth"}
     assert sorted(job.request.get("numResults", 25) for job in jobs) == [3, 25]

@@ -119,6 +119,6 @@ def test_the_tutorial_shows_what_the_check_says(folder: Path) -> None:
     lines = next(snippet.code for snippet in pages.snippets(TUTORIAL) if snippet.language == "json")
     (folder / "queries.jsonl").write_text(lines)
     command = [sys.executable, "-m", "personalize_local", "check", "queries.jsonl", "--data", "data"]
-    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1
     assert ran.stdout.endswith(shown)

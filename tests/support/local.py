@@ -11,7 +11,7 @@ from personalize_local.gateway import LocalAws
 Clients = Callable[[str], Any]
 
 
-def wait_until(condition: Callable[[], object], timeout: float = 30, *, interval: float = 0.01) -> None:
+def wait_until(condition: Callable[[], object], timeout: float = 120, *, interval: float = 0.01) -> None:
     """Waits for a condition.
 
     Args:

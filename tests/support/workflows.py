@@ -38,7 +38,7 @@ class RealWorkflow:
         )
         return str(started["executionArn"])
 
-    def wait(self, execution: str, timeout: float = 60) -> dict[str, Any]:
+    def wait(self, execution: str, timeout: float = 120) -> dict[str, Any]:
         """Waits for the end of an execution and returns its description."""
         described: dict[str, Any] = {}
 

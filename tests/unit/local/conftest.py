@@ -56,7 +56,7 @@ def send(local_aws: LocalAws) -> Callable[..., Answer]:
     """Sends a request unchanged. Only a missing Host header is added."""
 
     def sent(method: str, target: str, headers: dict[str, str], body: str = "") -> Answer:
-        connection = http.client.HTTPConnection(local_aws.endpoint_url.partition("://")[2], timeout=30)
+        connection = http.client.HTTPConnection(local_aws.endpoint_url.partition("://")[2], timeout=120)
         try:
             connection.request(method, target, body.encode(), headers)
             return Answer(connection.getresponse())

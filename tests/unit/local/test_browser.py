@@ -98,10 +98,10 @@ def test_a_web_page_in_chromium_changes_and_reads_nothing(
     with (tmp_path / "log").open("w") as log:
         browser = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
     try:
-        report = page.reports.get(timeout=60).splitlines()
+        report = page.reports.get(timeout=120).splitlines()
     finally:
         os.killpg(browser.pid, signal.SIGKILL)
-        browser.wait(timeout=30)
+        browser.wait(timeout=120)
     # Requests without a preflight were sent and answered, but the page cannot read the answers. Others were not sent.
     assert report == [
         "text opaque",

@@ -212,4 +212,4 @@ def test_exits_without_an_error_when_the_reader_closes_the_pipe(folder: Path, tm
         assert process.stdout.readline().startswith(b'{"valid": true')
         process.stdout.close()
         assert b"Traceback" not in process.stderr.read()
-        assert process.wait(timeout=30) == 0
+        assert process.wait(timeout=120) == 0

@@ -192,7 +192,7 @@ def test_ignores_a_profile_of_the_real_aws(tmp_path: Path) -> None:
         "    print(sorted({'AWS_PROFILE', 'AWS_SESSION_TOKEN'} & aws.environment().keys()))\n"
         "print(os.environ['AWS_PROFILE'])"
     )
-    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
     assert ran.stdout.splitlines() == ["123456789012", "[]", "nope"], ran.stderr
     assert list(tmp_path.glob("personalize-local-*")) == []
 
@@ -206,7 +206,7 @@ def test_cleans_up_after_a_failed_start(tmp_path: Path) -> None:
         "try: gateway.LocalAws()\n"
         "except KeyboardInterrupt: print(dict(os.environ) == before)"
     )
-    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=120)
     assert ran.stdout == "True\n", ran.stderr
     assert list(tmp_path.glob("personalize-local-*")) == []
 

@@ -96,8 +96,8 @@ def test_waits_for_an_audience_that_runs(
 ) -> None:
     allow(machine)
     items = [audience(machine.name)]
-    # At the scale of the tests, this is four seconds.
-    started = machine.start(workflow(items, jobs.output, wait=8000), {"items": items})
+    # At the scale of the tests, this is six seconds.
+    started = machine.start(workflow(items, jobs.output, wait=12000), {"items": items})
 
     def is_running() -> bool:
         assert cli.main(["status", machine.name]) == 0
@@ -117,7 +117,7 @@ def test_waits_for_an_audience_that_a_run_has_not_started(
     allow(machine)
     items = [audience(machine.name)]
     states = workflow(items, jobs.output)
-    prepare = {"Type": "Wait", "Seconds": 4000, "Next": "Audiences"}
+    prepare = {"Type": "Wait", "Seconds": 12000, "Next": "Audiences"}
     failed = [audience(machine.name, "FAILED", "an internal error")]
     assert machine.run(states, {"items": failed})["status"] == "SUCCEEDED"
     started = machine.start({"Prepare": prepare, **states}, {"items": items})

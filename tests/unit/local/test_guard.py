@@ -54,7 +54,7 @@ def test_rejects_a_web_page_even_with_valid_keys(
 
 def test_rejects_a_second_host(local_aws: LocalAws) -> None:
     address = local_aws.endpoint_url.partition("://")[2]
-    connection = http.client.HTTPConnection(address, timeout=30)
+    connection = http.client.HTTPConnection(address, timeout=120)
     connection.putrequest("GET", "/", skip_host=True)
     for host in (address, "evil.example"):
         connection.putheader("Host", host)

@@ -23,12 +23,12 @@ def test_accepts_only_valid_presigned_urls(jobs: JobFixture, client: Callable[..
     jobs.put("content", key="a b/ü+c")
     s3 = client("s3", config=Config(signature_version=version))
     url = s3.generate_presigned_url("get_object", Params={"Bucket": jobs.input, "Key": "a b/ü+c"})
-    assert urllib.request.urlopen(url, timeout=30).read() == b"content"
+    assert urllib.request.urlopen(url, timeout=120).read() == b"content"
     expired = s3.generate_presigned_url("get_object", Params={"Bucket": jobs.input, "Key": "a b/ü+c"}, ExpiresIn=-5)
     other_service = f"{url}&Action=ListRoles&Version=2010-05-08"
     for bad in (expired, other_service, url.replace("%20", "%21"), url.replace("Signature=", "Signature=0")):
         with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(bad, timeout=30)
+            urllib.request.urlopen(bad, timeout=120)
         assert error.value.code in (400, 403)
 
 
@@ -116,9 +116,9 @@ def test_processes_of_a_function_that_start_together_get_the_same_credentials(
 
 def test_requires_a_key_to_download_code(function: dict[str, Any], client: Callable[..., Any]) -> None:
     link = client("lambda").get_function(FunctionName=function["FunctionName"])["Code"]["Location"]
-    assert urllib.request.urlopen(link, timeout=30).read().startswith(b"PK")
+    assert urllib.request.urlopen(link, timeout=120).read().startswith(b"PK")
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(link.partition("&key=")[0], timeout=30)
+        urllib.request.urlopen(link.partition("&key=")[0], timeout=120)
 
 
 TAKEOVER = b"Action=CreateUser&UserName=takeover&Version=2010-05-08"

@@ -110,7 +110,7 @@ def test_neither_reads_nor_keeps_data_on_disk(tmp_path: Path, variable: str) -> 
         "SERVICES": "sqs",
         "MINISTACK_EDITION": "full",
     }
-    ran = subprocess.run([sys.executable, "-c", PROGRAM], env=shell, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", PROGRAM], env=shell, capture_output=True, text=True, timeout=120)
     assert ran.stdout.splitlines() == ["[]", "[] []"], ran.stderr
     files = [str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()]
     assert files == ["other/123456789012/precious/work.txt"]
@@ -118,7 +118,7 @@ def test_neither_reads_nor_keeps_data_on_disk(tmp_path: Path, variable: str) -> 
 
 def test_refuses_a_ministack_that_has_read_another_environment() -> None:
     program = "from personalize_local.gateway import LocalAws\nfrom ministack.services import sqs\nLocalAws()"
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1] == (
         "RuntimeError: MiniStack is imported already. A process can have one local AWS; import MiniStack after it"

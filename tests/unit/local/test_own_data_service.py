@@ -192,7 +192,7 @@ def test_imports_no_engine_without_data() -> None:
         "print('lark' in sys.modules)\n"
         "print([name for name in sys.modules if name.startswith('personalize_local.own_data')])"
     )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert ran.stdout.splitlines() == ["False", "False", "[]"], ran.stderr
 
 

@@ -31,7 +31,7 @@ def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str
     tool = Path(sys.executable).with_name("personalize-local")
     command = [str(tool), "run", "--", "sh", "-c", script]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    wait_until(lambda: processes(marker).count(marker) == 2, timeout=180)
+    wait_until(lambda: processes(marker).count(marker) == 2)
     (cdk_home,) = re.findall(r"^CDK_HOME=(.*)$", ready.read_text(), re.M)
     folder = Path(cdk_home).parent
     assert folder.is_dir()
@@ -39,7 +39,7 @@ def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.terminate()
-    _, error = process.communicate(timeout=30)
+    _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in error
     assert processes(marker) == []
@@ -54,7 +54,7 @@ RUN = (
 
 
 class Terminal:
-    """A terminal in which the tool runs a shell script. Every wait ends with a failure after a minute."""
+    """A terminal in which the tool runs a shell script. Every wait ends with a failure after two minutes."""
 
     def __init__(self, script: str) -> None:
         self._pid, self._fd = pty.fork()
@@ -67,10 +67,10 @@ class Terminal:
 
     def read_until(self, text: bytes) -> None:
         shown = b""
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while text not in shown:
             readable, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
-            assert readable, f"the terminal did not show {text!r} within a minute, but {shown!r}"
+            assert readable, f"the terminal did not show {text!r} within two minutes, but {shown!r}"
             try:
                 shown += os.read(self._fd, 1000)
             except OSError:
@@ -94,7 +94,7 @@ class Terminal:
             statuses.append(status)
             return pid != 0
 
-        wait_until(has_changed, timeout=60)
+        wait_until(has_changed)
         self._has_exited = not os.WIFSTOPPED(statuses[-1])
         return statuses[-1]
 

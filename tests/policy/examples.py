@@ -82,6 +82,7 @@ class Example:
         self.aws = aws
         self.stack = RealStack(aws, client, "Policy-" + example.__name__.replace("_", "-"))
         self._lambda, self._logs, self._iam = client("lambda"), client("logs"), client("iam")
+        self._states = client("stepfunctions")
         self._runs = itertools.count()
         self.template = self.stack.template(example(aws))
         for name in self.named("AWS::Lambda::Function"):
@@ -119,7 +120,7 @@ class Example:
     @property
     def paths(self) -> list[Callable[[], str]]:
         """Every path there is a permission for. Each says what went wrong, or that nothing did."""
-        waits = [self.is_looked_at, self.a_wait_in_a_rollback] if self._function("IsComplete") else []
+        waits = [self.is_looked_at, self.a_wait_in_a_rollback, self.the_waiter] if self._function("IsComplete") else []
         return [self.a_new_job, *waits, self.other_tags, self.a_recipe_nobody_knows, self.a_rollback, self.framework]
 
     def a_new_job(self) -> str:
@@ -162,6 +163,31 @@ class Example:
             event = {"PhysicalResourceId": none, "Deadline": 0, "Created": True}
             error = self._invoke("IsComplete", "Update", self._properties(), **event)[1]
             return f"{error}\n{self._logs_of_call()}" if error else WORKS
+
+    def the_waiter(self) -> str:
+        """The framework's state machine invokes each of its functions, without the retries of half an hour."""
+        (waiter,) = self.named("AWS::StepFunctions::StateMachine")
+        machine = self._states.describe_state_machine(stateMachineArn=self.physical_ids[waiter])
+        for state in json.loads(machine["definition"])["States"].values():
+            cause = self._cause(state["Resource"], machine["roleArn"])
+            # The functions reject an event without a request, but they are invoked.
+            if "is not authorized" in cause:
+                return cause
+        return WORKS
+
+    def _cause(self, resource: str, role_arn: str) -> str:
+        """Runs a state machine of one task, and returns the cause of its failure."""
+        task = {"Type": "Task", "Resource": resource, "End": True}
+        machine = self._states.create_state_machine(
+            name=f"{self.stack.name}-{next(self._runs)}",
+            definition=json.dumps({"StartAt": "Task", "States": {"Task": task}}),
+            roleArn=role_arn,
+        )["stateMachineArn"]
+        execution = self._states.start_execution(stateMachineArn=machine, input="{}")["executionArn"]
+        wait_until(lambda: self._states.describe_execution(executionArn=execution)["status"] != "RUNNING")
+        cause = str(self._states.describe_execution(executionArn=execution).get("cause", ""))
+        self._states.delete_state_machine(stateMachineArn=machine)
+        return cause
 
     @contextlib.contextmanager
     def _rolling_back(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""The scenarios of docs/lifecycle.md: what fails in a deployment, and what becomes of the stack and the bill."""
+"""The scenarios of docs/lifecycle.md: what fails in a deployment, how the stack ends, and the bill."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -29,7 +29,7 @@ class Scenario:
         faults: What goes wrong.
         status: What the stack ends with.
         bill: How many jobs were created until then.
-        says: What the deployment's messages have in them.
+        says: A part of the messages of the deployment.
         props: The job's properties in that deployment.
         before: The job's properties in a deployment before it; None if the stack is new.
         in_the_end: How many jobs there are after the same deployment without the failure.
@@ -69,97 +69,99 @@ SCENARIOS = [
     # -- CreateBatchSegmentJob, on a new resource
     creating("nothing goes wrong", **PASSES),
     creating(
-        "a bad parameter",
+        "an invalid parameter",
         fails("InvalidInputException", "numResults is odd"),
         **STOPS,
         says="num_results: numResults is odd (InvalidInputException). Sent: solution_version_arn arn:",
     ),
-    creating("a policy that has not propagated", fails("InvalidInputException", PRIVILEGES, times=3), **PASSES),
+    creating("a bucket policy has not propagated", fails("InvalidInputException", PRIVILEGES, times=3), **PASSES),
     creating(
-        "a policy that is missing",
+        "a bucket policy is missing",
         fails("InvalidInputException", PRIVILEGES),
         **STOPS,
         says=f"a permission is missing (CreateBatchSegmentJob: InvalidInputException: {PRIVILEGES}; ",
     ),
     creating(
-        "a role that cannot be assumed yet",
+        "the service role cannot be assumed yet",
         fails("InvalidInputException", "The role cannot be assumed", times=2),
         **PASSES,
     ),
-    creating("our own policy has not propagated", fails("AccessDeniedException", DENIED, times=3), **PASSES),
+    creating("the handler's policy has not propagated", fails("AccessDeniedException", DENIED, times=3), **PASSES),
     creating(
-        "our own policy is missing",
+        "the handler's policy is missing",
         fails("AccessDeniedException", DENIED),
         **STOPS,
         says=f"AccessDeniedException: {DENIED}",
     ),
-    creating("five jobs in flight for a while", fails("LimitExceededException", "5 jobs", times=4), **PASSES),
+    creating("five jobs run for a while", fails("LimitExceededException", "5 jobs", times=4), **PASSES),
     creating(
-        "five jobs in flight for too long",
+        "five jobs run for too long",
         fails("LimitExceededException", "5 jobs"),
         **STOPS,
         says="Amazon Personalize runs 5 batch segment jobs at once, and the limit is reached (Create",
     ),
-    creating("a solution version in use for a while", fails("ResourceInUseException", "in use", times=2), **PASSES),
     creating(
-        "a solution version in use for too long",
+        "the solution version is in creation for a while", fails("ResourceInUseException", "in use", times=2), **PASSES
+    ),
+    creating(
+        "the solution version is in creation for too long",
         fails("ResourceInUseException", "in use"),
         **STOPS,
         says="the solution version or the filter is still being created (CreateBatchSegmentJob: ResourceInUse",
     ),
     creating(
-        "something that does not exist",
+        "a resource does not exist",
         fails("ResourceNotFoundException", "no such thing"),
         **STOPS,
         says="does not exist in this region and account (ResourceNotFoundException: no such thing). Check the ARN",
     ),
     creating(
-        "a name that is taken by nobody",
+        "the job exists but is not found",
         fails("ResourceAlreadyExistsException", "exists"),
         **STOPS,
         says="exists according to CreateBatchSegmentJob, but DescribeBatchSegmentJob does not find it (",
     ),
     creating("too many tags", fails("TooManyTagsException", "51 tags"), **STOPS, says="tags: expected at most 50"),
     creating(
-        "an error that nobody knows",
+        "an unknown error",
         fails("TeapotException", "short and stout"),
         **STOPS,
         says="failed with TeapotException: short and stout",
     ),
-    creating("throttling for a while", fails("ThrottlingException", "Rate exceeded", times=6), **PASSES),
+    creating("temporary throttling", fails("ThrottlingException", "Rate exceeded", times=6), **PASSES),
     creating(
-        "throttling for ever",
+        "permanent throttling",
         fails("ThrottlingException", "Rate exceeded"),
         **STOPS,
         says="AWS returned an unexpected response or none (CreateBatchSegmentJob: ThrottlingException: Rate exceeded; ",
     ),
-    creating("a server error for a while", fails("InternalServerError", "oops", times=6, status=500), **PASSES),
+    creating("temporary server errors", fails("InternalServerError", "oops", times=6, status=500), **PASSES),
     creating(
-        "a server error for ever",
+        "permanent server errors",
         fails("ServiceUnavailable", "oops", status=503),
         **STOPS,
         says="ServiceUnavailable: oops; ",
     ),
-    creating("a connection that is cut before the work", Fault(CREATE, reset=True, times=5), **PASSES),
-    creating("an answer that is lost", Fault(CREATE, reset=True, after=True), **PASSES),
-    creating("answers that are lost again and again", Fault(CREATE, reset=True, after=True, times=5), **PASSES),
-    creating("an answer that is no answer", Fault(CREATE, malformed=True, after=True), **PASSES),
+    creating("the connection is reset before the job is created", Fault(CREATE, reset=True, times=5), **PASSES),
+    creating("a response is lost", Fault(CREATE, reset=True, after=True), **PASSES),
+    creating("several responses are lost", Fault(CREATE, reset=True, after=True, times=5), **PASSES),
+    creating("a malformed response", Fault(CREATE, malformed=True, after=True), **PASSES),
     creating(
-        "an error after the work was done",
+        "an error after the job is created",
         fails("InternalServerError", "oops", times=1, status=500, after=True),
         **PASSES,
     ),
-    creating("an answer that takes a while", Fault(CREATE, delay=0.5), **PASSES),
-    # -- what is asked before
-    creating("looking for the job is throttled", fails("ThrottlingException", operation=DESCRIBE, times=5), **PASSES),
+    creating("a slow response", Fault(CREATE, delay=0.5), **PASSES),
+    # -- the calls before CreateBatchSegmentJob
+    creating("describing the job is throttled", fails("ThrottlingException", operation=DESCRIBE, times=5), **PASSES),
     creating(
-        "looking for the job is denied",
+        "describing the job is denied",
         fails("AccessDeniedException", DENIED, DESCRIBE),
         **STOPS,
         says="a permission is missing (DescribeBatchSegmentJob: AccessDeniedException: ",
     ),
-    creating("looking for the job is cut off", Fault(DESCRIBE, reset=True, times=5), **PASSES),
-    creating("looking for the job gets nonsense", Fault(DESCRIBE, malformed=True, times=2), **PASSES),
+    creating("describing the job is interrupted", Fault(DESCRIBE, reset=True, times=5), **PASSES),
+    creating("describing the job returns malformed responses", Fault(DESCRIBE, malformed=True, times=2), **PASSES),
     creating(
         "the solution version does not exist",
         fails("ResourceNotFoundException", "no such version", VERSION),
@@ -167,7 +169,9 @@ SCENARIOS = [
         says="does not exist in this region and account (ResourceNotFoundException: no such version)",
     ),
     creating(
-        "the solution version is denied for a while", fails("AccessDeniedException", DENIED, VERSION, times=3), **PASSES
+        "describing the solution version is denied for a while",
+        fails("AccessDeniedException", DENIED, VERSION, times=3),
+        **PASSES,
     ),
     creating(
         "the filter does not exist",
@@ -177,14 +181,14 @@ SCENARIOS = [
         says="filter_arn: arn:aws:personalize:",
     ),
     creating(
-        "everything fails now and then",
+        "random server errors in all operations",
         Fault(ANY, "InternalServerError", status=500, times=None, probability=0.4),
         **PASSES,
     ),
     # -- the job itself
-    creating("the job fails and was not waited for", Fault(JOB, message="no data"), **PASSES),
+    creating("the job fails, without wait_for_completion", Fault(JOB, message="no data"), **PASSES),
     creating(
-        "the job fails and was waited for",
+        "the job fails, with wait_for_completion",
         Fault(JOB, message="no data"),
         props=WAIT,
         status=NOT_CREATED,
@@ -193,7 +197,7 @@ SCENARIOS = [
         in_the_end=2,
     ),
     creating(
-        "the job fails with a novel for a reason",
+        "the job fails with a very long reason",
         Fault(JOB, message="long " * 20_000),
         props=WAIT,
         status=NOT_CREATED,
@@ -201,27 +205,34 @@ SCENARIOS = [
         says="ended CREATE FAILED: long long",
         in_the_end=2,
     ),
-    creating("waiting is throttled", fails("ThrottlingException", operation=DESCRIBE, times=30), props=WAIT, **PASSES),
-    # -- another job for the same resource
+    creating(
+        "describing the job is throttled during the wait",
+        fails("ThrottlingException", operation=DESCRIBE, times=30),
+        props=WAIT,
+        **PASSES,
+    ),
+    # -- a new definition of an existing resource
     replacing("nothing goes wrong", **REPLACED),
-    replacing("a bad parameter", fails("InvalidInputException", "numResults is odd"), **KEPT, says="numResults is odd"),
-    replacing("a policy that is missing", fails("InvalidInputException", PRIVILEGES), **KEPT, says=PRIVILEGES),
     replacing(
-        "five jobs in flight for too long",
+        "an invalid parameter", fails("InvalidInputException", "numResults is odd"), **KEPT, says="numResults is odd"
+    ),
+    replacing("a bucket policy is missing", fails("InvalidInputException", PRIVILEGES), **KEPT, says=PRIVILEGES),
+    replacing(
+        "five jobs run for too long",
         fails("LimitExceededException", "5 jobs"),
         **KEPT,
         says="Amazon Personalize runs 5 batch segment jobs at once, and the limit is reached (Create",
     ),
-    replacing("an answer that is lost", Fault(CREATE, reset=True, after=True, times=5), **REPLACED),
+    replacing("a response is lost", Fault(CREATE, reset=True, after=True, times=5), **REPLACED),
     replacing(
-        "everything fails for ever",
+        "permanent server errors in all operations",
         Fault(ANY, "ServiceUnavailable", status=503, times=3000),
         status=ROLLED_BACK,
         bill=1,
         says="ServiceUnavailable",
     ),
     replacing(
-        "the other job fails and was waited for: the next deployment is its next attempt",
+        "the new job fails, with wait_for_completion",
         Fault(JOB, message="no data"),
         props=WAIT,
         before=WAIT,
@@ -232,16 +243,20 @@ SCENARIOS = [
     ),
     # -- tags, in place
     tagging("nothing goes wrong", status=UPDATED),
-    tagging("throttling for a while", fails("ThrottlingException", operation="TagResource", times=6), status=UPDATED),
-    tagging("denied for a while", fails("AccessDeniedException", DENIED, "UntagResource", times=2), status=UPDATED),
+    tagging("temporary throttling", fails("ThrottlingException", operation="TagResource", times=6), status=UPDATED),
     tagging(
-        "denied",
+        "untagging is denied for a while",
+        fails("AccessDeniedException", DENIED, "UntagResource", times=2),
+        status=UPDATED,
+    ),
+    tagging(
+        "tagging is denied",
         fails("AccessDeniedException", DENIED, "TagResource", times=40),
         status=ROLLED_BACK,
         says="a permission is missing (TagResource: AccessDeniedException: ",
     ),
     tagging(
-        "too many",
+        "too many tags",
         fails("TooManyTagsException", "51", "TagResource", times=1),
         status=ROLLED_BACK,
         says="tags: expected at most 50",

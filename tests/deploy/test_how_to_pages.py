@@ -1,4 +1,4 @@
-"""Every page in docs/how-to is deployed as it stands, but for the ARNs of what a reader has already."""
+"""Every page in docs/how-to is deployed as it is, except for the ARNs of resources that a reader has."""
 
 import json
 from collections.abc import Callable
@@ -21,19 +21,21 @@ from docs import pages
 # Deployed by tests of their own: test_platform.py and test_verify_account.py.
 ELSEWHERE = {"large-organizations", "verify-account"}
 PAGES = [
-    page for page in sorted((pages.DOCS / "how-to").glob("*.md")) if page != pages.STACK and page.stem not in ELSEWHERE
+    page for page in sorted((pages.DOCS / "how-to").glob("*.md")) if pages.python(page) and page.stem not in ELSEWHERE
 ]
-PLACE = "arn:aws:personalize:eu-west-1:123456789012:"
-#: What stands for the reader's own resources, by what the pages write.
+PLACE = "arn:aws:personalize:eu-west-1:123456789012:solution/"
+#: The solutions of the local AWS, by the ARNs that the pages have.
 OWN = {
-    f'solution_arn = "{PLACE}solution/films"': f'solution_arn = "{PLACE}solution/films-item-attribute-affinity"',
-    'f"{solution_arn}/0123abcd"': 'f"{solution_arn}/0002"',
-    'f"{solution_arn}-by-item/4567cdef"': f'"{PLACE}solution/films-item-affinity/0002"',
+    f'"{PLACE}films"': f'"{PLACE}films-item-attribute-affinity"',
+    f'"{PLACE}films/0123abcd"': f'"{PLACE}films-item-attribute-affinity/0002"',
+    f'"{PLACE}items/4567cdef"': f'"{PLACE}films-item-affinity/0002"',
 }
+#: A query for each page with a job that reads objects in the bucket of its set-up.
+QUERIES_IN_S3 = {"input": '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}\n', "pipelines": '{"itemId": "1"}\n'}
 
 
 class Reader:
-    """Somebody who has the stack that the pages stand in, and follows one of them."""
+    """Somebody who follows a page: first the set-up if a job needs objects in its bucket, then the whole page."""
 
     def __init__(self, stack: RealStack, client: Clients, page: Path) -> None:
         self.stack = stack
@@ -43,22 +45,23 @@ class Reader:
         self.names: dict[str, Any] = {}
         self._own = {'app, "Marketing"': f'app, "{stack.name}"', "app = cdk.App()": "", **OWN}
 
-    def has(self) -> None:
-        """Deploys the stack that the page stands in, and makes what a reader has besides."""
-        done = self.stack.deploy_app(lambda app: self._run(app, pages.python(pages.STACK)[:1]))
-        assert done.status == CREATED, done.said
-        (bucket,) = [name for name in self.stack.resources_of("AWS::S3::Bucket") if "-bucket8" in name.lower()]
-        queries = '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}\n'
-        if self._page.stem == "pipelines":
-            queries = '{"itemId": "1"}\n'
-        self._client("s3").put_object(Bucket=bucket, Key="queries/today/first.jsonl", Body=queries)
+    def _prepare(self) -> str:
+        """Creates the resources that a reader has before, and returns the status that the stack then ends with."""
         if self._page.stem == "kms":
             key = self._client("kms").create_key()["KeyMetadata"]["Arn"]
             self._own["arn:aws:kms:eu-west-1:123456789012:key/0123abcd"] = key
         if self._page.stem == "own-bucket-and-role":
-            self._has_bucket_and_role()
+            self._create_bucket_and_role()
+        if self._page.stem not in QUERIES_IN_S3:
+            return CREATED
+        done = self.stack.deploy_app(lambda app: self._run(app, [pages.set_up(self._page)]))
+        assert done.status == CREATED, done.said
+        (bucket,) = self.stack.resources_of("AWS::S3::Bucket")
+        queries = QUERIES_IN_S3[self._page.stem]
+        self._client("s3").put_object(Bucket=bucket, Key="queries/today/first.jsonl", Body=queries)
+        return UPDATED
 
-    def _has_bucket_and_role(self) -> None:
+    def _create_bucket_and_role(self) -> None:
         # In another stack or account, with the statements that the page asks for.
         bucket, actions = "marketing-segments", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
         s3, iam = self._client("s3"), self._client("iam")
@@ -78,8 +81,10 @@ class Reader:
 
     def follows(self) -> Outcome:
         """Deploys the page's snippets."""
-        snippets = [*pages.python(pages.STACK)[:1], *pages.python(self._page)]
-        return self.stack.deploy_app(lambda app: self._run(app, snippets))
+        status = self._prepare()
+        done = self.stack.deploy_app(lambda app: self._run(app, pages.python(self._page)))
+        assert done.status == status, done.said
+        return done
 
     def workflows(self) -> list[str]:
         """The ARNs of the state machines of workflows."""
@@ -123,19 +128,18 @@ def make_reader(
 
 
 def test_the_readers_own_resources_are_written_on_the_page() -> None:
-    (snippet,) = pages.python(pages.STACK)
-    assert [written for written in OWN if written not in snippet.code] == []
+    set_ups = [pages.set_up(page).code for page in PAGES]
+    assert [written for written in OWN if not any(written in code for code in set_ups)] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_a_page_is_deployed(page: Path, make_reader: Callable[[Path], Reader], aws: LocalAws) -> None:
     reader = make_reader(page)
-    reader.has()
     done = reader.follows()
-    assert done.status == UPDATED, done.said
     jobs = [aws.personalize.jobs[arn] for arn in reader.stack.jobs]
     workflows = reader.workflows()
-    assert len(jobs) == len(reader.stack.resources_of(RESOURCE_TYPE)) > (0 if workflows else 1)
+    assert len(jobs) == len(reader.stack.resources_of(RESOURCE_TYPE))
+    assert jobs or workflows
     assert [reader.run(workflow)["status"] for workflow in workflows] == ["SUCCEEDED"] * len(workflows)
     if page.stem == "segments":
         output = jobs[-1].request["jobOutput"]["s3DataDestination"]["path"]
@@ -153,8 +157,7 @@ def test_a_failed_audience_raises_the_alarms_of_the_page(
     make_reader: Callable[[Path], Reader], client: Clients, faults: Faults, train: Callable[[], str]
 ) -> None:
     reader = make_reader(pages.DOCS / "how-to" / "workflow-metrics.md")
-    reader.has()
-    assert reader.follows().status == UPDATED
+    reader.follows()
     names = reader.stack.resources_of("AWS::CloudWatch::Alarm")
     (workflow,) = reader.workflows()
 
@@ -178,9 +181,7 @@ def test_the_sql_of_the_page_runs_with_athena(
 ) -> None:
     page = pages.DOCS / "how-to" / "query-segments.md"
     reader = make_reader(page)
-    reader.has()
     done = reader.follows()
-    assert done.status == UPDATED
     (workflow,) = reader.workflows()
     (results,) = [name for name in reader.stack.resources_of("AWS::S3::Bucket") if "-results" in name.lower()]
     database, table = done.outputs["TableName"].split(".")

@@ -59,7 +59,7 @@ def test_the_documented_program_reads_the_segments(
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     for name, value in aws.environment().items():
         monkeypatch.setenv(name, value)
-    program, *_ = pages.python(pages.DOCS / "how-to" / "segments.md")
+    _set_up, program, *_ = pages.python(pages.DOCS / "how-to" / "segments.md")
     names: dict[str, Any] = {}
     exec(program.code, names)
     read = list(names["segments_at"](done.outputs["OutputUri"]))

@@ -10,18 +10,19 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
-#: The page whose first snippet makes the stack that the snippets of the others stand in.
-STACK = DOCS / "how-to" / "index.md"
+
+#: How a page begins the fold with its set-up.
+SET_UP = "<details>\n<summary>Set-up</summary>\n"
 
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
 _SPAN = re.compile(r"`([^`\n]+)`")
-#: What is in ``queries.jsonl``, which pages name.
+#: The content of ``queries.jsonl``, which a page shows.
 QUERIES = """\
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\" AND ITEMS.GENRES = \\"Romance\\""}
 """
-#: What is in ``audiences.csv``, which a page shows.
+#: The content of ``audiences.csv``, which a page shows.
 AUDIENCES = """\
 name;ITEMS.GENRES;num_results;filter.COUNTRY
 comedy-fans;Comedy;100;Japan
@@ -54,6 +55,11 @@ def python(page: Path) -> list[Snippet]:
     return [snippet for snippet in snippets(page) if snippet.language == "python"]
 
 
+def set_up(page: Path) -> Snippet:
+    """The first Python of a page: imports, app, stack and the names that the other snippets use."""
+    return python(page)[0]
+
+
 def shell(page: Path) -> list[str]:
     """What of a page is typed in a shell: lines of blocks, and spans of code."""
     text = page.read_text()
@@ -70,33 +76,21 @@ def run(page: Path) -> list[str]:
         What went wrong, one text for each snippet that did.
     """
     names: dict[str, Any] = {}
-    if page != STACK:
-        _exec(python(STACK)[0], names)
-    faults, apps = [], [names["app"]] if names else []
+    faults: list[str] = []
+    apps: list[Any] = []
     for snippet in python(page):
         try:
             _exec(snippet, names)
         except Exception:
             faults.append(f"{page.relative_to(ROOT)}:{snippet.line}\n{traceback.format_exc(limit=-1)}")
-        if names["app"] not in apps:
+        if "app" in names and names["app"] not in apps:
             apps.append(names["app"])
-            if page != STACK:
-                _bring_along(names)
     for app in apps:
         try:
             app.synth(force=True)
         except Exception:
             faults.append(f"{page.relative_to(ROOT)}: synth\n{traceback.format_exc(limit=-1)}")
     return faults
-
-
-def _bring_along(names: dict[str, Any]) -> None:
-    """Makes what the reader of a page with an app of its own has in the stack."""
-    import aws_cdk.aws_kms as kms
-    import aws_cdk.aws_s3 as s3
-
-    names["bucket"] = names["marketing_bucket"] = s3.Bucket(names["stack"], "Bucket")
-    names["key"] = kms.Key(names["stack"], "Key")
 
 
 def _exec(snippet: Snippet, names: dict[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """What the documentation shows works: its Python runs and synthesizes, its commands exist."""
 
 import argparse
+import ast
 import os
 import re
 import shlex
@@ -17,6 +18,7 @@ from docs import pages
 
 EVERY_PAGE = pytest.mark.parametrize("page", pages.PAGES, ids=lambda page: str(page.relative_to(pages.ROOT)))
 WITH_PYTHON = [page for page in pages.PAGES if pages.python(page)]
+HOW_TO = [page for page in WITH_PYTHON if page.parent.name == "how-to"]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: str(page.relative_to(pages.ROOT)))
@@ -47,9 +49,29 @@ def test_no_snippet_has_an_unknown_language_or_an_ellipsis(page: Path) -> None:
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
 
 
-def test_the_list_of_audiences_is_the_one_that_its_page_shows() -> None:
-    page = pages.DOCS / "how-to" / "audiences-in-a-spreadsheet.md"
-    assert pages.AUDIENCES in [snippet.code for snippet in pages.snippets(page)]
+@pytest.mark.parametrize(
+    ("name", "content"), [("audiences-in-a-spreadsheet", pages.AUDIENCES), ("input", pages.QUERIES)]
+)
+def test_a_file_has_the_content_that_its_page_shows(name: str, content: str) -> None:
+    assert content in [snippet.code for snippet in pages.snippets(pages.DOCS / "how-to" / f"{name}.md")]
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_a_how_to_page_begins_with_a_fold_that_has_its_set_up(page: Path) -> None:
+    (before, fold) = page.read_text().split(pages.SET_UP)
+    assert "```" not in before
+    assert pages.set_up(page).code in fold.split("</details>")[0]
+
+
+@pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
+def test_a_set_up_defines_only_names_that_its_page_uses(page: Path) -> None:
+    nodes = [node for snippet in pages.python(page) for node in ast.walk(ast.parse(snippet.code))]
+    names = [node for node in nodes if isinstance(node, ast.Name)]
+    imports = [alias for node in nodes if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    defined = {alias.asname or alias.name for alias in imports}
+    set_up = ast.walk(ast.parse(pages.set_up(page).code))
+    defined |= {node.id for node in set_up if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    assert defined - {node.id for node in names if isinstance(node.ctx, ast.Load)} == set()
 
 
 @EVERY_PAGE

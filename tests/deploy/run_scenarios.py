@@ -1,4 +1,4 @@
-"""The scenarios of a workflow's run: what fails, how the audiences end, and the bill."""
+"""The scenarios of docs/runs.md: what fails in a run, how its audiences end, and the bill."""
 
 from dataclasses import dataclass, field
 
@@ -56,69 +56,74 @@ RUN_SCENARIOS = [
         says="ResourceNotFoundException: no such solution",
     ),
     unprepared(
-        "the solution versions are denied",
+        "listing the solution versions is denied",
         fails("AccessDeniedException", DENIED, "ListSolutionVersions"),
         says="a permission is missing (ListSolutionVersions: AccessDeniedException",
     ),
     passes(
-        "the solution versions are throttled for a while",
+        "listing the solution versions is throttled for a while",
         fails("ThrottlingException", operation="ListSolutionVersions", times=6),
     ),
-    passes("the solution version gets nonsense", Fault(VERSION, malformed=True, times=2)),
+    passes("describing the solution version returns malformed responses", Fault(VERSION, malformed=True, times=2)),
     # -- a job is started
     stops(
-        "a bad parameter", fails("InvalidInputException", "numResults is odd"), says="num_results: numResults is odd"
+        "an invalid parameter",
+        fails("InvalidInputException", "numResults is odd"),
+        says="num_results: numResults is odd",
     ),
-    passes("a policy that has not propagated", fails("InvalidInputException", PRIVILEGES, times=3)),
+    passes("a bucket policy has not propagated", fails("InvalidInputException", PRIVILEGES, times=3)),
     stops(
-        "a policy that is missing",
+        "a bucket policy is missing",
         fails("InvalidInputException", PRIVILEGES),
         says="a permission is missing (CreateBatchSegmentJob: InvalidInputException",
     ),
     stops(
-        "the function's own policy is missing",
+        "the policy of the function is missing",
         fails("AccessDeniedException", DENIED),
         says=f"AccessDeniedException: {DENIED}",
     ),
-    passes("five jobs in flight for a while", fails("LimitExceededException", "5 jobs", times=12)),
+    passes("five jobs run for a while", fails("LimitExceededException", "5 jobs", times=12)),
     late(
-        "five jobs in flight until the run's time is over",
+        "five jobs run until the timeout",
         fails("LimitExceededException", "5 jobs"),
         says="timeout: no job was started until",
         bill=0,
     ),
-    passes("a solution version in use for a while", fails("ResourceInUseException", "in use", times=6)),
+    passes("the solution version is in creation for a while", fails("ResourceInUseException", "in use", times=6)),
     late(
-        "a solution version in use until the run's time is over",
+        "the solution version is in creation until the timeout",
         fails("ResourceInUseException", "in use"),
         says="the solution version or the filter is still being created",
         bill=0,
     ),
     stops(
-        "something that does not exist",
+        "a resource does not exist",
         fails("ResourceNotFoundException", "no such thing"),
         says="does not exist in this region and account (ResourceNotFoundException: no such thing)",
     ),
     stops(
-        "a name that is taken by nobody",
+        "the job exists but is not found",
         fails("ResourceAlreadyExistsException", "exists"),
         says="exists according to CreateBatchSegmentJob, but DescribeBatchSegmentJob does not find it",
     ),
     stops("too many tags", fails("TooManyTagsException", "51 tags"), says="tags: expected at most 50"),
-    stops("an error that nobody knows", fails("TeapotException", "short and stout"), says="TeapotException"),
-    passes("throttling for a while", fails("ThrottlingException", "Rate exceeded", times=12)),
+    stops("an unknown error", fails("TeapotException", "short and stout"), says="TeapotException"),
+    passes("temporary throttling", fails("ThrottlingException", "Rate exceeded", times=12)),
     late(
-        "throttling until the run's time is over",
+        "throttling until the timeout",
         fails("ThrottlingException", "Rate exceeded"),
         says="ThrottlingException: Rate exceeded",
         bill=0,
     ),
-    passes("a server error for a while", fails("InternalServerError", "oops", times=12, status=500)),
-    passes("connections that are cut before the work", Fault(CREATE, reset=True, times=6)),
-    passes("answers that are lost again and again", Fault(CREATE, reset=True, after=True, times=6)),
-    passes("an answer that is no answer", Fault(CREATE, malformed=True, after=True)),
-    passes("looking for the job gets nonsense", Fault(DESCRIBE, malformed=True, times=2)),
-    passes("everything fails now and then", Fault(ANY, "InternalServerError", status=500, times=None, probability=0.4)),
+    passes("temporary server errors", fails("InternalServerError", "oops", times=12, status=500)),
+    passes("the connection is reset before the job is created", Fault(CREATE, reset=True, times=6)),
+    passes("several responses are lost", Fault(CREATE, reset=True, after=True, times=6)),
+    passes("a malformed response", Fault(CREATE, malformed=True, after=True)),
+    passes("describing the job returns malformed responses", Fault(DESCRIBE, malformed=True, times=2)),
+    passes(
+        "random server errors in all operations",
+        Fault(ANY, "InternalServerError", status=500, times=None, probability=0.4),
+    ),
     # -- a job runs
     RunScenario(
         "one job fails", [Fault(JOB, message="no data")], failed=1, in_the_end=3, says="CREATE FAILED: no data"
@@ -127,12 +132,12 @@ RUN_SCENARIOS = [
         "all jobs fail", [Fault(JOB, message="no data", times=2)], failed=2, in_the_end=4, says="CREATE FAILED: no data"
     ),
     RunScenario(
-        "a job fails with a novel for a reason",
+        "a job fails with a very long reason",
         [Fault(JOB, message="long " * 20_000)],
         failed=1,
         in_the_end=3,
         says="CREATE FAILED: long long",
     ),
-    passes("looking at the job is throttled", fails("ThrottlingException", operation=DESCRIBE, times=30)),
-    passes("looking at the job is cut off", Fault(DESCRIBE, reset=True, times=20)),
+    passes("describing the job is throttled", fails("ThrottlingException", operation=DESCRIBE, times=30)),
+    passes("describing the job is interrupted", Fault(DESCRIBE, reset=True, times=20)),
 ]

@@ -1,18 +1,22 @@
-"""docs/lifecycle.md says what the tests prove."""
+"""docs/lifecycle.md and docs/runs.md say what the tests prove."""
 
 import re
 from pathlib import Path
 
+import pytest
+from deploy.run_scenarios import RUN_SCENARIOS
 from deploy.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "lifecycle.md").read_text()
+RUNS_PAGE = (ROOT / "docs" / "runs.md").read_text()
 
 
-def test_every_test_that_the_page_names_exists() -> None:
+@pytest.mark.parametrize(("page", "minimum"), [(PAGE, 16), (RUNS_PAGE, 3)], ids=["lifecycle", "runs"])
+def test_every_test_that_a_page_names_exists(page: str, minimum: int) -> None:
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
-    named = set(re.findall(r"`(test_\w+)`", PAGE))
-    assert len(named) > 15
+    named = set(re.findall(r"`(test_\w+)`", page))
+    assert len(named) >= minimum
     assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
 
 
@@ -29,6 +33,21 @@ def test_every_scenario_that_the_page_names_elsewhere_exists() -> None:
     named = re.findall(r"`(replace: [^`]+)`", PAGE)
     assert len(named) == 1
     assert set(named) - {scenario.name for scenario in SCENARIOS} == set()
+
+
+def test_the_page_lists_every_scenario_of_a_run() -> None:
+    rows = [line.split("|")[1:6] for line in RUNS_PAGE.splitlines() if line.count("|") == 6]
+    expected = [
+        [
+            scenario.name,
+            str(scenario.failed) if scenario.is_prepared else "the run",
+            str(scenario.bill),
+            str(scenario.in_the_end),
+            message(scenario.says),
+        ]
+        for scenario in RUN_SCENARIOS
+    ]
+    assert [[cell.strip() for cell in row] for row in rows[2:]] == expected
 
 
 def message(text: str) -> str:

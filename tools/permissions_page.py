@@ -26,7 +26,7 @@ def policies(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def written_out(value: Any) -> Any:
-    """A template's value with plausible text for what is known at deploy."""
+    """A template's value with plausible text for what is known at deploy time."""
     match value:
         case {"Ref": "AWS::Partition"}:
             return "aws"

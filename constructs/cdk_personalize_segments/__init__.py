@@ -1,4 +1,4 @@
-"""User segments from Amazon Personalize as part of an AWS CDK stack."""
+"""AWS CDK constructs for user segments of Amazon Personalize."""
 
 from personalize_segments_reader import Segment, read_segments
 

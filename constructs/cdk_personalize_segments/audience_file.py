@@ -1,4 +1,4 @@
-"""A list of audiences in a CSV file: what its columns mean."""
+"""Reads a list of audiences from a CSV file."""
 
 import difflib
 import io
@@ -18,11 +18,11 @@ from .segment_query import SegmentQuery, attribute_expression, query_line
 Made = TypeVar("Made")
 
 NAME, ITEM_ID, EXPRESSION, FILE, NUM_RESULTS = "name", "item_id", "item_attributes", "queries", "num_results"
-#: Followed by a column of the Items data, and by a placeholder of the filter.
+#: Prefixes of columns: a column of the Items data follows, or a placeholder of the filter.
 ATTRIBUTE, FILTER_VALUE = "ITEMS.", "filter."
 _COLUMNS = [NAME, ITEM_ID, EXPRESSION, FILE, NUM_RESULTS]
 _QUERY_COLUMNS = f"{ITEM_ID}, {EXPRESSION}, {FILE} or {ATTRIBUTE}<column>"
-#: The Items data separates several values in the same way:
+#: The Items data separates multiple values in the same way:
 #: https://docs.aws.amazon.com/personalize/latest/dg/items-datasets.html
 _SEPARATOR = "|"
 _MAX_SHOWN_FAULTS = 10
@@ -30,11 +30,10 @@ _MAX_SHOWN_FAULTS = 10
 
 @dataclass
 class _Draft:
-    """An audience, row by row."""
+    """An audience that grows row by row. It has either queries or a file of queries."""
 
     line: int
     num_results: int | None = None
-    #: Either queries or a file of them.
     queries: list[SegmentQuery] = field(default_factory=list)
     file: Path | None = None
 
@@ -49,12 +48,12 @@ def read(
 
     Args:
         path: The file.
-        make: Makes an audience; the class `Audience`.
+        make: Creates an audience; the class `Audience`.
         check_name: Checks the name of an audience.
         filter_arn: The filter of all audiences.
 
     Raises:
-        ValueError: The file is not as documented; the message names the lines.
+        ValueError: The file is invalid. The message names the lines.
     """
     content = csv_table.read(path)
     file = _File(path.parent, check_name, is_filtered=filter_arn is not None)
@@ -94,7 +93,7 @@ class _File:
         """Adds a row; the first one is the header.
 
         Raises:
-            ValueError: The header has a fault, so that no row has a meaning.
+            ValueError: The header is invalid, so that no row can be read.
         """
         if not self.columns:
             self._set_columns(row)
@@ -110,7 +109,7 @@ class _File:
             columns.pop()
         for number, column in enumerate(columns):
             if not column:
-                raise ValueError(f"line {row.line}: got no name for column {number + 1}, expected one")
+                raise ValueError(f"line {row.line}: got an empty name for column {number + 1}, expected a name")
             if column in columns[:number]:
                 raise ValueError(f"line {row.line}: got the column {column} twice, expected it once")
             self._check_column(row.line, column)
@@ -125,15 +124,15 @@ class _File:
         self.columns = columns
 
     def _check_column(self, line: int, column: str) -> None:
-        for prefix, of in ((ATTRIBUTE, "GENRES"), (FILTER_VALUE, "COUNTRY")):
+        for prefix, example in ((ATTRIBUTE, "GENRES"), (FILTER_VALUE, "COUNTRY")):
             if column.startswith(prefix):
                 if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column[len(prefix) :]):
                     got = f"line {line}: got the column {validation.quote(column)}"
-                    raise ValueError(f"{got}, expected letters, digits and underscores, for example {prefix}{of}")
+                    raise ValueError(f"{got}, expected letters, digits and underscores, for example {prefix}{example}")
                 if prefix == FILTER_VALUE and not self._is_filtered:
                     raise ValueError(
-                        f"line {line}: got the column {column} without filter_arn, expected both: the column has the "
-                        "values of a filter's placeholder"
+                        f"line {line}: got the column {column} without filter_arn, expected both: the column contains "
+                        "the values of a filter's placeholder"
                     )
                 return
         if column not in _COLUMNS:
@@ -142,18 +141,18 @@ class _File:
             raise ValueError(f"line {line}: got the column {validation.quote(column)}, expected {expected}")
 
     def _values(self, row: Row) -> dict[str, str]:
-        """Returns the cells that are not empty, by column."""
+        """Returns the non-empty cells by column."""
         more = row.cells[len(self.columns) :]
         if any(more):
             raise ValueError(
-                f"got {len(row.cells)} cells, expected {len(self.columns)}, as many as there are columns: put a value "
-                "with a comma or a semicolon in quotation marks"
+                f"got {len(row.cells)} cells, expected {len(self.columns)}, one for each column: put a value that "
+                "contains a comma or a semicolon in quotation marks"
             )
         return {column: cell for column, cell in zip(self.columns, row.cells, strict=False) if cell}
 
     def _add_query(self, line: int, values: Mapping[str, str]) -> None:
         if NAME not in values:
-            raise ValueError(f"{NAME}: got none, expected the name of the audience on every line of it")
+            raise ValueError(f"{NAME}: got none, expected the name of the audience on each of its lines")
         name = values[NAME]
         self._check_name(name)
         given = [column for column in (ITEM_ID, EXPRESSION, FILE) if column in values]
@@ -170,7 +169,7 @@ class _File:
             if not is_new:
                 raise ValueError(
                     f"{FILE}: got a file for {name!r}, which has queries in line {draft.line}, expected either: add "
-                    "those to the file"
+                    "the queries to the file"
                 )
             draft.file = self._file(values)
         else:
@@ -181,7 +180,7 @@ class _File:
                 )
             draft.queries.append(_query(kinds[0], attributes, values, draft.queries, draft.line))
         self._set_num_results(draft, values.get(NUM_RESULTS))
-        # Only now, so that a line at fault adds nothing.
+        # Last, so that an invalid line adds nothing.
         self.drafts.setdefault(name, draft)
 
     @staticmethod
@@ -190,18 +189,18 @@ class _File:
             return
         if not re.fullmatch("[0-9]{1,9}", cell) or not 1 <= int(cell) <= limits.MAX_RESULTS:
             got = f"{NUM_RESULTS}: got {validation.quote(cell)}"
-            raise ValueError(f"{got}, expected a whole number from 1 to {limits.MAX_RESULTS:,}, in digits alone")
+            raise ValueError(f"{got}, expected a whole number from 1 to {limits.MAX_RESULTS:,}, in digits only")
         if draft.num_results not in (None, int(cell)):
             raise ValueError(
-                f"{NUM_RESULTS}: got {cell}, expected {draft.num_results} as before or nothing: it counts for all "
-                "queries of the audience"
+                f"{NUM_RESULTS}: got {cell}, expected {draft.num_results} as before, or an empty cell: the number "
+                "applies to all queries of the audience"
             )
         draft.num_results = int(cell)
 
     def _file(self, values: Mapping[str, str]) -> Path:
         for column in values:
             if column.startswith(FILTER_VALUE):
-                raise ValueError(f"{column}: got a value beside {FILE}, expected none: the file has filterValues")
+                raise ValueError(f"{column}: got a value together with {FILE}, expected none: the file has filterValues")
         path = self._folder / values[FILE]
         _input_of_file(path)
         return path
@@ -249,7 +248,7 @@ def _several(column: str, cell: str) -> list[str]:
 
 
 def _nearest(column: str) -> str:
-    """Returns the column that is probably meant, or an empty text."""
+    """Returns the column that most resembles a misspelled one, or ""."""
     for prefix in (ATTRIBUTE, FILTER_VALUE):
         if column.lower().startswith(prefix.lower()):
             return prefix + column[len(prefix) :]

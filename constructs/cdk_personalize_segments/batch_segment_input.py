@@ -21,14 +21,14 @@ from .segment_query import SegmentQuery, find_token, query_line
 
 @dataclass(frozen=True)
 class StagedInput:
-    """An asset that the handler checks, splits and writes to the input bucket at deploy.
+    """An asset that the handler checks, splits and writes to the input bucket at deploy time.
 
     Attributes:
-        asset: The tidied queries.
-        input_hash: Their SHA-256 in hex. It is the same for the same queries, whatever their line ends and blank lines.
-        queries_per_file: The quota of queries per file, if it was given.
-        summary: The number of queries and the first of them, for ``cdk diff``; at most 300 characters.
-        is_inline: Whether the queries were given in the program.
+        asset: The normalized queries.
+        input_hash: Their SHA-256 in hex. It does not depend on line ends and blank lines.
+        queries_per_file: The user's quota of queries per file, or None.
+        summary: The number of queries and the first queries, for ``cdk diff``; at most 300 characters.
+        is_inline: Whether the queries are defined in the app.
     """
 
     asset: s3_assets.Asset
@@ -40,12 +40,12 @@ class StagedInput:
     def properties(
         self, storage: BatchSegmentStorage, needs: JobNeeds, names_of_stack: str
     ) -> tuple[contract.JobDefinition, contract.JobSettings]:
-        """Grants access to the asset and the input bucket, and returns the job's properties for them.
+        """Grants access to the asset and the input bucket, and returns the job's input properties.
 
         Args:
             storage: The job's storage.
-            needs: The needs of the handler.
-            names_of_stack: A pattern of job names.
+            needs: The resources that the handler uses.
+            names_of_stack: A pattern of the stack's job names.
         """
         info = storage.bucket_info(storage.input_bucket)
         folders = f"{storage.input_prefix}{names_of_stack}/"
@@ -66,7 +66,7 @@ class StagedInput:
 
 @dataclass(frozen=True)
 class ExistingInput:
-    """Objects that are in S3 when the stack is deployed."""
+    """Objects that exist in S3 when the stack is deployed."""
 
     bucket: s3.IBucket
     key_or_prefix: str
@@ -76,11 +76,11 @@ class ExistingInput:
     def properties(
         self, storage: BatchSegmentStorage, needs: JobNeeds, _names_of_stack: str
     ) -> tuple[contract.JobDefinition, contract.JobSettings]:
-        """Grants access to the objects, and returns the job's properties for them.
+        """Grants access to the objects, and returns the job's input properties.
 
         Args:
             storage: The job's storage.
-            needs: The needs of the handler.
+            needs: The resources that the handler uses.
         """
         definition: contract.JobDefinition = {"InputPath": self.path(storage, "job_input")}
         settings: contract.JobSettings = {"ValidateInput": "true"} if self.validate else {}
@@ -89,14 +89,14 @@ class ExistingInput:
         return definition, settings
 
     def path(self, storage: BatchSegmentStorage, prop: str) -> str:
-        """Returns where the objects are, as a URI.
+        """Returns the S3 URI of the object or the prefix.
 
         Args:
             storage: The job's storage.
             prop: The property to name in an error.
 
         Raises:
-            ValueError: The path is too long for the service.
+            ValueError: The URI exceeds the service's limit.
         """
         path = f"s3://{storage.bucket_info(self.bucket).name}/{self.key_or_prefix}"
         locations.check_s3_path(prop, path)
@@ -107,7 +107,7 @@ class ExistingInput:
 
         Args:
             storage: The job's storage.
-            needs: The needs of the function that checks them.
+            needs: The resources that the checking function uses.
         """
         storage.allow_reading(self.bucket, self.key_or_prefix)
         if self.validate:
@@ -126,7 +126,7 @@ def _add_common(
 
 
 class BatchSegmentInput:
-    """The input of a job. Created by `from_queries`, `from_asset` and `from_bucket`."""
+    """The input of a job. Create it with `from_queries`, `from_asset` or `from_bucket`."""
 
     def __init__(self, content: bytes | Path | ExistingInput, queries_per_file: int | None) -> None:
         """Use the class methods."""
@@ -138,7 +138,9 @@ class BatchSegmentInput:
     def from_queries(
         cls, segment_queries: Iterable[SegmentQuery], *, queries_per_file: int | None = None
     ) -> "BatchSegmentInput":
-        """Queries given in the program, one for each segment.
+        """Creates an input from queries that are defined in the app, one for each segment.
+
+        For example: ``BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")])``.
 
         Args:
             segment_queries: At least one query; all created by `SegmentQuery.items_like`, or all by
@@ -148,9 +150,9 @@ class BatchSegmentInput:
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: There is no query, the two kinds are mixed, a value is known only at deploy, or
+            ValueError: There is no query, the two kinds are mixed, a value is known only at deploy time, or
                 `queries_per_file` is not a positive whole number.
-            TypeError: An element is no `SegmentQuery`.
+            TypeError: An element is not a `SegmentQuery`.
         """
         content, first = [], ""
         for number, query in enumerate(segment_queries):
@@ -159,15 +161,15 @@ class BatchSegmentInput:
             first = first or kind
             if kind != first:
                 raise ValueError(
-                    f"segment_queries[{number}]: got a query with {kind}, expected {first} as before: a job takes one "
-                    "kind of query"
+                    f"segment_queries[{number}]: got a query with {kind}, expected {first} as before: all queries of a "
+                    "job must be of one kind"
                 )
             line = query_line(query.content)
             if token := find_token(line):
+                got = f"got a value that is known only at deploy time, {validation.quote(token)}"
                 raise ValueError(
-                    f"segment_queries[{number}]: got a value that is known only at deploy, {validation.quote(token)}, "
-                    "expected text: queries are written at synth. Write them to S3 and pass them as "
-                    "BatchSegmentInput.from_bucket"
+                    f"segment_queries[{number}]: {got}, expected text: queries are written at synth time. Upload them "
+                    "to S3 and use BatchSegmentInput.from_bucket"
                 )
             content.append(line)
         if not content:
@@ -176,22 +178,24 @@ class BatchSegmentInput:
 
     @classmethod
     def from_asset(cls, path: str | Path, *, queries_per_file: int | None = None) -> "BatchSegmentInput":
-        r"""A local file of queries in JSON Lines, checked at synth.
+        r"""Creates an input from a local file of queries in JSON Lines, which is checked at synth time.
+
+        For example: ``BatchSegmentInput.from_asset("queries.jsonl")``.
 
         Args:
-            path: The file, for example ``queries.jsonl`` with lines like ``{"itemId": "105"}`` or
-                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. The handler splits it to fit the quota.
-                A change of line ends, of blank lines at the end or of a byte order mark starts no new job.
-            queries_per_file: As for `from_queries`.
+            path: The file. Its lines look like ``{"itemId": "105"}`` or
+                ``{"itemAttributes": "ITEMS.genres = \"Comedy\""}``. The handler splits it to fit the quota. Changing
+                line ends, blank lines at the end or a byte order mark does not start a new job.
+            queries_per_file: See `from_queries`.
 
         Raises:
-            ValueError: There is no such file, or `queries_per_file` is not a positive whole number.
+            ValueError: The file does not exist, or `queries_per_file` is not a positive whole number.
         """
         file = Path(path)
         if not file.is_file():
-            what = "a folder" if file.is_dir() else "a path where there is no file"
+            what = "a folder" if file.is_dir() else "a path that does not exist"
             raise ValueError(
-                f"path: got {what}, {validation.quote(str(path))}, expected a file of queries, one JSON object a line"
+                f"path: got {what}, {validation.quote(str(path))}, expected a file of queries, one JSON object per line"
             )
         return cls(file, queries_per_file)
 
@@ -205,26 +209,26 @@ class BatchSegmentInput:
         validate_input: bool = True,
         queries_per_file: int | None = None,
     ) -> "BatchSegmentInput":
-        """Queries that are in S3 when the stack is deployed. They are never rewritten.
+        """Creates an input from queries that exist in S3 when the stack is deployed. The library never rewrites them.
 
         The bucket must be in the job's region. Changing the objects does not start a new job: change the job's
-        ``trigger`` to start one. The handler checks the objects once, before it creates the job. Personalize reads
-        them later, so an object that is overwritten in between is processed without a check: do not write to the
-        location while a job starts.
+        ``trigger`` to start one. The handler checks the objects once, before it creates the job, and Personalize reads
+        them later. Do not write to the location while a job starts: an object that you overwrite in between is
+        processed without a check. For example: ``BatchSegmentInput.from_bucket(bucket, "queries/today/")``.
 
         Args:
             bucket: The bucket.
-            key_or_prefix: The key of one object, for example ``queries/today.jsonl``, or a prefix that ends in "/",
-                for example ``queries/today/``: then every object under it is input.
+            key_or_prefix: The key of one object, for example ``queries/today.jsonl``, or a prefix that ends in "/", for
+                example ``queries/today/``. Every object under a prefix is input.
             single_object: Set to True if the key has no file extension, for example ``unload/part-00000``. Otherwise
                 such a key is rejected as a prefix without a trailing "/".
             validate_input: Whether the handler reads and checks the objects before it creates the job. If False, the
                 handler gets no read permission and Personalize reports invalid queries in the job output.
-            queries_per_file: Your quota of queries per input file. A file that exceeds it is rejected at deploy.
+            queries_per_file: Your quota of queries per input file. A file that exceeds it is rejected at deploy time.
                 Default: the documented quota, see `from_queries`.
 
         Raises:
-            ValueError: The key looks like a folder and does not end in "/", or `queries_per_file` is not a positive
+            ValueError: The key has no file extension and does not end in "/", or `queries_per_file` is not a positive
                 whole number.
         """
         looks_like_folder = not validation.is_token(key_or_prefix) and "." not in key_or_prefix.rpartition("/")[2]
@@ -237,7 +241,7 @@ class BatchSegmentInput:
 
     @property
     def existing(self) -> ExistingInput | None:
-        """The objects that are in S3 already, if that is the kind of this input.
+        """The objects in S3, or None if the queries are part of the app.
 
         :meta private:
         """
@@ -245,7 +249,7 @@ class BatchSegmentInput:
 
     @property
     def source(self) -> QuerySource | None:
-        """The queries of the app, if that is the kind of this input.
+        """The queries of the app, or None if they are in S3.
 
         :meta private:
         """
@@ -253,24 +257,24 @@ class BatchSegmentInput:
 
     @property
     def queries_per_file(self) -> int | None:
-        """The quota of queries per file, if it was given.
+        """The user's quota of queries per file, or None.
 
         :meta private:
         """
         return self._queries_per_file
 
     def bind(self, scope: Construct, *, is_filtered: bool, extension: str = ".jsonl") -> StagedInput | ExistingInput:
-        """Checks the queries and makes the asset that carries them.
+        """Checks the queries and creates their asset.
 
         :meta private:
 
         Args:
             scope: The job.
-            is_filtered: Whether the job has a filter; without one filter values are a warning.
-            extension: How the key of the asset's object ends, after the hash.
+            is_filtered: Whether the job has a filter. Without a filter, filter values cause a warning.
+            extension: The end of the asset's object key, after the hash.
 
         Raises:
-            QueryFileError: A query is invalid; a `ValueError` that names line and column, or the index.
+            QueryFileError: A query is invalid. The `ValueError` names the line and column, or the index.
         """
         if isinstance(self._content, ExistingInput):
             return self._content

@@ -1,4 +1,4 @@
-"""The construct: a batch segment job of Amazon Personalize as a resource of a stack."""
+"""The construct `BatchSegmentJob`."""
 
 from collections.abc import Mapping, Sequence
 
@@ -25,10 +25,17 @@ from .segment_access import RuleTarget
 class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     """A batch segment job of Amazon Personalize that runs when the stack is deployed.
 
-    A job runs once. A change of its definition starts a new job with a new name: solution version or solution, filter,
-    number of results, input, output location, keys or `trigger`. No other change starts a job. Personalize can neither
-    stop nor delete a job, so deleting the construct leaves the job's record in place. With retained buckets the
-    segments stay too.
+    A job runs once. Changing its definition starts a new job with a new name. The definition consists of the solution
+    version or solution, filter, number of results, input, output location, keys and `trigger`. No other change starts a
+    job. Personalize can neither stop nor delete a job, so the job stays in Personalize when you delete the construct.
+    The segments stay as well, unless you delete the bucket. For example:
+
+        BatchSegmentJob(
+            stack,
+            "Job",
+            solution_version_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films/0123abcd",
+            job_input=BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")]),
+        )
     """
 
     def __init__(
@@ -54,40 +61,41 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
 
         Args:
             scope: The parent construct.
-            id: The construct's id. The job's name is derived from its path.
+            id: The construct's id. The job's name is derived from the construct's path.
             job_input: The queries, one for each segment.
             solution_version_arn: The solution version that creates the segments, of a USER_SEGMENTATION recipe. Pass
                 either this or `solution_arn`.
             solution_arn: The solution whose latest ACTIVE version the handler uses when it creates the job. A later
                 version does not start a new job: change `trigger` to start one.
-            storage: The buckets and the service role. Several jobs can share one. Default: a new `BatchSegmentStorage`
-                for this job; for input that is in S3, with the input's bucket.
+            storage: The buckets and the service role. Several jobs can share a storage. Default: a new
+                `BatchSegmentStorage` for this job. For input in S3, it uses the input's bucket.
             output_prefix: The folder in the output bucket, ending in "/". Segments go to
                 ``<output_prefix><job name>/``. Default: the storage's output prefix.
             filter_arn: The filter that Personalize applies to the users of each segment. Default: no filter.
             num_results: The maximum number of users in a segment, 1 to 5,000,000. Default: the service's default, 25
                 (https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html).
-            tags: The job's tags, at most 50. ``Tags.of(scope).add(…)`` adds to them. A change updates the job in place.
-            job_name: An explicit name, 1 to 63 letters, digits, hyphens and underscores. Personalize never frees a
-                name, so a change of the definition needs a new name as well. Default: a name derived from the
-                construct's path and the definition.
-            trigger: Any text. A change starts a new job although nothing else has changed. Cannot be used with
+            tags: The job's tags, at most 50. ``Tags.of(scope).add(…)`` adds more. Changing tags updates the job in
+                place.
+            job_name: An explicit name, 1 to 63 letters, digits, hyphens and underscores. Names cannot be reused, so if
+                you change the definition, change the name as well. Default: a name derived from the construct's path
+                and the definition.
+            trigger: Any text. Changing it starts a new job even if nothing else has changed. Cannot be used with
                 ``job_name``.
             wait_for_completion: How long the deployment waits for the job, at most one hour (the limit of
                 CloudFormation). The deployment fails if the job fails or is not complete in time. Default: the
                 deployment succeeds as soon as the job is created.
-            max_query_errors: How many queries may end with an error before the deployment fails, 0 or more. Only with
-                ``wait_for_completion``. The job is complete and billed nonetheless. Default: `query_errors` reports
-                query errors, and they do not fail the deployment.
-            identity: The text from which the job's name is derived in place of the construct's path in the stack. It
-                keeps the job when the construct is renamed or moved within its stack. Requires `storage`, since new
-                buckets would be another definition. Must be unique in the stack. Cannot be used with ``job_name``.
+            max_query_errors: The maximum number of queries that may end with an error, 0 or more. If more do, the
+                deployment fails, but the job is complete and is billed. Requires ``wait_for_completion``. Default:
+                `query_errors` reports query errors, and they do not fail the deployment.
+            identity: The text from which the job's name is derived instead of the construct's path in the stack. It
+                keeps the job when you rename the construct or move it within its stack. Requires `storage`, because new
+                buckets would change the definition. Must be unique in the stack. Cannot be used with ``job_name``.
                 Default: the construct's path.
 
         Raises:
-            ValueError: A value is not as described; the message names the property, the value and what is expected. Or
-                the stack has so many jobs that the handler's policy does not fit into a role.
-            TypeError: A value is of another type.
+            ValueError: A value is invalid. The message names the property, the value and the expected value. Also if
+                the stack has so many jobs that the handler's policy exceeds the size limit of a role.
+            TypeError: A value has the wrong type.
         """
         super().__init__(scope, id)
         provider = BatchSegmentProvider.of(scope)
@@ -129,7 +137,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             name = {"JobName": job_name}
         definition, settings = bound.properties(self.storage, needs, names_of_stack)
         output = self.storage.bucket_info(self.storage.output_bucket)
-        # A bucket may be shared, so the permissions cover the folders of the stack's own jobs.
+        # A bucket can be shared, so the permissions cover only the folders of the stack's own jobs.
         output_of_stack = f"{output_prefix}{names_of_stack}/"
         self.storage.allow_writing(output_of_stack)
         # A pattern of the job's folders in the output bucket.
@@ -195,7 +203,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     @property
     @jsii.member(jsii_name="cdkTagManager")
     def cdk_tag_manager(self) -> cdk.TagManager:
-        """The job's tags. ``Tags.of(scope).add(…)`` adds to them."""
+        """The job's tags. ``Tags.of(scope).add(…)`` adds more."""
         if self._tag_manager is None:
             self._tag_manager = self._new_tag_manager()
         return self._tag_manager
@@ -216,7 +224,9 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
         return self.storage.role
 
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Grants permission to list and read this job's segments, including those of earlier runs.
+        """Grants permission to list and read the segments of this construct's current and earlier jobs.
+
+        For example: ``job.grant_read_segments(function)``.
 
         Args:
             grantee: The principal, for example a function.
@@ -226,7 +236,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     def grant_put_queries(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to upload queries to the S3 location that this job reads.
 
-        Only for inputs created with ``from_bucket``.
+        Only for inputs created with ``from_bucket``. For example: ``job.grant_put_queries(function)``.
 
         Args:
             grantee: The principal, for example a function.
@@ -236,7 +246,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
         """
         if self._existing_input is None:
             raise ValueError(
-                "grant_put_queries: the queries are given in the app, expected an input made by from_bucket"
+                "grant_put_queries: got queries that are part of the app, expected BatchSegmentInput.from_bucket"
             )
         return self.storage.segment_access.grant_put(
             grantee, self._existing_input.bucket, self._existing_input.key_or_prefix
@@ -255,39 +265,41 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
         The event is S3's "Object Created"
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html), with ``detail.bucket.name`` and
         ``detail.object.key``. CloudFormation might create the rule or its target after the job starts. To avoid missing
-        events, add a dependency: ``job.node.add_dependency(function)``.
+        events, add a dependency: ``job.node.add_dependency(function)``. For example:
+        ``job.on_segments_written("Written", target=targets.LambdaFunction(function))``.
 
         Args:
             id: The rule's id.
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
-            scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
-                need the target, and a target that reads the segments needs this stack. Default: the job.
+            scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
+                the rule depends on the target, and a target that reads the segments depends on this stack. Default: the
+                job.
         """
         return self.storage.segment_access.new_rule(scope or self, id, [self._output_folders], target, description)
 
     @staticmethod
     def limit_concurrency(jobs: Sequence["BatchSegmentJob"], max_concurrency: int = limits.MAX_JOBS_IN_FLIGHT) -> None:
-        """Chains jobs so that a deployment runs only some of them at once.
+        """Adds dependencies between jobs so that a deployment runs a limited number of them at once.
 
-        Each job depends on the job that stands ``max_concurrency`` places before it. For example, 12 jobs with a limit
-        of 5: ``BatchSegmentJob.limit_concurrency(jobs)``.
+        Each job depends on the job ``max_concurrency`` places before it. For example:
+        ``BatchSegmentJob.limit_concurrency(jobs, 4)``.
 
         Args:
-            jobs: The jobs, in the order in which they start. Each needs ``wait_for_completion``; the deployment cannot
-                tell otherwise when a job is complete.
-            max_concurrency: How many jobs run at once, 1 or more. Default: 5, the service's quota
+            jobs: The jobs, in the order in which they start. Each job needs ``wait_for_completion``. Otherwise
+                CloudFormation does not wait until the job is complete.
+            max_concurrency: The maximum number of jobs that run at once, 1 or more. Default: 5, the service's quota
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 
         Raises:
-            ValueError: A job does not wait for completion, or the number is not positive.
+            ValueError: A job does not wait for completion, or `max_concurrency` is not a positive whole number.
         """
         validation.check_max_concurrency(max_concurrency)
         for number, job in enumerate(jobs):
             if not job._waits:
                 raise ValueError(
                     f"jobs[{number}]: got the job {job.node.path} without wait_for_completion, expected "
-                    "wait_for_completion on every job: the next job starts when it is complete"
+                    "wait_for_completion on every job: the next job starts when an earlier one is complete"
                 )
         for earlier, later in zip(jobs, jobs[max_concurrency:], strict=False):
             later.node.add_dependency(earlier)

@@ -1,4 +1,4 @@
-"""Where a job's queries and segments are kept, and the role in which Personalize reads and writes them."""
+"""The construct `BatchSegmentStorage`."""
 
 import functools
 from typing import Any, cast
@@ -26,10 +26,13 @@ class BatchSegmentStorage(Construct):
     """The input bucket, the output bucket and the service role of one or more batch segment jobs.
 
     Personalize needs the same permissions twice, in the role's policy and in the policies of the buckets
-    (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html). Both policies cover the
-    prefixes that jobs use and nothing else. A job adds its prefixes to them.
+    (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html). Each job adds the prefixes
+    that it uses to both policies.
 
-    New buckets are encrypted, reject plain HTTP and public access, and stay when the stack is deleted.
+    New buckets are encrypted, reject plain HTTP and public access, and are retained when you delete the stack. For
+    example, to use one KMS key for all data:
+
+        BatchSegmentStorage(stack, "Storage", encryption_key=key)
     """
 
     def __init__(
@@ -49,13 +52,13 @@ class BatchSegmentStorage(Construct):
         server_access_logs_bucket: s3.IBucket | None = None,
         strict_conditions: bool = False,
     ) -> None:
-        """Creates the buckets and the role that are not passed.
+        """Creates each bucket that you do not pass, and the role unless you pass one.
 
         Args:
             scope: The parent construct.
             id: The construct's id.
             input_bucket: The bucket for queries that are part of the app. Default: a new bucket.
-            output_bucket: The bucket for segments. It may be the input bucket. Default: a new bucket.
+            output_bucket: The bucket for segments. Can be the same as the input bucket. Default: a new bucket.
             input_prefix: The folder in the input bucket, ending in "/". A job's queries go to
                 ``<input_prefix><job name>/``.
             output_prefix: The folder in the output bucket, ending in "/". A job's segments go to
@@ -64,23 +67,24 @@ class BatchSegmentStorage(Construct):
                 permissions to it. Default: a new role that trusts the service for this account and region only.
             encryption_key: The KMS key of new buckets (SSE-KMS with bucket keys), and of the job's input and output.
                 Default: SSE-S3 for new buckets, and the bucket's own key for an existing bucket.
-            removal_policy: What happens to new buckets when the stack is deleted. Default: they stay.
-            auto_delete_objects: Whether CDK's custom resource deletes the objects in new buckets with the buckets. Only
-                with `RemovalPolicy.DESTROY`. Default: CloudFormation fails to delete a bucket that is not empty.
-            versioned: Whether new buckets keep old versions of objects. Jobs never overwrite an object.
-            server_access_logs_bucket: Where S3 logs the requests to new buckets, under
-                ``<id of the bucket's construct>/``. Default: requests are not logged.
-            strict_conditions: Requires ``aws:SourceAccount`` and ``aws:SourceArn`` in the policies of the buckets and
-                the key, and ``s3:prefix`` to list the buckets. The Personalize guide does not document which condition
-                keys its calls carry
+            removal_policy: The removal policy of new buckets. Default: ``RemovalPolicy.RETAIN``.
+            auto_delete_objects: Whether CDK's custom resource empties new buckets before CloudFormation deletes them.
+                Requires ``RemovalPolicy.DESTROY``. Default: False. CloudFormation cannot delete a bucket that contains
+                objects.
+            versioned: Whether new buckets keep old versions of objects. Jobs never overwrite an object. Default: False.
+            server_access_logs_bucket: The bucket for the access logs of new buckets, with the prefix
+                ``<id of the bucket's construct>/``. Default: no access logs.
+            strict_conditions: Whether the policies of the buckets and the key require ``aws:SourceAccount`` and
+                ``aws:SourceArn``, and ``s3:prefix`` to list the buckets. The Personalize guide does not document which
+                condition keys its calls carry
                 (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html), and these
                 conditions have not been tested against the real service. If a key is missing, every job fails. Test in
-                a non-production account first (``make verify-account``). Default: ``aws:SourceAccount`` must match
-                where a call carries it, and the other keys are not checked.
+                a non-production account first (``make verify-account``). Default: False. ``aws:SourceAccount`` must
+                match if a call carries it, and the policies do not check the other keys.
 
         Raises:
             ValueError: A prefix does not end in "/", input and output prefixes overlap in one bucket, or
-                `auto_delete_objects` is set for buckets that stay.
+                `auto_delete_objects` is set without ``RemovalPolicy.DESTROY``.
         """
         super().__init__(scope, id)
         if auto_delete_objects and removal_policy != cdk.RemovalPolicy.DESTROY:
@@ -89,13 +93,13 @@ class BatchSegmentStorage(Construct):
         locations.check_prefix("input_prefix", input_prefix)
         if encryption_key is not None:
             validation.check_key("encryption_key", encryption_key)
-        #: The folder of the input bucket that staged queries are written to.
+        #: The folder of the input bucket to which the handler writes queries.
         self.input_prefix: str = input_prefix
-        #: The folder of the output bucket that jobs write to, unless the job says otherwise.
+        #: The folder of the output bucket to which a job writes segments if it has no output prefix of its own.
         self.output_prefix: str = output_prefix
         self._encryption_key = encryption_key
         facts = StackFacts.of(scope)
-        #: The stack that the storage is in.
+        #: The stack of the storage.
         self.stack: cdk.Stack = facts.stack
         self._account = facts.account
         self._source = of_personalize.service_source(facts.partition, facts.region, facts.account)
@@ -103,9 +107,9 @@ class BatchSegmentStorage(Construct):
         self._auto_delete = auto_delete_objects
         self._created_buckets: list[s3.IBucket] = []
         self._access_logs = server_access_logs_bucket
-        #: The bucket that inline and local queries are written to.
+        #: The bucket for queries that are part of the app.
         self.input_bucket: s3.IBucket = input_bucket or self._new_bucket("InputBucket", removal_policy)
-        #: The bucket that segments are written to.
+        #: The bucket for segments.
         self.output_bucket: s3.IBucket = output_bucket or self._new_bucket("OutputBucket", removal_policy)
         #: The role that Personalize assumes.
         self.role: iam.IRole = role or self._new_role()
@@ -140,18 +144,18 @@ class BatchSegmentStorage(Construct):
         self.check_output_prefix(output_prefix)
 
     def check_output_prefix(self, prefix: str) -> None:
-        """Checks a folder in the output bucket that segments go to.
+        """Checks a folder of segments in the output bucket.
 
         :meta private:
 
         Raises:
-            ValueError: It is none, or too long for the service.
+            ValueError: The prefix is not a folder, or exceeds the service's limit.
         """
         locations.check_prefix("output_prefix", prefix)
         locations.check_folder_of_jobs("output_prefix", self.bucket_info(self.output_bucket).name, prefix)
 
     def allow_reading(self, bucket: s3.IBucket, key_or_prefix: str) -> None:
-        """Lets Personalize read the input at a key, or under a prefix that ends in "/".
+        """Grants Personalize permission to read the input at a key, or under a prefix that ends in "/".
 
         :meta private:
         """
@@ -159,7 +163,7 @@ class BatchSegmentStorage(Construct):
         self.service_access.allow(bucket, self.bucket_info(bucket), "s3:GetObject", key_or_prefix)
 
     def allow_writing(self, folders: str, listed: str | None = None) -> None:
-        """Lets Personalize write segments to folders of the output bucket, and the storage's readers read them.
+        """Grants Personalize permission to write to folders of the output bucket, and the storage's readers to read.
 
         :meta private:
 
@@ -168,14 +172,14 @@ class BatchSegmentStorage(Construct):
             listed: The start of the prefixes under which readers list the folders. Default: the folders.
 
         Raises:
-            ValueError: The folders overlap those of another job.
+            ValueError: The folders overlap the folders of another job.
         """
         locations.BucketUse.of(self.output_bucket).write(folders)
         self.service_access.allow(self.output_bucket, self.bucket_info(self.output_bucket), "s3:PutObject", folders)
         self.segment_access.add_folders(folders, listed)
 
     def bucket_info(self, bucket: s3.IBucket) -> BucketInfo:
-        """Name, ARN and key of a bucket that a job reads or writes.
+        """Returns the name, ARN and key of a bucket that a job reads or writes.
 
         :meta private:
         """
@@ -198,7 +202,8 @@ class BatchSegmentStorage(Construct):
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all jobs on this storage, including later jobs.
 
-        Segments that jobs of other apps write to the same bucket are not included.
+        Does not cover segments that jobs of other apps write to the same bucket. For example:
+        ``storage.grant_read_segments(function)``.
 
         Args:
             grantee: The principal, for example a function.
@@ -215,22 +220,24 @@ class BatchSegmentStorage(Construct):
     ) -> events.Rule:
         """Creates an EventBridge rule that matches every segment file that a job on this storage writes.
 
-        Jobs that are added to the storage later are included. The event is S3's "Object Created"
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html).
+        The rule includes jobs that you add to the storage later. The event is S3's "Object Created"
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). For example:
+        ``storage.on_segments_written("Written", target=targets.LambdaFunction(function))``.
 
         Args:
             id: The rule's id.
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
-            scope: The rule's parent. Pass the stack of the target if that is another one: a rule in this stack would
-                need the target, and a target that reads the segments needs this stack. Default: the storage.
+            scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
+                the rule depends on the target, and a target that reads the segments depends on this stack. Default: the
+                storage.
         """
         return self.segment_access.new_rule_for_all(scope or self, id, target, description)
 
     def check_no_overlap(
         self, bucket: s3.IBucket, location: str, prop: str, output_prefix: str, output_prop: str
     ) -> None:
-        """Checks that the output is not written where the input is read.
+        """Checks that the input and output locations of a job do not overlap.
 
         :meta private:
 
@@ -238,7 +245,7 @@ class BatchSegmentStorage(Construct):
         location, a folder or a bucket, from the input.
 
         Raises:
-            ValueError: The output lies inside the input, or the input inside the output, of one bucket.
+            ValueError: Both are in the same bucket, and one location contains the other.
         """
         if not locations.overlap(location, output_prefix):
             return
@@ -251,16 +258,16 @@ class BatchSegmentStorage(Construct):
     def _check_role(self, role: iam.IRole, *, makes_buckets: bool) -> None:
         if makes_buckets and isinstance(role, iam.Role) and role.stack is not self.stack:
             raise ValueError(
-                f"role: got a role of the stack {role.stack.node.path}, expected one of {self.stack.node.path}, or one "
-                "imported with iam.Role.from_role_arn: its policy would need the buckets of this stack, and this stack "
-                "the role"
+                f"role: got a role of the stack {role.stack.node.path}, expected a role of {self.stack.node.path}, or "
+                "one imported with iam.Role.from_role_arn, to avoid a circular dependency: the role's policy depends "
+                "on the buckets of this stack, and this stack on the role"
             )
         validation.check_no_wildcards("role", self.role_arn)
         account = self.role_arn.split(":")[4] if not validation.is_token(self.role_arn) else ""
         if account and not validation.is_token(self._account) and account != self._account:
             raise ValueError(
                 f"role: got {validation.quote(self.role_arn)}, expected a role of the stack's account {self._account}: "
-                "Personalize assumes no role of another"
+                "Personalize cannot assume a role of another account"
             )
 
     def _new_bucket(self, id: str, removal_policy: cdk.RemovalPolicy) -> s3.Bucket:
@@ -285,7 +292,7 @@ class BatchSegmentStorage(Construct):
 
     @functools.cached_property
     def _options_of_buckets(self) -> dict[str, Any]:
-        # Made once for both buckets: each value is a jsii call.
+        # Created once for both buckets: each value is a jsii call.
         return {
             "block_public_access": s3.BlockPublicAccess.BLOCK_ALL,
             "lifecycle_rules": [s3.LifecycleRule(abort_incomplete_multipart_upload_after=cdk.Duration.days(7))],
@@ -295,6 +302,6 @@ class BatchSegmentStorage(Construct):
         return iam.Role(
             self,
             "Role",
-            description="Personalize reads queries and writes user segments in this role",
+            description="Allows Amazon Personalize to read queries and write user segments",
             assumed_by=iam.ServicePrincipal(of_personalize.SERVICE, conditions=self._source),
         )

@@ -1,4 +1,4 @@
-"""The construct: segments that are refreshed on a schedule, with the newest solution version."""
+"""The construct `BatchSegmentWorkflow`."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -31,14 +31,23 @@ _DEFAULT_TIMEOUT = cdk.Duration.days(1)
 
 @jsii.implements(cdk.ITaggableV2)
 class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
-    """Refreshes the segments of any number of audiences, on a schedule or when it is started.
+    """Refreshes the segments of any number of audiences, on a schedule or on demand.
 
-    A run finds the solution version once and starts a batch segment job for each audience, a few at a time. It waits
-    as long as the jobs take, and publishes an event for each audience and one when all are complete. An audience that
-    fails stops no other. The segments of an audience go to ``<output_prefix>audience=<name>/run=<run>/<job name>/``.
+    A run determines the solution version once and starts a batch segment job for each audience, a few at a time. It
+    waits until the jobs are complete, and publishes an event for each audience and an event for the run. A failed
+    audience does not stop the others. The segments of an audience go to
+    ``<output_prefix>audience=<name>/run=<run>/<job name>/``.
 
-    A run is known by its scheduled time, or with `only_new_versions` by its solution version. A run that is started
-    again finds the jobs that are there, so that no job is billed twice, and tries again what has failed.
+    The scheduled time identifies a run. With `only_new_versions`, the solution version does. If you start a run again,
+    it adopts the existing jobs, so no job is billed twice, and retries the failed ones. For example:
+
+        BatchSegmentWorkflow(
+            stack,
+            "Weekly",
+            solution_arn="arn:aws:personalize:eu-west-1:123456789012:solution/films",
+            audiences=Audience.list_from_csv("audiences.csv"),
+            schedule=scheduler.ScheduleExpression.rate(cdk.Duration.days(7)),
+        )
     """
 
     def __init__(
@@ -62,33 +71,34 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         Args:
             scope: The parent construct.
             id: The construct's id.
-            audiences: The audiences, each with a name of its own.
+            audiences: The audiences. Their names must be unique.
             solution_arn: The solution, of a USER_SEGMENTATION recipe. Each run uses its latest ACTIVE version. Pass
                 either this or `solution_version_arn`.
             solution_version_arn: The solution version that all runs use.
-            storage: The buckets and the service role. Workflows and jobs can share one. Default: a new
-                `BatchSegmentStorage` for this workflow; if all queries are in S3, with the first audience's bucket.
+            storage: The buckets and the service role. Workflows and jobs can share a storage. Default: a new
+                `BatchSegmentStorage` for this workflow. If all queries are in S3, it uses the first audience's bucket.
             output_prefix: The folder in the output bucket, ending in "/". Two workflows that share a bucket need
-                different ones if they are in different stacks, if they have audiences of the same name, or if their
-                readers are to be kept apart. Default: the storage's output prefix.
+                different prefixes if they are in different stacks, if they have audiences of the same name, or if their
+                readers must not have access to each other's segments. Default: the storage's output prefix.
             schedule: When runs start, for example ``ScheduleExpression.cron(week_day="MON", hour="3", minute="0",
                 time_zone=cdk.TimeZone.EUROPE_BERLIN)`` of ``aws_cdk.aws_scheduler``. Default: no schedule; start the
                 state machine to start a run.
-            only_new_versions: Whether a run leaves out each audience whose segments of the same solution version,
-                queries, filter and number of results are there. New interactions change no segment before the next
+            only_new_versions: Whether a run skips each audience that already has segments for the same solution
+                version, queries, filter and number of results. New interactions do not change segments before the next
                 training (https://docs.aws.amazon.com/personalize/latest/dg/getting-user-segments.html), so such a job
-                is billed for nothing new. If False, each run starts all jobs.
-            max_concurrency: How many audiences run at once, 1 to 1,000. More than 5 are of use only with a raised quota
-                of the service (https://docs.aws.amazon.com/personalize/latest/dg/limits.html): other jobs wait until
-                there is free capacity. Default: 5.
-            timeout: How long a run may take, at most 364 days. Audiences whose job is not complete by then fail; a job
-                that runs goes on and is billed. Default: one day.
-            tags: The tags of all jobs, at most 50 with those of an audience. ``Tags.of(scope).add(…)`` adds to them.
+                would be billed without new results. If False, each run starts all jobs. Default: True.
+            max_concurrency: The maximum number of audiences that run at once, 1 to 1,000. More than 5 require a higher
+                quota (https://docs.aws.amazon.com/personalize/latest/dg/limits.html). Otherwise, jobs that exceed the
+                quota wait for free capacity. Default: 5.
+            timeout: The maximum duration of a run, at most 364 days. Audiences whose job is not complete by then fail.
+                A running job continues and is billed. Default: one day.
+            tags: The tags of all jobs, at most 50 including an audience's own tags. ``Tags.of(scope).add(…)`` adds
+                more.
 
         Raises:
-            ValueError: A value is not as described; the message names the property, the value and what is expected. Or
-                the stack has so many jobs and inputs that the policy of a function does not fit into a role.
-            TypeError: A value is of another type.
+            ValueError: A value is invalid. The message names the property, the value and the expected value. Also if
+                the stack has so many jobs and inputs that the policy of a function exceeds the size limit of a role.
+            TypeError: A value has the wrong type.
         """
         super().__init__(scope, id)
         provider = BatchSegmentProvider.of(scope)
@@ -113,7 +123,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         )
         if output_prefix is not None:
             self.storage.check_output_prefix(output_prefix)
-        #: The folder in the output bucket that the folders of the audiences are in.
+        #: The folder in the output bucket that contains the folders of the audiences.
         self.output_prefix: str = output_prefix or self.storage.output_prefix
         bound = manifest.build(
             self, audiences, storage=self.storage, output_prefix=self.output_prefix, workflow_path=path
@@ -145,9 +155,9 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
             self._tag_manager = self._new_tag_manager()
         provider.check_size()
         machine = self._new_machine(bound, max_concurrency)
-        #: The state machine. An execution of it is a run; ``{"run": "2026-11-30T03:00:00Z"}`` as its input names one.
+        #: The state machine. Each execution is a run. The input ``{"run": "2026-11-30T03:00:00Z"}`` names a run.
         self.state_machine: sfn.StateMachine = machine.state_machine
-        #: The schedule, if there is one.
+        #: The schedule, or None.
         self.schedule: scheduler.Schedule | None = None
         if schedule is not None:
             self.schedule = schedules.new_schedule(self, StackFacts.of(self), self.state_machine, schedule)
@@ -156,13 +166,13 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
     @property
     @jsii.member(jsii_name="cdkTagManager")
     def cdk_tag_manager(self) -> cdk.TagManager:
-        """The tags of all jobs. ``Tags.of(scope).add(…)`` adds to them."""
+        """The tags of all jobs. ``Tags.of(scope).add(…)`` adds more."""
         if self._tag_manager is None:
             self._tag_manager = self._new_tag_manager()
         return self._tag_manager
 
     def grant_start_execution(self, grantee: iam.IGrantable) -> iam.Grant:
-        """Grants permission to start a run.
+        """Grants permission to start a run. For example: ``workflow.grant_start_execution(function)``.
 
         Args:
             grantee: The principal, for example a function.
@@ -172,8 +182,8 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all audiences and runs.
 
-        The grant covers the folders of audiences in `output_prefix`, and so those of the stack's other workflows with
-        the same storage and `output_prefix`.
+        The grant covers the folders of all audiences in `output_prefix`, including the audiences of the stack's other
+        workflows with the same storage and `output_prefix`. For example: ``workflow.grant_read_segments(function)``.
 
         Args:
             grantee: The principal, for example a function.
@@ -181,7 +191,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         return self.storage.segment_access.grant_read(grantee, self._output_folders, self._listed)
 
     def set_table(self, settings: TableSettings) -> None:
-        """Has the workflow register its segments as partitions of a table.
+        """Configures the workflow to register its segments as partitions of a table.
 
         :meta private:
         """
@@ -190,7 +200,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
 
     @property
     def _output_folders(self) -> str:
-        # The run's wildcard covers the folder that the jobs of an audience with several of them share.
+        # The wildcard of the run also covers the shared folder of an audience with several jobs.
         return f"{self.output_prefix}audience=*/run=*/{self._provider.names.pattern}/"
 
     @property
@@ -198,7 +208,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         return f"{self.output_prefix}audience="
 
     def _allow_input(self, bound: BoundAudiences) -> None:
-        """Grants what the start of jobs needs, and adds the input to the settings."""
+        """Grants the permissions to start jobs, and adds the input to the settings."""
         needs, storage, settings = self._provider.start_needs, self.storage, self._settings
         needs.allow_derived_jobs()
         needs.allow_pass_role(storage.role_arn)
@@ -227,7 +237,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
             settings["InputKmsKeyArn"] = info.key_arn
 
     def _allow_output(self, audiences: Sequence[Audience]) -> None:
-        """Grants what is done with the output, and adds its place to the settings."""
+        """Grants the permissions for the output, and adds its location to the settings."""
         storage, needs = self.storage, self._provider.describe_needs
         info = storage.bucket_info(storage.output_bucket)
         use = BucketUse.of(storage.output_bucket)
@@ -244,7 +254,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
 
     @property
     def _results_prefix(self) -> str:
-        # Athena does not read a folder whose name starts with an underscore.
+        # Athena ignores a folder whose name starts with an underscore.
         return f"{self.output_prefix}_runs/{self.workflow_name}/"
 
     def _new_machine(self, bound: BoundAudiences, max_concurrency: int) -> machines.Machine:
@@ -272,7 +282,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
             facts,
             definition=definition,
             statements=statements,
-            description="Refreshes user segments of Amazon Personalize",
+            description="Allows the state machine to refresh user segments of Amazon Personalize",
             is_traced=self._provider.tracing,
         )
 
@@ -280,7 +290,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         if self._tag_manager is None:
             return self._settings
         tags = self._tag_manager.rendered_tags
-        # The tags themselves, in which values can be known only at deploy.
+        # Not the resolved tags: their values can be tokens.
         return {**self._settings, "Tags": tags} if cdk.Stack.of(self).resolve(tags) else self._settings
 
     def _new_tag_manager(self) -> cdk.TagManager:
@@ -290,6 +300,6 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
 
 
 def _input_bucket(audiences: Sequence[Audience]) -> s3.IBucket | None:
-    """The bucket of the queries, if all of them are in S3, so that a storage needs none of its own."""
+    """Returns the first audience's bucket if all queries are in S3, so that a new storage creates no input bucket."""
     existing = [audience.segment_input.existing for audience in audiences]
     return None if None in existing or existing[0] is None else existing[0].bucket

@@ -1,4 +1,4 @@
-"""Facts about buckets that several modules need."""
+"""Attributes of buckets."""
 
 from dataclasses import dataclass
 
@@ -13,12 +13,12 @@ class BucketInfo:
     arn: str
     key: kms.IKey | None
     key_arn: str | None
-    #: The account, where the bucket is known to be of the stack's own.
+    #: The stack's account if the bucket is known to belong to it; otherwise None.
     account: str | None
-    #: Whether the bucket is imported with another account than the stack's.
+    #: Whether the bucket is imported with an account other than the stack's.
     is_foreign: bool
 
 
 def object_pattern(key_or_prefix: str) -> str:
-    """Returns the keys that a location stands for, as policies name them."""
+    """Returns the pattern of the keys at a location, for policies."""
     return f"{key_or_prefix}*" if key_or_prefix.endswith("/") else key_or_prefix

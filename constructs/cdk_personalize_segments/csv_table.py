@@ -1,4 +1,4 @@
-"""A CSV file as a spreadsheet saves it: rows with the numbers of their lines."""
+"""Reads CSV files that spreadsheets export, as rows with line numbers."""
 
 import codecs
 import csv
@@ -8,25 +8,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _SAVE = 'save it as "CSV UTF-8"'
-#: Other formats by their first bytes.
+#: Other formats, by their first bytes.
 _OTHER_FORMATS = {
     b"PK\x03\x04": "an Excel workbook or a zip file",
     b"\xd0\xcf\x11\xe0": "an old Excel workbook",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
 }
-#: Excel writes a semicolon where the comma is the decimal point.
+#: Excel writes semicolons in locales whose decimal separator is a comma.
 _DELIMITERS = ",;"
 _OTHER_DELIMITERS = "\t|"
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row that is not empty.
+    """A non-empty row.
 
     Attributes:
         line: The number of its first line, from 1.
-        cells: The cells, without the spaces around them.
+        cells: The cells, without surrounding spaces.
     """
 
     line: int
@@ -40,7 +40,7 @@ def rows(content: bytes) -> Iterator[Row]:
         content: The file's content: UTF-8, with or without a byte order mark, with commas or semicolons.
 
     Raises:
-        ValueError: It is no such file; the message names the line.
+        ValueError: The content is invalid. The message names the line.
     """
     for mark, name in _OTHER_FORMATS.items():
         if content.startswith(mark):
@@ -54,7 +54,7 @@ def rows(content: bytes) -> Iterator[Row]:
         raise ValueError(f"{got}, expected UTF-8: {_SAVE}") from None
     first_line = next(iter(text.lstrip().splitlines()), "")
     delimiter = max(_DELIMITERS, key=lambda one: len(next(csv.reader([first_line], delimiter=one), [])))
-    # Without translation, since a line end in quotation marks is part of a cell.
+    # Do not translate line ends: a line end in quotation marks is part of a cell.
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True, skipinitialspace=True)
     while True:
         line = reader.line_num + 1
@@ -74,10 +74,10 @@ def read(path: Path) -> bytes:
     """Reads a file.
 
     Raises:
-        ValueError: There is no such file.
+        ValueError: The file does not exist.
     """
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "a path where there is no file"
+        what = "a folder" if path.is_dir() else "a path that does not exist"
         raise ValueError(f"path: got {what}, {str(path)!r}, expected a CSV file of audiences")
     return path.read_bytes()
 
@@ -86,10 +86,10 @@ def _reason(error: csv.Error, delimiter: str) -> str:
     # The messages of `csv`: https://github.com/python/cpython/blob/3.11/Modules/_csv.c
     text = str(error)
     if "end of data" in text:
-        return "got a quotation mark that none closes, expected a second one: write a mark in a text twice"
+        return "got an unclosed quotation mark, expected a closing one: double a quotation mark that is part of a text"
     if "expected after" in text:
-        expected = f"expected {delimiter!r} or the end of the line: write a quotation mark in a text twice"
-        return f"got a text after a closing quotation mark, {expected}"
+        expected = f"expected {delimiter!r} or the end of the line: double a quotation mark that is part of a text"
+        return f"got text after a closing quotation mark, {expected}"
     if "field limit" in text:
         return f"got a cell of more than {csv.field_size_limit():,} characters, expected a shorter one"
-    return f"got a line that is no CSV ({text})"
+    return f"got a line that is not valid CSV ({text})"

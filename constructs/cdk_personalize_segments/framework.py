@@ -1,4 +1,4 @@
-"""What deploys the jobs of a stack: the handler, and CDK's provider framework that calls it."""
+"""The handler of a stack's jobs, and CDK's provider framework that invokes it."""
 
 import functools
 from collections.abc import Callable
@@ -17,20 +17,20 @@ from .functions import READING_TIMEOUT, ProviderFunctions
 from .permissions import of_functions
 from .permissions.statements import Statements
 
-#: CloudFormation waits one hour for a custom resource, and so does the framework at most.
+#: The maximum timeout of a custom resource in CloudFormation, and of the provider framework.
 MAX_WAIT = cdk.Duration.hours(1)
 _QUERY_INTERVAL = cdk.Duration.seconds(30)
 
 
 class DeploymentFunctions:
-    """Creates the handler and the frameworks when they are asked for."""
+    """Creates the handler and the frameworks on first use."""
 
     def __init__(self, functions: ProviderFunctions, statements: Callable[[], Statements]) -> None:
-        """Creates nothing.
+        """Creates no resources.
 
         Args:
             functions: Creates the functions.
-            statements: Returns the handler's statements when the template is written.
+            statements: Returns the handler's statements during synthesis.
         """
         self._functions = functions
         self._options = functions.options
@@ -44,7 +44,7 @@ class DeploymentFunctions:
     @functools.cached_property
     def _handler(self) -> tuple[lambda_.Function, iam.IRole]:
         return self._functions.new_function(
-            "Handler", contract.ON_EVENT, "Creates batch segment jobs", self._statements
+            "Handler", contract.ON_EVENT, "Allows the handler to create batch segment jobs", self._statements
         )
 
     @functools.cached_property
@@ -52,45 +52,45 @@ class DeploymentFunctions:
         return self._functions.new_log_group("FrameworkLogs")
 
     def new_framework(self) -> cr.Provider:
-        """Creates CDK's provider framework for jobs that are not waited for."""
+        """Creates CDK's provider framework for jobs without ``wait_for_completion``."""
         on_event, _ = self._handler
         framework_role = self._functions.new_role(
-            "FrameworkRole", "Lets CDK's provider framework call the handler", self._framework_logs, on_event
+            "FrameworkRole", "Allows CDK's provider framework to invoke the handler", self._framework_logs, on_event
         )
         return cr.Provider(
             self._functions.scope,
             "Framework",
             on_event_handler=on_event,
-            # CDK's default grants are broader than what the framework calls.
+            # CDK's default grants are broader than the calls of the framework.
             framework_on_event_role=framework_role.without_policy_updates(),
             log_group=self._framework_logs,
             **self._options.vpc,
         )
 
     def new_waiting_framework(self, statements: Callable[[], Statements]) -> cr.Provider:
-        """Creates CDK's provider framework for jobs that are waited for, and the function that checks them.
+        """Creates CDK's provider framework for jobs with ``wait_for_completion``, and the function that checks them.
 
         Args:
-            statements: Returns that function's statements when the template is written.
+            statements: Returns that function's statements during synthesis.
         """
         on_event, _ = self._handler
         framework_logs = self._framework_logs
         is_complete, _ = self._functions.new_function(
             "IsComplete",
             contract.IS_COMPLETE,
-            "Looks whether jobs are complete",
+            "Allows the function to check whether batch segment jobs are complete",
             statements,
             timeout=READING_TIMEOUT,
         )
         on_event_role = self._functions.new_role(
             "WaitingFrameworkRole",
-            "Lets CDK's provider framework call the handler and start to wait",
+            "Allows CDK's provider framework to invoke the handler and start the waiter",
             framework_logs,
             on_event,
         )
         waiter_role = self._functions.new_role(
             "WaiterRole",
-            "Lets CDK's provider framework look whether jobs are complete",
+            "Allows CDK's provider framework to check whether jobs are complete",
             framework_logs,
             is_complete,
         )

@@ -1,4 +1,4 @@
-"""Attaches statements to the roles of functions and state machines, and checks that they fit."""
+"""Attaches statements to the roles of functions and state machines, and checks the size of the policies."""
 
 import json
 import re
@@ -14,10 +14,10 @@ from . import validation
 from .naming import StackFacts
 from .permissions.statements import Statement, Statements
 
-#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies": all of a role
-#: together, without white space. A function's role has another inline policy for its logs.
+#: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html, "Role inline policies": the total of all
+#: inline policies, without white space. A function's role has another inline policy for its logs.
 MAX_POLICY_LENGTH = 10_240 - 400
-# Tokens are resolved at deploy, to about the length of the ARN of a bucket, a role or a key.
+# A token resolves to the ARN of a bucket, a role or a key, with about this length.
 _TOKEN_MARKER = re.compile(r"\$\{Token\[[^\]]*\]\}")
 _TYPICAL_TOKEN_VALUE = "x" * 95
 
@@ -35,21 +35,21 @@ def attach(
     *,
     policy_name: str,
 ) -> iam.CfnPolicy | None:
-    """Gives a role the statements that are known when the template is written.
+    """Attaches a policy to a role. Its statements are resolved during synthesis.
 
     Args:
         scope: The parent of the policy.
         id: The policy's id.
         role: The role. If its policy is not part of the app, `hand_over` reports the statements.
         statements: Returns the statements.
-        policy_name: The name of the policy. The names of a role's inline policies are unique.
+        policy_name: The name of the policy, unique among the role's inline policies.
 
     Returns:
-        The policy, on which the principal depends; None if the role's policy is not part of the app.
+        The policy, on which the principal must depend, or None if the role's policy is not part of the app.
     """
     if isinstance(role, iam.Role) and isinstance(role.node.default_child, iam.CfnRole):
         lazy = cdk.Lazy.uncached_any(_LazyPolicyDocument(statements))
-        # The L1: an L2 policy would need a call to CDK for every statement, and could not have lazy ones.
+        # An L1 construct: an L2 policy needs a jsii call for every statement, and cannot have lazy statements.
         return iam.CfnPolicy(scope, id, policy_name=policy_name, policy_document=lazy, roles=[role.role_name])
     scope.node.add_validation(_RoleOfAnotherOwner(scope, role, statements))
     return None
@@ -59,8 +59,8 @@ def hand_over(scope: Construct, role: iam.IRole, statements: Iterable[Statement]
     """Reports the statements of a role whose policy is not in the template.
 
     Args:
-        scope: The construct that shows a warning.
-        role: A role precreated for `iam.Role.customize_roles`, which reports statements, or an imported role.
+        scope: The construct that gets the warning.
+        role: A precreated role of `iam.Role.customize_roles`, which reports statements, or an imported role.
         statements: The statements.
     """
     if isinstance(role, iam.Role):
@@ -70,20 +70,20 @@ def hand_over(scope: Construct, role: iam.IRole, statements: Iterable[Statement]
     listed = validation.pasteable(cdk.Stack.of(scope), [*statements])
     cdk.Annotations.of(scope).add_warning_v2(
         f"{validation.WARNING}:handlerRole",
-        f"the policy of the role {role.role_name} cannot be changed because the role is imported. Add these "
-        f"statements to it so that the function can create jobs: {listed}",
+        f"cannot modify the policy of the role {role.role_name} because it is imported. Add these statements to it so "
+        f"that the function can create jobs: {listed}",
     )
 
 
 def check_size(facts: StackFacts, policies: Iterable[tuple[str, Iterable[Statement]]]) -> None:
-    """Checks that the policies that grow with the stack's jobs each fit into a role.
+    """Checks the size of the policies that grow with the stack's jobs.
 
     Args:
         facts: The stack.
-        policies: The name of the function, and its statements.
+        policies: The name of each function, and its statements.
 
     Raises:
-        ValueError: A policy does not fit.
+        ValueError: A policy exceeds the limit of a role.
     """
     # Estimate the size without resolving tokens. Resolving would double the synth time of each job.
     typical = {facts.partition: "aws-cn", facts.region: "ap-southeast-2", facts.account: "123456789012"}
@@ -95,14 +95,14 @@ def check_size(facts: StackFacts, policies: Iterable[tuple[str, Iterable[Stateme
         if length > MAX_POLICY_LENGTH:
             raise ValueError(
                 f"too many jobs for one stack: the policy of the {name} function has about {length:,} characters, "
-                f"and a role takes {MAX_POLICY_LENGTH:,}. Move some of the jobs to another stack, or share one "
-                "storage between them"
+                f"expected at most {MAX_POLICY_LENGTH:,}. Move some of the jobs to another stack, or share one storage "
+                "between them"
             )
 
 
 @jsii.implements(cdk.IAnyProducer)
 class _LazyPolicyDocument:
-    """A policy as it stands when the template is written."""
+    """Renders a policy document during synthesis."""
 
     def __init__(self, statements: Callable[[], Statements]) -> None:
         self._statements = statements
@@ -113,7 +113,7 @@ class _LazyPolicyDocument:
 
 @jsii.implements(IValidation)
 class _RoleOfAnotherOwner:
-    """Hands the statements to a role whose policy is not in the template, once all of them are known."""
+    """Reports the statements of a role whose policy is not in the template, when all of them are known."""
 
     def __init__(self, scope: Construct, role: iam.IRole, statements: Callable[[], Statements]) -> None:
         self._scope = scope

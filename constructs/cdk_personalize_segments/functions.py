@@ -1,4 +1,4 @@
-"""The Lambda functions of a stack's provider: how each is made, with its role, its policy and its log group."""
+"""Creates the Lambda functions of a stack's provider, with their roles, policies and log groups."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -23,10 +23,10 @@ from .permissions.statements import Statements
 _HANDLER_PACKAGE = Path(batch_segment_handler.__file__).parent
 #: Files of the handler package that the Lambda asset does not need.
 ASSET_EXCLUDES = ["py.typed"]
-#: Staging queries can take a while. The provider framework's functions time out after 15 minutes, and the handler must
-#: time out first so that it can report the cause.
+#: Staging queries can take minutes. The provider framework's functions time out after 15 minutes. The handler must time
+#: out first so that it can report the cause.
 STAGING_TIMEOUT = cdk.Duration.minutes(14)
-#: Reading the output of a complete job for errors can take a while.
+#: Counting the errors in the output of a job can take minutes.
 READING_TIMEOUT = cdk.Duration.minutes(5)
 
 
@@ -35,13 +35,13 @@ class FunctionOptions:
     """The options of all functions, as `BatchSegmentProvider` documents them.
 
     Attributes:
-        role: The role of the handler's functions, or None for a new role for each.
-        vpc: The properties of functions that run in a VPC; empty outside of one.
+        role: The role of the handler's functions, or None for a new role for each function.
+        vpc: The VPC properties of the functions; empty if they run outside a VPC.
         tracing: Whether X-Ray traces the functions.
-        waiter_log_options: Logging of the state machine that waits for jobs.
+        waiter_log_options: The log options of the state machine that waits for jobs.
         log_encryption_key: The key of the log groups.
-        log_retention: How long log events are kept.
-        log_removal_policy: What happens to the log groups when the stack is deleted.
+        log_retention: How long CloudWatch keeps log events.
+        log_removal_policy: The removal policy of the log groups.
     """
 
     role: iam.IRole | None
@@ -69,7 +69,7 @@ class ProviderFunctions:
         self._facts = facts
         self._assumed_by_lambda = iam.ServicePrincipal("lambda.amazonaws.com")
         self._code: lambda_.Code | None = None
-        # The log groups in the policy of their key, and the statement.
+        # The ARN patterns of the encrypted log groups, and the statement in the policy of their key.
         self._encrypted: list[str] = []
         self._log_key_statement: iam.PolicyStatement | None = None
         self._log_group = self.new_log_group("Logs")
@@ -84,15 +84,15 @@ class ProviderFunctions:
         module: str = "handler",
         timeout: cdk.Duration = STAGING_TIMEOUT,
     ) -> tuple[lambda_.Function, iam.IRole]:
-        """Creates a function with the code of the handler package, in a role of its own or in that of the options.
+        """Creates a function with the code of the handler package, and with a new role unless the options have a role.
 
         Args:
             id: The function's id, and the start of the ids of its role and its policy.
             entry_point: The name of the Python function.
-            description: What the role is for.
-            statements: Returns the function's statements when the template is written.
+            description: The description of the role.
+            statements: Returns the function's statements during synthesis.
             module: The module of the package.
-            timeout: How long the function may run.
+            timeout: The timeout of the function.
         """
         role = self.options.role or self.new_role(f"{id}Role", description, self._log_group)
         has_options = self.options.tracing or bool(self.options.vpc)
@@ -103,11 +103,11 @@ class ProviderFunctions:
             runtime=lambda_.Runtime.PYTHON_3_14,
             code=self._shared_code(),
             handler=f"{_HANDLER_PACKAGE.name}.{module}.{entry_point}",
-            # The library writes all statements, and CDK's for tracing and a VPC are broader.
+            # CDK's statements for tracing and a VPC are broader than the library's.
             role=role.without_policy_updates() if isinstance(role, iam.Role) and has_options else role,
             log_group=self._log_group,
             timeout=timeout,
-            # Streaming a gigabyte from one bucket to another needs little; the CPU share comes with the memory.
+            # Streaming needs little memory, but Lambda allocates CPU in proportion to memory.
             memory_size=512,
             tracing=lambda_.Tracing.ACTIVE if self.options.tracing else None,
             **self.options.vpc,
@@ -118,7 +118,7 @@ class ProviderFunctions:
     def _shared_code(self) -> lambda_.Code:
         if self._code is None:
             self._code = lambda_.Code.from_asset(
-                # The package in its parent folder, without its neighbors, so that it keeps its name in Lambda.
+                # The parent folder without its other contents, so that the package keeps its name in Lambda.
                 str(_HANDLER_PACKAGE.parent),
                 exclude=["/*", f"!/{_HANDLER_PACKAGE.name}", "__pycache__", *ASSET_EXCLUDES],
                 ignore_mode=cdk.IgnoreMode.GIT,
@@ -128,10 +128,10 @@ class ProviderFunctions:
     def attach(
         self, id: str, role: iam.IRole, statements: Callable[[], Statements], function: lambda_.IFunction
     ) -> None:
-        """Gives the role of a function the statements that are known when the template is written."""
+        """Attaches a policy to the role of a function. Its statements are resolved during synthesis."""
         policy_name = id
         if role is self.options.role:
-            # A role of the app can serve several stacks.
+            # Several stacks can use one role of the app.
             policy_name = f"{self._facts.names.prefix}-{id}"
             statements = functools.partial(self._statements_of_given_role, statements)
         policy = function_policies.attach(self.scope, id, role, statements, policy_name=policy_name)
@@ -147,18 +147,18 @@ class ProviderFunctions:
             log_group.log_group_arn,
             [function.function_arn for function in invoked],
             in_vpc=bool(self.options.vpc),
-            # CDK grants it to the framework's functions.
+            # CDK grants tracing to the framework's functions.
             is_traced=self.options.tracing and log_group is self._log_group,
         )
 
     def new_role(self, id: str, description: str, log_group: logs.ILogGroup, *invoked: lambda_.IFunction) -> iam.Role:
-        """Creates a role that writes logs.
+        """Creates the role of a function, with the permission to write logs.
 
         Args:
             id: The role's id.
-            description: What the role is for.
-            log_group: The log group that its function writes to.
-            *invoked: The functions that its function invokes.
+            description: The description of the role.
+            log_group: The function's log group.
+            *invoked: The functions that the function invokes.
         """
         document = function_policies.document(self._function_statements(log_group, *invoked))
         return iam.Role(
@@ -170,7 +170,7 @@ class ProviderFunctions:
         )
 
     def new_log_group(self, id: str) -> logs.LogGroup:
-        """Creates a log group, and lets CloudWatch Logs use its key."""
+        """Creates a log group, and grants CloudWatch Logs the use of its key."""
         key = self.options.log_encryption_key
         log_group = logs.LogGroup(
             self.scope,
@@ -184,7 +184,7 @@ class ProviderFunctions:
         return log_group
 
     def _allow_logs_to_use(self, key: kms.IKey, log_group: logs.LogGroup) -> None:
-        # The ARNs of the log groups would be a circular reference: the groups name the key. Their names are
+        # References to the log groups would be circular, because the groups depend on the key. Their names are
         # <stack name>-<logical id>-<random part>, and a nested stack's name starts with the name of its root stack.
         stack = self._facts.stack
         nested = "*" if stack.nested_stack_parent is not None else ""

@@ -1,4 +1,4 @@
-"""Checks of the arguments of a `BatchSegmentJob` at synth."""
+"""Checks the arguments of a `BatchSegmentJob` at synth time."""
 
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
@@ -14,7 +14,7 @@ from .provider import BatchSegmentProvider
 
 
 class JobArguments(TypedDict):
-    """The arguments that are checked, as `BatchSegmentJob` documents them."""
+    """The arguments to check. `BatchSegmentJob` documents them."""
 
     job_input: BatchSegmentInput
     solution_version_arn: str | None
@@ -31,15 +31,15 @@ class JobArguments(TypedDict):
 
 
 def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> None:
-    """Checks the arguments of a job, each by itself and those that exclude each other.
+    """Checks the arguments of a job, and that they do not exclude each other.
 
     Args:
         provider: The provider of the job's stack.
         **arguments: The arguments.
 
     Raises:
-        ValueError: A value is not as documented.
-        TypeError: A value is of another type.
+        ValueError: A value is invalid.
+        TypeError: A value has the wrong type.
     """
     _check_types(arguments)
     check_solution(provider, arguments["solution_arn"], arguments["solution_version_arn"])
@@ -53,15 +53,15 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
     _check_name(arguments["job_name"], arguments["trigger"])
     if wait is not None and not 0 < wait.to_seconds() <= MAX_WAIT.to_seconds():
         raise ValueError(
-            f"wait_for_completion: got {wait.to_human_string()}, expected more than nothing and at most "
-            f"{MAX_WAIT.to_human_string()}, which is how long CloudFormation waits for a custom resource"
+            f"wait_for_completion: got {wait.to_human_string()}, expected more than 0 and at most "
+            f"{MAX_WAIT.to_human_string()}, the maximum timeout of a custom resource in CloudFormation"
         )
     storage, existing = arguments["storage"], arguments["job_input"].existing
     if arguments["identity"] is not None and storage is None:
-        # The buckets of a storage of the job's own would move with the construct, and they define the job.
+        # The job's own storage would move with the construct, and new buckets change the job's definition.
         raise ValueError(
             f"identity: got {validation.quote(arguments['identity'])} without storage, expected both: create a "
-            "BatchSegmentStorage outside of the job, and keep it in its place when the job moves"
+            "BatchSegmentStorage outside of the job, and do not move it with the job"
         )
     if existing is not None and storage is not None and storage.stack is not provider.stack:
         check_stacks(existing, storage, provider.stack, "job_input")
@@ -70,7 +70,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
 def _check_types(arguments: JobArguments) -> None:
     tags = arguments["tags"]
     validation.check_type(
-        "job_input", arguments["job_input"], BatchSegmentInput, "one made by BatchSegmentInput.from_…"
+        "job_input", arguments["job_input"], BatchSegmentInput, validation.EXPECTED_INPUT
     )
     validation.check_type("storage", arguments["storage"], BatchSegmentStorage | None, "a BatchSegmentStorage")
     validation.check_type(
@@ -82,14 +82,14 @@ def _check_types(arguments: JobArguments) -> None:
 
 
 def check_solution(provider: BatchSegmentProvider, solution_arn: str | None, solution_version_arn: str | None) -> None:
-    """Checks that there is either a solution or a solution version.
+    """Checks that either a solution or a solution version is given.
 
     Raises:
-        ValueError: There are both or neither, or the ARN is none of the stack's region and account.
+        ValueError: Both or neither are given, or the ARN is invalid or of another region or account.
     """
     if (solution_version_arn is None) == (solution_arn is None):
         got = "neither" if solution_arn is None else "both"
-        raise ValueError(f"solution_version_arn, solution_arn: got {got}, expected one of the two")
+        raise ValueError(f"solution_version_arn, solution_arn: got {got}, expected exactly one")
     for prop, arn in (("solution_version_arn", solution_version_arn), ("solution_arn", solution_arn)):
         validation.check_personalize_arn(prop, arn, region=provider.region, account=provider.account)
 
@@ -100,19 +100,19 @@ def _check_name(job_name: str | None, trigger: str | None) -> None:
     validation.check_job_name(job_name)
     if naming.looks_derived(job_name):
         raise ValueError(
-            f"job_name: {validation.quote(job_name)} has the form of a derived name, which the permissions of another "
-            "stack may cover; expected a name without a hash of 8 digits as its second part (write a date as "
-            "2026-11-25)"
+            f"job_name: got {validation.quote(job_name)}, which has the form of a derived name, expected a name "
+            "without a hash of 8 digits as its second part (write a date as 2026-11-25), because the permissions of "
+            "another stack could cover it"
         )
     if trigger is not None:
         raise ValueError(
-            f"trigger: got {validation.quote(trigger)} with job_name {validation.quote(job_name)}, expected one of the "
-            "two: job names cannot be reused, so trigger has no effect together with job_name"
+            f"trigger: got {validation.quote(trigger)} with job_name {validation.quote(job_name)}, expected only one: "
+            "job names cannot be reused, so trigger has no effect together with job_name"
         )
 
 
 def check_locations(storage: BatchSegmentStorage, existing: ExistingInput | None, output_prefix: str) -> None:
-    """Checks that the segments of a job are not written where its queries are read.
+    """Checks that the input and output locations of a job do not overlap.
 
     Raises:
         ValueError: The locations overlap.
@@ -125,7 +125,7 @@ def check_locations(storage: BatchSegmentStorage, existing: ExistingInput | None
 
 
 def check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: cdk.Stack, prop: str) -> None:
-    """Checks that input in S3 and a storage of another stack do not need each other's stack.
+    """Checks that an input in S3 and a storage of another stack do not cause a circular dependency.
 
     Args:
         existing: The input.
@@ -134,11 +134,11 @@ def check_stacks(existing: ExistingInput, storage: BatchSegmentStorage, stack: c
         prop: The property of the input, for the error.
 
     Raises:
-        ValueError: They do.
+        ValueError: The stacks depend on each other.
     """
-    # The role of the storage would need the bucket, and the job in the bucket's stack the role.
+    # The storage's role depends on the bucket, and the job in the bucket's stack depends on the role.
     if isinstance(existing.bucket, s3.Bucket) and existing.bucket.stack is stack:
         raise ValueError(
-            f"{prop}: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}; "
-            "expected both in one stack, or the bucket in the storage's: each stack would need the other first"
+            f"{prop}: got a bucket of the stack {stack.node.path} with a storage of {storage.stack.node.path}, "
+            "expected a bucket in the storage's stack, to avoid a circular dependency between the stacks"
         )

@@ -1,4 +1,4 @@
-"""The needs of a stack's jobs, collected while the jobs are created. `permissions` turns them into statements."""
+"""Collects the resources that a stack's functions use. `permissions` turns them into statements."""
 
 from dataclasses import dataclass, field
 
@@ -9,7 +9,7 @@ from batch_segment_handler import contract
 from .buckets import BucketInfo, object_pattern
 from .naming import StackFacts
 
-# A set that keeps the order in which its members were added, so that a template does not change between two runs.
+# A set that keeps the order of insertion, so that the template is the same in each synthesis.
 OrderedSet = dict[str, None]
 
 
@@ -18,8 +18,8 @@ class ReadAccess:
     """Objects that a function may list and read.
 
     Attributes:
-        prefixes: The prefixes that may be listed, by bucket.
-        objects: The ARNs of the objects, by the account that the bucket must be of, where that is known.
+        prefixes: The prefixes to list, by bucket.
+        objects: The ARNs of the objects, by the account of the bucket, or None if the account is not known.
         keys: The ARNs of the buckets' keys.
     """
 
@@ -36,15 +36,15 @@ class ReadAccess:
 
 
 class JobNeeds:
-    """The resources that a function uses to create jobs, and the function that waits for them to read their output."""
+    """The resources that a function uses to create jobs, and that the waiting function uses to read their output."""
 
     def __init__(self, facts: StackFacts, stack_id: str, asset_key: kms.IKey | None) -> None:
-        """Starts with nothing.
+        """Starts without resources.
 
         Args:
             facts: The stack.
             stack_id: The stack's ARN.
-            asset_key: The key of the bucket of assets, if the app names one.
+            asset_key: The key of the assets bucket, if the app passes one.
         """
         self.partition = facts.partition
         self.region = facts.region
@@ -58,25 +58,25 @@ class JobNeeds:
         self.roles: OrderedSet = {}
         self.asset_buckets: OrderedSet = {}
         self.asset_keys: OrderedSet = {}
-        #: The ARNs of staged objects, by the account that the bucket must be of, where that is known.
+        #: The ARNs of staged objects, by the account of the bucket, or None if the account is not known.
         self.staging: dict[str | None, OrderedSet] = {}
         self.staging_keys: OrderedSet = {}
         #: The state machines that watch jobs.
         self.watchers: OrderedSet = {}
-        #: Queries that are in S3 already.
+        #: Queries in S3.
         self.input = ReadAccess()
-        #: Segments of jobs that are waited for.
+        #: Segments of jobs with ``wait_for_completion``.
         self.output = ReadAccess()
         self._names = facts.names
         self._job_arn = job_arn(facts, "")
         self._asset_key = asset_key
 
     def allow_derived_jobs(self) -> None:
-        """Allows all jobs with derived names: one pattern for the stack keeps the handler's policy small."""
+        """Adds all jobs with derived names. One pattern for the stack keeps the handler's policy small."""
         self.jobs[f"{self._job_arn}{self._names.pattern}"] = None
 
     def allow_job(self, name: str) -> None:
-        """Allows to create and describe a job of an explicit name.
+        """Adds a job with an explicit name.
 
         Raises:
             ValueError: Another job of the stack has that name.
@@ -89,32 +89,32 @@ class JobNeeds:
         self.jobs[arn] = None
 
     def allow_solution_version(self, arn: str) -> None:
-        """Allows to describe a solution version and to use it."""
+        """Adds a solution version that jobs use."""
         self.solutions[arn] = None
 
     def allow_solution(self, arn: str) -> None:
-        """Allows to find the latest version of a solution and to use it."""
+        """Adds a solution whose latest version jobs use."""
         self.lists_solution_versions = True
         self.allow_solution_version(f"{arn}/*")
 
     def allow_filter(self, arn: str) -> None:
-        """Allows to describe a filter."""
+        """Adds a filter."""
         self.filters[arn] = None
 
     def allow_pass_role(self, role_arn: str) -> None:
-        """Allows to pass a role to Personalize."""
+        """Adds a role that the function passes to Personalize."""
         self.roles[role_arn] = None
 
     def allow_staging(self, asset: s3_assets.Asset, bucket: BucketInfo, prefix: str) -> contract.JobSettings:
-        """Allows to read the stack's query assets and to write them under the input prefix.
+        """Adds the stack's query assets for reading, and a folder of the input bucket for writing.
 
         Args:
             asset: The asset.
             bucket: The input bucket.
-            prefix: The folder in it, ending in "/".
+            prefix: The folder, ending in "/".
 
         Returns:
-            The properties that tell the handler where the asset is.
+            The handler's properties for the asset.
         """
         asset_bucket = asset.s3_bucket_name
         if asset_bucket not in self.asset_buckets:
@@ -137,7 +137,7 @@ class JobNeeds:
         return None if key is None else key.key_arn
 
     def allow_reading_input(self, bucket: BucketInfo, key_or_prefix: str) -> None:
-        """Allows to check queries that are in S3 already.
+        """Adds queries in S3 that the function checks.
 
         Args:
             bucket: The bucket.
@@ -146,7 +146,7 @@ class JobNeeds:
         self.input.add(bucket, key_or_prefix, object_pattern(key_or_prefix))
 
     def allow_reading_output(self, bucket: BucketInfo, folders: str) -> None:
-        """Allows to count the errors in the output of jobs.
+        """Adds the output of jobs, in which the function counts the query errors.
 
         Args:
             bucket: The bucket.
@@ -156,22 +156,22 @@ class JobNeeds:
 
 
 class DescribeNeeds:
-    """The resources that the function uses that looks whether jobs of workflows, and watched jobs, are complete."""
+    """The resources of the function that checks whether jobs of workflows, and watched jobs, are complete."""
 
     def __init__(self, facts: StackFacts) -> None:
-        """Starts with nothing."""
+        """Starts without resources."""
         self.partition = facts.partition
         self.region = facts.region
         self.account = facts.account
         self.jobs: OrderedSet = {}
         #: The segments of complete jobs.
         self.output = ReadAccess()
-        #: The database and the name of each table whose partitions the function sets.
+        #: The database and the name of each table whose partitions the function creates and updates.
         self.tables: dict[tuple[str, str], None] = {}
         self._facts = facts
 
     def allow_job(self, names: str) -> None:
-        """Allows to describe jobs.
+        """Adds jobs.
 
         Args:
             names: A name, or a pattern of names.
@@ -179,7 +179,7 @@ class DescribeNeeds:
         self.jobs[job_arn(self._facts, names)] = None
 
     def allow_reading_output(self, bucket: BucketInfo, prefix: str, folders: str) -> None:
-        """Allows to count the errors in the output of jobs, and to find the newest segments.
+        """Adds the output of jobs, in which the function counts query errors and finds the newest segments.
 
         Args:
             bucket: The bucket.
@@ -189,10 +189,10 @@ class DescribeNeeds:
         self.output.add(bucket, prefix, f"{folders}*")
 
     def allow_table(self, database_name: str, table_name: str) -> None:
-        """Allows to create and update the partitions of a Glue table."""
+        """Adds a Glue table whose partitions the function creates and updates."""
         self.tables[database_name, table_name] = None
 
 
 def job_arn(facts: StackFacts, names: str) -> str:
-    """Returns the ARN of a job of the stack's account and region, or a pattern of ARNs."""
+    """Returns the ARN of a job in the stack's account and region, or a pattern of ARNs."""
     return f"arn:{facts.partition}:personalize:{facts.region}:{facts.account}:batch-segment-job/{names}"

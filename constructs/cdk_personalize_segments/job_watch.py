@@ -1,4 +1,4 @@
-"""Has a stack's watcher wait for a job that is made at deploy."""
+"""Adds a job to the watcher of its stack, which publishes the job's events."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ from .provider import BatchSegmentProvider
 
 
 class JobWatch:
-    """The watch of one job. It begins with the job's first rule for events."""
+    """The watch of one job. It begins when you add the job's first rule."""
 
     def __init__(
         self,
@@ -22,14 +22,14 @@ class JobWatch:
         names_of_stack: str,
         output_of_stack: str,
     ) -> None:
-        """Changes nothing.
+        """Does not change the template until `begin`.
 
         Args:
             provider: The provider of the job's stack.
             storage: The job's storage.
             resource: The job's resource.
-            name: The job's name, or the start of its derived name.
-            names_of_stack: A pattern of job names.
+            name: The job's name, or the prefix of its derived name.
+            names_of_stack: A pattern of the stack's job names.
             output_of_stack: A pattern of the folders of these jobs in the output bucket, ending in "/".
         """
         self._provider = provider
@@ -42,11 +42,11 @@ class JobWatch:
 
     @property
     def names(self) -> Any:
-        """The pattern of events for the names of the construct's jobs."""
+        """The event pattern for the names of the construct's jobs."""
         return self._name.get("JobName") or {"prefix": f"{self._name['JobNamePrefix']}-"}
 
     def begin(self) -> None:
-        """Has the handler start the watcher for the job. The first call in a stack creates the watcher."""
+        """Configures the handler to start the watcher for the job. The first call in a stack creates the watcher."""
         if self._has_begun:
             return
         self._has_begun = True
@@ -57,7 +57,7 @@ class JobWatch:
         watcher: contract.JobSettings = {"WatcherArn": arn}
         for name, value in watcher.items():
             resource.add_property_override(name, value)
-        # The watcher runs as soon as the job is created.
+        # The handler starts the watcher as soon as it creates the job.
         self._resource.node.add_dependency(*machine.policies)
         self._provider.needs.watchers[arn] = None
         info = self._storage.bucket_info(self._storage.output_bucket)

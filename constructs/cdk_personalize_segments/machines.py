@@ -1,4 +1,4 @@
-"""Creates state machines: the role, the policy, and the definition as it stands when the template is written."""
+"""Creates state machines with their roles and policies. Definitions are resolved during synthesis."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from .permissions.statements import Statements
 
 @dataclass(frozen=True)
 class Machine:
-    """A state machine, and the policies that it needs before it runs."""
+    """A state machine, and the policies that must exist before it runs."""
 
     state_machine: sfn.StateMachine
     policies: list[IDependable]
@@ -40,9 +40,9 @@ def new_machine(
         scope: The parent.
         id: The id, and the start of the ids of role and policy.
         facts: The stack.
-        definition: Returns the definition when the template is written.
-        statements: Returns the statements for a state machine of that name when the template is written.
-        description: What the role is for.
+        definition: Returns the definition during synthesis.
+        statements: Returns the statements for a state machine with that name during synthesis.
+        description: The description of the role.
         is_traced: Whether X-Ray traces the state machine.
     """
     source = of_workflows.service_source(facts)
@@ -58,19 +58,19 @@ def new_machine(
         definition_body=sfn.DefinitionBody.from_string(
             cdk.Lazy.uncached_string(_LazyDefinition(facts.stack, definition))
         ),
-        # The library writes all statements, and CDK's for tracing are the same.
+        # CDK would repeat the library's statements for tracing.
         role=role.without_policy_updates() if is_traced else role,
         tracing_enabled=is_traced or None,
     )
     name = state_machine.state_machine_name
-    # No dependency of the state machine on its policy, which names the state machine.
+    # The state machine cannot depend on its policy, because the policy refers to the state machine.
     policy = function_policies.attach(scope, f"{id}Policy", role, lambda: statements(name), policy_name=f"{id}Policy")
     return Machine(state_machine, [] if policy is None else [policy])
 
 
 @jsii.implements(cdk.IStringProducer)
 class _LazyDefinition:
-    """A definition as it stands when the template is written."""
+    """Renders a definition during synthesis."""
 
     def __init__(self, stack: cdk.Stack, definition: Callable[[], Mapping[str, Any]]) -> None:
         self._stack = stack

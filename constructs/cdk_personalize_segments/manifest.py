@@ -1,4 +1,4 @@
-"""The audiences of a workflow as two assets: the manifest, and the queries of all audiences in one file."""
+"""Writes the audiences of a workflow into two assets: the manifest, and one file with the queries of all audiences."""
 
 import contextlib
 import json
@@ -23,23 +23,23 @@ from .query_source import QuerySource
 
 # The run's key is a time, yyyymmddThhmmssZ, or "version-" and the id of a solution version.
 _MAX_RUN_LENGTH = len("20261130T030000Z")
-# A folder for the jobs of an audience that has several.
+# The shared folder of an audience with several jobs.
 _PARTS_FOLDER = "0123456789ab/"
-# What follows the prefix in a job's name: the hash of its definition and the number of the attempt.
+# The suffix of a job's name: the hash of its definition and the number of the attempt.
 _MAX_JOB_SUFFIX = "-0123456789ab-99"
 _MAX_SHOWN_WARNINGS = 10
 
 
 @dataclass(frozen=True)
 class BoundAudiences:
-    """The audiences of a workflow, checked and written into assets.
+    """The checked audiences of a workflow, and their assets.
 
     Attributes:
-        manifest_asset: The manifest: JSON Lines, each line an `AudienceItem`.
-        queries_asset: The queries of all audiences; None if all of them are in S3.
+        manifest_asset: The manifest in JSON Lines. Each line is an `AudienceItem`.
+        queries_asset: The queries of all audiences, or None if all queries are in S3.
         items: The lines of the manifest.
-        filters: The ARNs of the filters, to which the items refer by index.
-        inputs: The settings of the inputs in S3, to which the items refer by index.
+        filters: The ARNs of the filters. The items refer to them by index.
+        inputs: The settings of the inputs in S3. The items refer to them by index.
         existing: The inputs in S3. Call `ExistingInput.allow` on each of them.
         tag_keys: The keys of the audiences' tags, sorted.
     """
@@ -61,20 +61,20 @@ def build(
     output_prefix: str,
     workflow_path: str,
 ) -> BoundAudiences:
-    """Checks the audiences of a workflow and writes their assets.
+    """Checks the audiences of a workflow and creates their assets.
 
     Args:
         scope: The workflow. The assets become its children ``Manifest`` and ``Queries``.
         audiences: The audiences.
         storage: The storage of the workflow.
-        output_prefix: The folder in the output bucket that the folders of the audiences are in, ending in "/".
-        workflow_path: The workflow's path in its stack. With the name of an audience it is the start of the names of
-            the audience's jobs.
+        output_prefix: The folder in the output bucket that contains the folders of the audiences, ending in "/".
+        workflow_path: The workflow's path in its stack. The names of an audience's jobs are derived from this path and
+            the audience's name.
 
     Raises:
-        ValueError: An audience is not as described in `Audience`, or the audiences do not fit together. The message
-            names the audience by its index and its name.
-        TypeError: An element is no `Audience`.
+        ValueError: An audience is invalid, or conflicts with another audience. The message names the audience by its
+            index and its name.
+        TypeError: An element is not an `Audience`.
     """
     check_list(audiences)
     facts = StackFacts.of(scope)
@@ -104,11 +104,11 @@ def build(
 
 
 def check_list(audiences: Sequence[Audience]) -> None:
-    """Checks that there are audiences, and that their names differ.
+    """Checks that there is an audience, and that the names are unique.
 
     Raises:
-        ValueError: There is none, or two have one name.
-        TypeError: It is no list, or an element is no `Audience`.
+        ValueError: The list is empty, or two audiences have the same name.
+        TypeError: The value is not a list, or an element is not an `Audience`.
     """
     if isinstance(audiences, str) or not isinstance(audiences, Sequence):
         expected = "a list of Audience"
@@ -122,7 +122,7 @@ def check_list(audiences: Sequence[Audience]) -> None:
         if first != number:
             raise ValueError(
                 f"audiences[{number}] {audience.name!r}: name: got the name of audiences[{first}], expected a "
-                "different one for each audience: it is the folder of the segments"
+                "different name for each audience: the name is the folder of the segments"
             )
 
 
@@ -138,7 +138,7 @@ def _named(number: int, audience: Audience) -> Iterator[None]:
 
 @dataclass
 class _Writer:
-    """Turns audiences into items, and appends their queries to one file."""
+    """Converts audiences to items, and appends their queries to one file."""
 
     facts: StackFacts
     storage: BatchSegmentStorage
@@ -146,12 +146,12 @@ class _Writer:
     workflow_path: str
     file: BinaryIO
     items: list[AudienceItem] = field(default_factory=list)
-    #: The index of each filter, and the settings of each input by its path.
+    #: The index of each filter by its ARN, and the settings of each input by its path.
     filters: dict[str, int] = field(default_factory=dict)
     inputs: dict[str, tuple[ExistingInputSettings, ExistingInput]] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     warning_count: int = 0
-    #: The kind of the queries, and the audience that is the first to have it.
+    #: The kind of query, and the first audience, which determines the kind.
     kind: QueryKind | None = None
     kind_source: str = ""
 
@@ -159,10 +159,10 @@ class _Writer:
         """Adds an audience.
 
         Raises:
-            ValueError: It is not as described in `Audience`, or does not fit to those before.
+            ValueError: The audience is invalid, or conflicts with an earlier audience.
         """
-        # The readable part of a job's name is short, so the audience's own name comes first. No path and no name has
-        # two slashes, so that the identity is not that of a `BatchSegmentJob`.
+        # The readable part of a job's name is short, so the audience's name comes first. The path of a
+        # `BatchSegmentJob` never contains two slashes in a row, so the identities cannot be the same.
         prefix = self.facts.names.job_prefix(f"{audience.name}//{self.workflow_path}")
         item: AudienceItem = {"Name": audience.name, "JobNamePrefix": prefix, "Parts": []}
         existing, source = audience.segment_input.existing, audience.segment_input.source
@@ -196,14 +196,14 @@ class _Writer:
         elif kind != self.kind:
             raise ValueError(
                 f"segment_input: got queries with {kind}, expected {self.kind} as in {self.kind_source}: all audiences "
-                "use the workflow's solution, whose recipe takes one kind of query"
+                "use the workflow's solution, whose recipe supports one kind of query"
             )
         self.warnings.extend(f"audiences[{number}] {audience.name!r}: {warning}" for warning in report.warnings)
         self.warning_count += report.warning_count
         per_file = int(audience.segment_input.queries_per_file or limits.MAX_QUERIES_PER_FILE[kind])
         with source.open() as stream:
             parts = query_source.write_parts(stream, per_file * limits.MAX_INPUT_FILES, self.file)
-            # Parts with the same queries have the same job: its segments are those of both.
+            # Parts with the same queries share one job.
             return [
                 {"InputHash": written.sha256, "AssetStart": start, "AssetLength": written.length}
                 for start, written in parts
@@ -220,13 +220,13 @@ class _Writer:
         key_arn = self.storage.bucket_info(existing.bucket).key_arn
         if key_arn is not None:
             settings["InputKmsKeyArn"] = key_arn
-        # The same objects, with and without a check, are two inputs.
+        # The same objects with and without a check are two inputs.
         identity = f"{path} {existing.validate}"
         self.inputs.setdefault(identity, (settings, existing))
         return list(self.inputs).index(identity)
 
     def _check_path(self, name: str, prefix: str, *, is_split: bool) -> None:
-        """Checks the length of the path that the service writes to (botocore's model, shape S3Location)."""
+        """Checks the length of the output path (botocore's model, shape S3Location)."""
         bucket = self.storage.bucket_info(self.storage.output_bucket).name
         bucket_length = 63 if validation.is_token(bucket) else len(bucket)
         folders = f"audience={name}/run=/{_PARTS_FOLDER if is_split else ''}{prefix}{_MAX_JOB_SUFFIX}/"
@@ -234,13 +234,13 @@ class _Writer:
         excess = length - limits.MAX_S3_PATH_LENGTH
         if validation.is_token(self.output_prefix) or excess <= 0:
             return
-        path = f"the path of the segments, with output_prefix, run and job, may have {limits.MAX_S3_PATH_LENGTH} "
+        limit = f"the path of the segments can have at most {limits.MAX_S3_PATH_LENGTH} characters"
         if excess < len(name):
             raise ValueError(
-                f"name: got {len(name)} characters, expected at most {len(name) - excess}: {path}characters. Shorten "
-                "the name or output_prefix"
+                f"name: got {len(name)} characters, expected at most {len(name) - excess}: {limit}, including "
+                "output_prefix, run and job. Shorten the name or output_prefix"
             )
         raise ValueError(
             f"output_prefix: got {len(self.output_prefix)} characters, expected at most "
-            f"{len(self.output_prefix) - excess}: {path}characters with the name of this audience"
+            f"{len(self.output_prefix) - excess}: {limit}, including run, job and the name of this audience"
         )

@@ -1,4 +1,4 @@
-"""The metrics of jobs and workflows, counted from the logs of the functions."""
+"""The metrics of jobs and workflows, which CloudWatch extracts from the logs of the functions."""
 
 from typing import Any
 
@@ -16,11 +16,13 @@ class JobMetrics:
     _resource: cdk.CustomResource
 
     def metric(self, metric_name: str, **options: Any) -> cloudwatch.Metric:
-        """A metric of what the handler decided for this job.
+        """Returns a metric of the handler's decisions for this job.
+
+        For example: ``job.metric("QueryErrors", period=cdk.Duration.hours(1))``.
 
         Args:
             metric_name: ``JobsCreated``, ``JobsAdopted``, ``Retries``, ``QueryErrors`` or ``DeploymentsFailed``.
-            **options: Those of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the sum.
+            **options: The properties of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the sum.
         """
         resource = self._resource.node.default_child
         assert isinstance(resource, cdk.CfnResource)
@@ -33,23 +35,39 @@ class JobMetrics:
         )
 
     def metric_jobs_created(self, **options: Any) -> cloudwatch.Metric:
-        """How many jobs were started for this construct, see `metric`."""
+        """Returns the number of jobs that were started for this construct; see `metric`.
+
+        For example: ``job.metric_jobs_created()``.
+        """
         return self.metric(log.METRICS["created"], **options)
 
     def metric_jobs_adopted(self, **options: Any) -> cloudwatch.Metric:
-        """How often an existing job was adopted, after a redelivered event or a rollback; see `metric`."""
+        """Returns how often the handler adopted an existing job, after a redelivered event or a rollback; see `metric`.
+
+        For example: ``job.metric_jobs_adopted()``.
+        """
         return self.metric(log.METRICS["adopted"], **options)
 
     def metric_retries(self, **options: Any) -> cloudwatch.Metric:
-        """How often the handler waited for a permission, a limit or the service; see `metric`."""
+        """Returns the number of retries, because of a permission, a limit or an unavailable service; see `metric`.
+
+        For example: ``job.metric_retries()``.
+        """
         return self.metric(log.METRICS["waited"], **options)
 
     def metric_query_errors(self, **options: Any) -> cloudwatch.Metric:
-        """How many queries of complete jobs ended with an error, with `wait_for_completion`; see `metric`."""
+        """Returns the number of queries that ended with an error; see `metric`. Requires `wait_for_completion`.
+
+        For example: ``job.metric_query_errors()``.
+        """
         return self.metric(log.METRICS["output read"], **options)
 
     def metric_deployments_failed(self, **options: Any) -> cloudwatch.Metric:
-        """How often a deployment failed because of this job, see `metric`."""
+        """Returns the number of deployments that failed because of this job; see `metric`.
+
+        For example: ``job.metric_deployments_failed().create_alarm(stack, "Failed", threshold=1,
+        evaluation_periods=1)``.
+        """
         return self.metric(log.METRICS["failed"], **options)
 
 
@@ -61,11 +79,13 @@ class WorkflowMetrics:
     _audience_names: frozenset[str]
 
     def metric(self, metric_name: str, **options: Any) -> cloudwatch.Metric:
-        """A metric of the workflow's runs.
+        """Returns a metric of the workflow's runs.
+
+        For example: ``workflow.metric("JobsFailed", period=cdk.Duration.days(1))``.
 
         Args:
             metric_name: ``JobsSucceeded``, ``JobsFailed``, ``JobsQueued`` or ``RunDuration``.
-            **options: Those of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the sum.
+            **options: The properties of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the sum.
         """
         dimensions = {log.WORKFLOW: self.workflow_name}
         return cloudwatch.Metric(
@@ -75,29 +95,42 @@ class WorkflowMetrics:
         )
 
     def metric_jobs_succeeded(self, **options: Any) -> cloudwatch.Metric:
-        """How many audiences have their segments at the end of a run, new or found; see `metric`."""
+        """Returns the number of audiences that succeeded in a run, with new or existing segments; see `metric`.
+
+        For example: ``workflow.metric_jobs_succeeded()``.
+        """
         return self.metric(log.METRICS["segments succeeded"], **options)
 
     def metric_jobs_failed(self, **options: Any) -> cloudwatch.Metric:
-        """How many audiences failed, see `metric`."""
+        """Returns the number of audiences that failed; see `metric`.
+
+        For example: ``workflow.metric_jobs_failed().create_alarm(stack, "Failed", threshold=1, evaluation_periods=1)``.
+        """
         return self.metric(log.METRICS["segments failed"], **options)
 
     def metric_jobs_queued(self, **options: Any) -> cloudwatch.Metric:
-        """How often an audience found no free capacity and waits for it, see `metric`."""
+        """Returns how often an audience had to wait for free capacity; see `metric`.
+
+        For example: ``workflow.metric_jobs_queued()``.
+        """
         return self.metric(log.METRICS["queued"], **options)
 
     def metric_run_duration(self, **options: Any) -> cloudwatch.Metric:
-        """How long a run took, in seconds. Default: the statistic is the maximum; see `metric`."""
+        """Returns the duration of a run in seconds; see `metric`. Default: the statistic is the maximum.
+
+        For example: ``workflow.metric_run_duration()``.
+        """
         return self.metric(log.METRICS["run completed"], **{"statistic": "Maximum", **options})
 
     def metric_segment_age(self, audience: str | Audience, **options: Any) -> cloudwatch.Metric:
-        """How old the newest segments of an audience are when its run ends, in seconds.
+        """Returns the age of an audience's newest segments at the end of a run, in seconds.
 
-        It grows with each run that fails, and with each that finds the segments of an earlier one.
+        The age grows with each run that fails, and with each run that skips the audience because its segments exist.
+        For example: ``workflow.metric_segment_age("comedy-fans")``.
 
         Args:
             audience: The audience, or its name.
-            **options: Those of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the maximum.
+            **options: The properties of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the maximum.
 
         Raises:
             ValueError: The workflow has no such audience.

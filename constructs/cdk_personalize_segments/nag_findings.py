@@ -18,7 +18,7 @@ _POLICIES = "(Handler|IsComplete|Start|Describe)Policy"
 _ROLES = "(Handler|IsComplete|Start|Describe|Framework|WaitingFramework|Waiter)Role/Resource"
 _BUCKETS = "(Input|Output)Bucket/Resource"
 _LOGS = "(Framework)?Logs/Resource"
-_OBJECTS = "Objects are created at deploy under this prefix, so their keys are not known at synth."
+_OBJECTS = "Objects are created at deploy time under this prefix, so their keys are not known at synth time."
 
 
 def _is_always_found(_resource: Any) -> bool:
@@ -83,17 +83,17 @@ OF_PROVIDER = [
     _wildcard(
         "personalize:DescribeBatchSegmentJob",
         _POLICIES,
-        "Jobs of this stack only: a job's name ends in a hash of its definition, which is known at deploy.",
+        "Jobs of this stack only: a job's name ends in a hash of its definition, which is known at deploy time.",
     ),
     _wildcard(
         "personalize:DescribeSolutionVersion",
         _CREATING,
-        "The versions of one solution, for solution_arn: the latest one is known at deploy.",
+        "The versions of one solution, for solution_arn: the latest one is known at deploy time.",
     ),
     _wildcard(
         "personalize:DescribeRecipe",
         _CREATING,
-        "Recipes belong to the service and hold nothing of the account; the recipe of a version is known at deploy.",
+        "Recipes belong to the service and hold nothing of the account; the recipe of a version is known at deploy time.",
     ),
     _wildcard(
         "s3:GetObject",

@@ -1,8 +1,8 @@
-"""The names of a stack's jobs and query assets, and the patterns that cover these names and no others.
+"""The names of a stack's jobs and query assets, and the patterns that match only these names.
 
 A derived job name is ``<stack>-<8 hex>-<job>-<8 hex>-<12 hex of the definition>``, and ``-<attempt>`` after a failure.
-The readable parts have no hyphen, so the hashes are at the same place in every name: no stack's pattern matches a name
-of another stack, and no job's pattern a name of another job.
+The readable parts have no hyphen, so the hashes are at the same position in every name. Therefore, the pattern of a
+stack never matches a name of another stack, and the pattern of a job never matches a name of another job.
 """
 
 import hashlib
@@ -27,10 +27,10 @@ class StackNames:
     """The names of one stack's jobs and query files.
 
     Attributes:
-        prefix: The start of the stack's derived job names, without the hyphen after it.
-        extension: The file extension of the stack's query assets. A policy can name the stack's assets by it without
-            naming each, so that an edit of queries is no change of a policy.
-        root_stack_name: The name of the stack, or of the stack that a nested stack is in.
+        prefix: The prefix of the stack's derived job names, without the hyphen after it.
+        extension: The file extension of the stack's query assets. A policy can match all of the stack's assets with it,
+            so editing queries does not change a policy.
+        root_stack_name: The name of the stack, or of a nested stack's root stack.
     """
 
     prefix: str
@@ -41,11 +41,11 @@ class StackNames:
     def of(cls, stack: cdk.Stack) -> "StackNames":
         """Derives the names from the identity of the stack.
 
-        The identity is the name of the root stack and the path of a nested stack in it, and the account and the region
-        if they are known at synth.
+        The identity consists of the name of the root stack, the path of a nested stack in it, and the account and
+        region if they are known at synth time.
 
         Args:
-            stack: The stack, or nested stack, that the jobs are in.
+            stack: The stack, or nested stack, of the jobs.
         """
         return StackFacts.of(stack).names
 
@@ -59,17 +59,17 @@ class StackNames:
 
     @classmethod
     def derive(cls, stack_name: str, path: str = "", *place: str) -> "StackNames":
-        """Derives the names from a root stack's name, a nested stack's path in it, and the account and region."""
+        """Derives the names from a root stack's name, a nested stack's path in it, and the account and region if known."""
         digest = _hash("\n".join([stack_name, path, *place]))
         return cls(f"{_letters(stack_name + path, _STACK)}-{digest}", f".queries-{digest}", stack_name)
 
     @property
     def pattern(self) -> str:
-        """Matches every derived job name of the stack."""
+        """A pattern that matches every derived job name of the stack."""
         return f"{self.prefix}-*"
 
     def job_prefix(self, identity: str) -> str:
-        """Returns the start of a job's derived names, without the hyphen after it.
+        """Returns the prefix of a job's derived names, without the hyphen after it.
 
         Args:
             identity: The path of the construct within the stack, or the identity that the user passed.
@@ -89,7 +89,7 @@ class StackFacts:
 
     @classmethod
     def of(cls, scope: Construct) -> "StackFacts":
-        """Returns the attributes of the stack that a construct is in."""
+        """Returns the attributes of a construct's stack."""
         if scope not in _FACTS:
             stack = scope if isinstance(scope, cdk.Stack) else cdk.Stack.of(scope)
             if stack not in _FACTS:

@@ -10,7 +10,7 @@ from constructs import Construct
 from .job_watch import JobWatch
 from .segment_access import RuleTarget
 
-#: Both events of the segments of a job.
+#: The events that a job can end with.
 ENDS = (contract.SEGMENTS_SUCCEEDED, contract.SEGMENTS_FAILED)
 
 
@@ -28,7 +28,7 @@ def new_rule(
         scope: The rule's parent.
         id: The rule's id.
         detail_types: The types of the events.
-        detail: The pattern of their detail.
+        detail: The pattern of the events' detail.
         target: The rule's target.
         description: The rule's description.
     """
@@ -55,10 +55,11 @@ class WorkflowEvents(Construct):
         description: str | None = None,
         scope: Construct | None = None,
     ) -> events.Rule:
-        """Creates an EventBridge rule that matches when the segments of an audience are written.
+        """Creates an EventBridge rule that matches when an audience succeeds.
 
-        The event's detail type is ``Personalize Segments Succeeded``. Its detail names the audience, the run, the jobs
-        and the folder of the segments.
+        The event's detail type is ``Personalize Segments Succeeded``. Its detail contains the audience, the run, the
+        jobs and the folder of the segments. For example:
+        ``workflow.on_succeeded("Succeeded", target=targets.LambdaFunction(function))``.
 
         Args:
             id: The rule's id.
@@ -79,8 +80,8 @@ class WorkflowEvents(Construct):
         """Creates an EventBridge rule that matches when an audience fails, and when a run fails as a whole.
 
         The detail type is ``Personalize Segments Failed`` for an audience. It is ``Personalize Segments Run Completed``
-        for a run that failed before its audiences, for example because the solution has no ACTIVE version. The detail
-        has the ``reason`` of both.
+        for a run that fails as a whole, for example because the solution has no ACTIVE version. The detail contains the
+        ``reason``. For example: ``workflow.on_failed("Failed", target=targets.SnsTopic(topic))``.
 
         Args:
             id: The rule's id.
@@ -88,7 +89,7 @@ class WorkflowEvents(Construct):
             description: The rule's description.
             scope: The rule's parent. Default: the workflow.
         """
-        # A run with failed audiences has no reason of its own: each audience has an event.
+        # A run whose audiences failed has no reason of its own, because each audience has an event.
         failed = {"status": ["FAILED"], "reason": [{"exists": True}]}
         types = [contract.SEGMENTS_FAILED, contract.RUN_COMPLETED]
         return self._new_rule(id, types, failed, target, description, scope)
@@ -101,10 +102,11 @@ class WorkflowEvents(Construct):
         description: str | None = None,
         scope: Construct | None = None,
     ) -> events.Rule:
-        """Creates an EventBridge rule that matches when a run is complete, with the numbers of its audiences.
+        """Creates an EventBridge rule that matches when a run is complete.
 
-        The event's detail type is ``Personalize Segments Run Completed``. Its status is SUCCEEDED if all audiences
-        succeeded, and FAILED otherwise.
+        The event's detail type is ``Personalize Segments Run Completed``. Its detail contains the numbers of audiences
+        that succeeded and failed. Its status is SUCCEEDED if all audiences succeeded, and FAILED otherwise. For
+        example: ``workflow.on_completed("Completed", target=targets.SnsTopic(topic))``.
 
         Args:
             id: The rule's id.
@@ -140,10 +142,11 @@ class JobEvents(Construct):
         description: str | None = None,
         scope: Construct | None = None,
     ) -> events.Rule:
-        """Creates an EventBridge rule that matches when the job's segments are written, however long it takes.
+        """Creates an EventBridge rule that matches when the job succeeds, even long after the deployment.
 
-        The event's detail type is ``Personalize Segments Succeeded``. Its detail names the job and the folder of the
-        segments. The first call in a stack adds a state machine that waits for the stack's jobs.
+        The event's detail type is ``Personalize Segments Succeeded``. Its detail contains the job and the folder of the
+        segments. The first call in a stack adds a state machine that waits for the stack's jobs, for at most 7 days.
+        For example: ``job.on_succeeded("Succeeded", target=targets.LambdaFunction(function))``.
 
         Args:
             id: The rule's id.
@@ -163,8 +166,9 @@ class JobEvents(Construct):
     ) -> events.Rule:
         """Creates an EventBridge rule that matches when the job fails after it was created; see `on_succeeded`.
 
-        The event's detail type is ``Personalize Segments Failed``. Its detail names the job and the ``reason``. A job
-        that cannot be created has no event: the deployment fails.
+        The event's detail type is ``Personalize Segments Failed``. Its detail contains the job and the ``reason``. If
+        the job cannot be created, the deployment fails and there is no event. For example:
+        ``job.on_failed("Failed", target=targets.SnsTopic(topic))``.
 
         Args:
             id: The rule's id.
@@ -182,7 +186,9 @@ class JobEvents(Construct):
         description: str | None = None,
         scope: Construct | None = None,
     ) -> events.Rule:
-        """Creates an EventBridge rule that matches both events, see `on_succeeded` and `on_failed`.
+        """Creates an EventBridge rule that matches both events; see `on_succeeded` and `on_failed`.
+
+        For example: ``job.on_completed("Completed", target=targets.SnsTopic(topic))``.
 
         Args:
             id: The rule's id.

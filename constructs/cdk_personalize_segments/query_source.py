@@ -61,7 +61,7 @@ class QuerySource:
             QueryFileError: A query is invalid; a `ValueError` that names line and column, or the index.
         """
         name = "segment_queries" if isinstance(self.content, bytes) else quote(str(self.content))
-        # The placeholders of a filter are known only at deploy.
+        # The placeholders of a filter are known only at deploy time.
         placeholders: dict[str, bool] | None = None if is_filtered else {}
         with self.open() as stream:
             report = queries.check_queries(

@@ -62,7 +62,7 @@ def new_schedule(
 
 
 def check_schedule(expression: str, time_zone: str | None) -> None:
-    """Checks a schedule as far as it is known at synth.
+    """Checks a schedule as far as it is known at synth time.
 
     Args:
         expression: The expression.

@@ -145,15 +145,15 @@ def as_text(value: object, name: str = "") -> str:
     if not isinstance(value, int | float):
         return ""
     if is_token(value):
-        return ", known at synth: queries are written then"
+        return ", known at synth time: queries are written then"
     return f': write {equals}"{value}"'
 
 
-#: CDK's markers of a value, or of a list, that is known only at deploy: https://docs.aws.amazon.com/cdk/v2/guide/tokens.html
+#: CDK's markers of a value, or of a list, that is known only at deploy time: https://docs.aws.amazon.com/cdk/v2/guide/tokens.html
 _TOKEN = re.compile(rb"[$#]\{Token\[[^]]*+\]\}")
 
 
 def find_token(line: bytes) -> str | None:
-    """Finds a value in a line that is known only at deploy."""
+    """Finds a value in a line that is known only at deploy time."""
     found = _TOKEN.search(line)
     return None if found is None else found[0].decode(errors="replace")

@@ -1,4 +1,4 @@
-"""The state machines in Amazon States Language: that of a workflow, and the one that watches jobs made at deploy.
+"""The state machines in Amazon States Language: that of a workflow, and the one that watches jobs created at deploy time.
 
 The functions are pure: they return dictionaries, in which ARNs and settings may be tokens. The language is JSONPath.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html
@@ -126,7 +126,7 @@ def workflow(functions: Functions, settings: WorkflowSettings, options: MapOptio
 
 
 def watcher(functions: Functions, settings: WorkflowSettings) -> dict[str, Any]:
-    """Returns the state machine that waits for a job made at deploy, and publishes its end.
+    """Returns the state machine that waits for a job created at deploy time, and publishes its end.
 
     The handler starts it, with the job as ``$.Step.Payload`` and the deadline as ``$.Run``.
 
@@ -135,7 +135,7 @@ def watcher(functions: Functions, settings: WorkflowSettings) -> dict[str, Any]:
         settings: The settings: the stack's ARN, and the name of no workflow.
     """
     return {
-        "Comment": "Waits for batch segment jobs made at deploy, and publishes an event when they are complete",
+        "Comment": "Waits for batch segment jobs created at deploy time, and publishes an event when they are complete",
         "StartAt": "Wait",
         "States": _watching(functions, _only(settings, _OF_DESCRIBE), _MEMBERS_OF_JOB, {}),
     }

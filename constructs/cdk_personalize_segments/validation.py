@@ -1,6 +1,6 @@
-"""Checks of arguments at synth. Tokens pass unchecked: only the handler and the service see their values.
+"""Checks arguments at synth time. Does not check tokens: their values are known only at deploy time.
 
-Every error names the property, what was got and what was expected.
+Every error names the property, the value and the expected value.
 """
 
 import json
@@ -15,6 +15,8 @@ from batch_segment_handler import limits
 
 #: The start of the ids of warnings.
 WARNING = "cdk-personalize-segments"
+#: For `check_type` of an input.
+EXPECTED_INPUT = "a BatchSegmentInput (use from_queries, from_asset or from_bucket)"
 # arn:<partition>:personalize:<region>:<account>:<resource>, as in the service authorization reference.
 _ARN = re.compile(r"arn:[a-z\d-]+:personalize:(?P<region>[a-z\d-]*):(?P<account>\d*):(?P<resource>.+)")
 _FORM_OF_RESOURCE = {
@@ -35,48 +37,48 @@ _WILDCARDS = ("*", "?", "${")
 
 
 def is_token(value: object) -> bool:
-    """Returns whether the value is known only at deploy.
+    """Returns whether the value is known only at deploy time.
 
-    Looks for the marker of a token in a text (https://docs.aws.amazon.com/cdk/v2/guide/tokens.html), which saves a jsii
-    call for each value.
+    Searches a string for the marker of a token (https://docs.aws.amazon.com/cdk/v2/guide/tokens.html), which saves a
+    jsii call for each value.
     """
     if isinstance(value, str):
         return "${Token[" in value
     if isinstance(value, int | float):
         return value < 0 and cdk.Token.is_unresolved(value)
-    # An intrinsic function, which is what a token resolves to.
+    # A resolved token, such as {"Ref": "AWS::Region"}.
     return True
 
 
 def has_wildcards(value: str) -> bool:
-    """Returns whether a text has a wildcard or a variable of policies, outside of its tokens."""
+    """Returns whether a string contains a wildcard or a policy variable outside of its tokens."""
     literal = _TOKEN.sub("", value)
     return any(wildcard in literal for wildcard in _WILDCARDS)
 
 
 def check_no_wildcards(prop: str, value: str) -> None:
-    """Checks a text that policies name, also around the tokens in it.
+    """Checks a string that becomes part of a policy, including the text around its tokens.
 
     Raises:
-        ValueError: The text has a wildcard or a policy variable.
+        ValueError: The string contains a wildcard or a policy variable.
     """
     if has_wildcards(value):
         raise ValueError(
             f"{prop}: got {quote(value)}, expected a value without '*', '?' and '${{', which are wildcards and "
-            "variables in the policies that name it"
+            "variables in IAM policies"
         )
 
 
 def ends_in_token(value: str) -> bool:
-    """Returns whether only the deployment knows the end of a text."""
+    """Returns whether a string ends in a token."""
     return any(match.end() == len(value) for match in _TOKEN.finditer(value))
 
 
 def check_type(prop: str, value: object, type_: type[Any] | UnionType, expected: str) -> None:
-    """Checks a value's type, so that a wrong type raises an error that names the property.
+    """Checks a value's type.
 
     Raises:
-        TypeError: The value is of another type.
+        TypeError: The value has another type. The message names the property.
     """
     if not isinstance(value, type_):
         raise TypeError(f"{prop}: got {type(value).__name__} {quote(value)}, expected {expected}")
@@ -120,12 +122,12 @@ def check_max_query_errors(number: float | None, *, waits: bool) -> None:
 
 
 def check_identity(value: str | None, job_name: str | None) -> None:
-    """Checks the text that a job's name is derived from."""
+    """Checks the text from which a job's name is derived."""
     if value is None:
         return
     check = isinstance(value, str) and value.isprintable() and bool(value.strip()) and not is_token(value)
     if not check or len(value) > 256:
-        raise ValueError(f"identity: got {quote(value)}, expected 1 to 256 printable characters, known at synth")
+        raise ValueError(f"identity: got {quote(value)}, expected 1 to 256 printable characters, known at synth time")
     if job_name is not None:
         raise ValueError(
             f"identity: got {quote(value)} with job_name {quote(job_name)}, expected one of the two: an explicit name "
@@ -168,7 +170,7 @@ def check_personalize_arn(prop: str, arn: str | None, *, region: str, account: s
             raise ValueError(f"{prop}: got {quote(arn)}, {expected}")
         hint = ""
         if (prop, got) == ("solution_version_arn", "solution_arn"):
-            hint = " (or pass it as solution_arn: the latest ACTIVE version is taken)"
+            hint = " (or pass it as solution_arn to use the latest ACTIVE version)"
         elif (prop, got) == ("solution_arn", "solution_version_arn"):
             hint = " (or pass it as solution_version_arn)"
         raise ValueError(f"{prop}: got {_FORM_OF_RESOURCE[got][0]}, {quote(arn)}; {expected}{hint}")
@@ -176,36 +178,36 @@ def check_personalize_arn(prop: str, arn: str | None, *, region: str, account: s
         if not is_token(of_stack) and match[part] != of_stack:
             raise ValueError(
                 f"{prop}: got {part} {match[part]!r} in {quote(arn)}, expected {of_stack!r}, the stack's {part}: "
-                "Personalize takes only what is in the job's own region and account"
+                "a job can use only resources of its own region and account"
             )
 
 
-def check_key(prop: str, value: kms.IKey, why: str = "Personalize resolves none") -> None:
+def check_key(prop: str, value: kms.IKey, why: str = "Personalize does not resolve aliases") -> None:
     """Checks a KMS key.
 
-    Personalize takes no alias (botocore's model, shape KmsKeyArn), and neither does a policy that names a key
-    (https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html).
+    Neither Personalize (botocore's model, shape KmsKeyArn) nor a policy
+    (https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html) accepts an alias.
     """
     arn = value.key_arn
     check_no_wildcards(prop, arn)
-    # An alias is a key to CDK's types, and its ARN a token.
+    # An alias implements IKey, and its ARN is a token.
     is_alias = isinstance(getattr(value, "alias_name", None), str) or ":alias/" in arn
     if is_alias or not (is_token(arn) or _KEY_ARN.fullmatch(arn)):
         raise ValueError(
             f"{prop}: got {quote(value.node.path if is_token(arn) else arn)}, expected a key, "
-            f"arn:<partition>:kms:<region>:<account>:key/<id>, and not an alias: {why}"
+            f"arn:<partition>:kms:<region>:<account>:key/<id>, not an alias: {why}"
         )
 
 
 def pasteable(stack: cdk.Stack, statements: Sequence[Any]) -> str:
-    """Writes policy statements as JSON to paste into a policy, with intrinsic functions written out as text.
+    """Returns policy statements as JSON that you can paste into a policy.
 
     Args:
-        stack: The stack that the statements are written for.
+        stack: The stack that resolves the tokens.
         statements: The statements, as JSON with tokens.
 
     Returns:
-        For example ``[{"Action": "s3:GetObject", …}]``; a value that only the deployment knows is ``<LogicalId.Arn>``.
+        For example ``[{"Action": "s3:GetObject", …}]``. A deploy-time value is a placeholder, ``<LogicalId.Arn>``.
     """
     partition = "aws-cn" if not is_token(stack.region) and stack.region.startswith("cn-") else "aws"
     return json.dumps(_written_out(stack.resolve(statements), partition))
@@ -229,6 +231,6 @@ def _written_out(value: Any, partition: str) -> Any:
 
 
 def quote(value: object) -> str:
-    """Returns a value as an error message shows it: quoted, control characters escaped, at most 200 characters."""
+    """Quotes a value for an error message. Escapes control characters and limits the length to 200 characters."""
     text = repr(value)
     return text if len(text) <= 200 else text[:199] + "…"

@@ -1,4 +1,4 @@
-"""Checks of the arguments of a `BatchSegmentWorkflow` at synth. `manifest` checks the audiences."""
+"""Checks of the arguments of a `BatchSegmentWorkflow` at synth time. `manifest` checks the audiences."""
 
 from collections.abc import Mapping
 from typing import TypedDict, Unpack
@@ -54,7 +54,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[WorkflowArguments]
     job_arguments.check_solution(provider, arguments["solution_arn"], arguments["solution_version_arn"])
     validation.check_max_concurrency(arguments["max_concurrency"], MAX_CONCURRENCY)
     if timeout.is_unresolved() or not 0 < timeout.to_milliseconds() <= _MAX_TIMEOUT.to_milliseconds():
-        got = "a value that is known only at deploy" if timeout.is_unresolved() else timeout.to_human_string()
+        got = "a value that is known only at deploy time" if timeout.is_unresolved() else timeout.to_human_string()
         raise ValueError(
             f"timeout: got {got}, expected more than nothing and at most {_MAX_TIMEOUT.to_human_string()}, since Step "
             "Functions ends an execution after a year"

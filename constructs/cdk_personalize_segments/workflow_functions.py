@@ -57,7 +57,7 @@ class WorkflowFunctions:
 
     @functools.cached_property
     def watcher(self) -> Machine:
-        """The state machine that waits for jobs made at deploy. The first job with events creates it."""
+        """The state machine that waits for jobs created at deploy time. The first job with events creates it."""
         functions = Functions(self._facts.partition, "", self._describe_arn)
         settings: contract.WorkflowSettings = {"Workflow": "", "StackId": self._stack_id}
         is_traced = self._functions.options.tracing

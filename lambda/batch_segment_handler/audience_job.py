@@ -1,4 +1,4 @@
-"""The job of an audience: its properties, as those of a job made at deploy, and the folder of its segments."""
+"""The job of an audience: its properties, as those of a job created at deploy time, and the folder of its segments."""
 
 import hashlib
 

@@ -59,7 +59,7 @@ def describe(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
     """Looks whether the last started job is complete.
 
     Args:
-        event: The task. A job made at deploy has no audience.
+        event: The task. A job created at deploy time has no audience.
         budget: How long to retry.
         context: The Lambda's context.
 

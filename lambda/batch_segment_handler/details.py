@@ -13,7 +13,7 @@ def succeeded(
 
     Args:
         settings: The settings of the workflow.
-        item: The audience; None for a job made at deploy.
+        item: The audience; None for a job created at deploy time.
         run: The run.
         jobs: The jobs, with their query errors.
         output_uri: The folder of the segments of all jobs.

@@ -40,7 +40,7 @@ def begin_step(stack_id: str, workflow: str, audience: str) -> None:
 
     Args:
         stack_id: The stack's ARN.
-        workflow: The workflow's name; "" for a job made at deploy.
+        workflow: The workflow's name; "" for a job created at deploy time.
         audience: The audience's name; "" for a step of the whole run.
     """
     begin(stack_id, "")

@@ -1,4 +1,4 @@
-"""Starts the state machine that waits for a job made at deploy, and publishes its end."""
+"""Starts the state machine that waits for a job created at deploy time, and publishes its end."""
 
 import json
 import time

@@ -22,7 +22,7 @@ class AudiencePart(TypedDict, total=False):
 
 
 class AudienceItem(TypedDict, total=False):
-    """A line of the manifest: an audience. The manifest is an asset, so every value is known at synth."""
+    """A line of the manifest: an audience. The manifest is an asset, so every value is known at synth time."""
 
     Name: Required[str]
     JobNamePrefix: Required[str]
@@ -159,7 +159,7 @@ class TaskEvent(TypedDict, total=False):
     #: Of "Prepare" and "Complete": the execution, and its start in ISO 8601.
     ExecutionArn: str
     StartTime: str
-    #: Of "Start", "Describe" and "ReportFault". A job made at deploy has no audience and no run.
+    #: Of "Start", "Describe" and "ReportFault". A job created at deploy time has no audience and no run.
     Audience: AudienceItem
     #: Also of "Complete", unless the run failed before.
     Run: RunFacts
@@ -185,11 +185,11 @@ RUN_COMPLETED = "Personalize Segments Run Completed"
 
 
 class SegmentsDetail(TypedDict):
-    """The detail of the events that the segments of an audience, or of a job made at deploy, are or are not written."""
+    """The detail of the events that the segments of an audience, or of a job created at deploy time, are or are not written."""
 
     version: Literal["1"]
     status: Literal["SUCCEEDED", "FAILED"]
-    #: The workflow's name, the audience's name and the run's key. A job made at deploy has none.
+    #: The workflow's name, the audience's name and the run's key. A job created at deploy time has none.
     workflow: NotRequired[str]
     audience: NotRequired[str]
     run: NotRequired[str]

@@ -1,4 +1,4 @@
-"""The statements of a stack's functions, and of what calls them at deploy."""
+"""The statements of a stack's functions, and of what calls them at deploy time."""
 
 from collections.abc import Sequence
 from typing import Any

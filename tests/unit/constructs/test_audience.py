@@ -10,7 +10,7 @@ from cdk_personalize_segments.audience import Audience
 
 FANS = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
 NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder in S3"
-SYNTH = "the list of audiences is written at synth"
+SYNTH = "the list of audiences is written at synth time"
 TAG = "letters, digits, spaces or _ . : / = + - @"
 
 
@@ -74,10 +74,10 @@ def test_rejects_bad_values(make: Callable[[], Audience], message: str) -> None:
     ],
 )
 def test_rejects_values_that_are_known_only_at_deploy(make: Callable[[], Audience], prop: str, expected: str) -> None:
-    with pytest.raises(ValueError, match="known only at deploy") as refused:
+    with pytest.raises(ValueError, match="known only at deploy time") as refused:
         make()
     message = str(refused.value)
-    assert message.startswith(f"{prop}: got a value that is known only at deploy, ")
+    assert message.startswith(f"{prop}: got a value that is known only at deploy time, ")
     assert message.endswith(f", expected {expected}: {SYNTH}")
 
 

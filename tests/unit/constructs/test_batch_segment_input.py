@@ -154,14 +154,14 @@ def test_a_token_marker_in_a_file_stays_text(stack: cdk.Stack, tmp_path: Path) -
 )
 def test_rejects_a_value_that_is_known_only_at_deploy(query: Callable[[], SegmentQuery]) -> None:
     with pytest.raises(
-        ValueError, match=r"^segment_queries\[1\]: got a value that is known only at deploy, '"
+        ValueError, match=r"^segment_queries\[1\]: got a value that is known only at deploy time, '"
     ) as refused:
         BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), query()])
     assert str(refused.value).endswith(
         "Token["
         + str(refused.value).partition("Token[")[2].partition("'")[0]
         + "', expected text: queries are written "
-        "at synth. Write them to S3 and pass them as BatchSegmentInput.from_bucket"
+        "at synth time. Write them to S3 and pass them as BatchSegmentInput.from_bucket"
     )
 
 
@@ -174,12 +174,12 @@ def test_names_the_line_of_a_fault_in_a_file_at_synth(stack: cdk.Stack, tmp_path
 
 
 def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
-    with pytest.raises(ValueError, match=r"^segment_queries\[0\]: got a value that is known only at deploy, '"):
+    with pytest.raises(ValueError, match=r"^segment_queries\[0\]: got a value that is known only at deploy time, '"):
         BatchSegmentInput.from_queries([SegmentQuery.where(GENRES=cdk.Aws.REGION)])
 
 
 def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
-    with pytest.raises(ValueError, match=r", expected text, known at synth: queries are written then$"):
+    with pytest.raises(ValueError, match=r", expected text, known at synth time: queries are written then$"):
         SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))  # type: ignore[arg-type]
 
 

@@ -178,7 +178,7 @@ def test_a_waiting_job_has_another_logical_id_and_the_same_name(app: cdk.App) ->
     assert made["Plain"][1] == made["Waiting"][1]
 
 
-# -- tags whose value is known at deploy
+# -- tags whose value is known at deploy time
 
 
 # -- one stack's limits

@@ -1,4 +1,4 @@
-"""The events of jobs that are made at deploy, and the state machine that waits for these jobs."""
+"""The events of jobs that are created at deploy time, and the state machine that waits for these jobs."""
 
 import json
 from typing import Any

@@ -125,8 +125,8 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"identity": ""}, "identity: got '', expected 1 to 256 printable characters, known at synth"),
-        ({"identity": "a\n"}, r"identity: got 'a\n', expected 1 to 256 printable characters, known at synth"),
+        ({"identity": ""}, "identity: got '', expected 1 to 256 printable characters, known at synth time"),
+        ({"identity": "a\n"}, r"identity: got 'a\n', expected 1 to 256 printable characters, known at synth time"),
         (
             {"identity": "a", "job_name": "b"},
             "identity: got 'a' with job_name 'b', expected one of the two: an explicit name is not derived",

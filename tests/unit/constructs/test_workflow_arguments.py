@@ -1,4 +1,4 @@
-"""What a workflow refuses at synth."""
+"""What a workflow refuses at synth time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -69,7 +69,7 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected one of the tw
         (
             lambda: {"timeout": cdk.Duration.seconds(cdk.Token.as_number({"Ref": "Timeout"}))},
             ValueError,
-            "timeout: got a value that is known only at deploy, expected more than nothing and at most 364 days, since "
+            "timeout: got a value that is known only at deploy time, expected more than nothing and at most 364 days, since "
             "Step Functions ends an execution after a year",
         ),
         (lambda: {"timeout": 3600}, TypeError, "timeout: got int 3600, expected a cdk.Duration"),

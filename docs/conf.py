@@ -1,24 +1,38 @@
-"""The settings of Sphinx; `make docs` builds the site."""
+"""Configuration of Sphinx. `make docs` builds the site."""
 
 import functools
+import html
 import importlib.metadata
 import inspect
+import textwrap
 from typing import Any
 
 import cdk_personalize_segments
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 project = "cdk-personalize-segments"
 release = importlib.metadata.version(project)
 version = release
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_copybutton",
+    "sphinx_design",
+]
 exclude_patterns = ["_build"]
+templates_path = ["_templates"]
+myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
-# The references of other projects would have to be loaded: the build needs no network.
+# The build uses no network, so references to other projects cannot be resolved.
 nitpick_ignore_regex = [
     ("py:.*", r"(aws_cdk|constructs|collections\.abc|pathlib|typing)\..+"),
     ("py:.*", r"(ValueError|str|int|bool|bytes|list|dict|RemovalPolicy\.\w+)"),
-    # What jobs and their parts tell each other; nobody else gets to see one.
+    # Internal types in the signatures of documented classes.
     (
         "py:.*",
         r"(.+\.)?(BucketInfo|ExistingInput|StagedInput|QueryFileError|RuleTarget)",
@@ -40,16 +54,17 @@ toc_object_entries_show_parents = "hide"
 
 html_theme = "furo"
 pygments_dark_style = "github-dark"
-html_title = project
+html_title = f"{project} {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = [("accessibility.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_copyright = False
 
 
 @functools.cache
 def _parameters() -> set[str]:
-    """The parameters of everything public: docstrings name them in backticks too."""
+    """Returns the names of all parameters of the public API."""
     names: set[str] = set()
     for name in cdk_personalize_segments.__all__:
         public = getattr(cdk_personalize_segments, name)
@@ -61,22 +76,72 @@ def _parameters() -> set[str]:
     return names
 
 
-def _parameter(_app: Any, _env: Any, node: Any, content: Any) -> Any:
-    """What stands in place of a reference to a parameter: its name."""
+def _parameter(
+    _app: Sphinx,
+    _env: BuildEnvironment,
+    node: addnodes.pending_xref,
+    content: nodes.TextElement,
+) -> nodes.TextElement | None:
+    """Renders a parameter in backticks as its name.
+
+    Single backticks in docstrings are references, and a parameter has no target.
+    """
     is_name = node.get("reftype") == "obj" and node.get("reftarget") in _parameters()
     return content if is_name else None
 
 
-def _property(*what_and_lines: Any) -> None:
-    """Keeps napoleon from taking the words before a colon for an attribute's type."""
-    _app, what, _name, _object, _options, lines = what_and_lines
+def _property(
+    _app: Sphinx, what: str, _name: str, _object: Any, _options: Any, lines: list[str]
+) -> None:
+    """Keeps napoleon from reading the words before a colon as an attribute's type."""
     if what in ("attribute", "property"):
         # An empty comment, which has no colon.
         lines[:0] = ["..", ""]
 
 
-def setup(app: Any) -> None:
-    """Called by Sphinx."""
+def _index_keywords(app: Sphinx, doctree: nodes.document) -> None:
+    """Makes the search rank a page first for the `keywords` of its front matter."""
+    keywords = app.env.metadata[app.env.docname].get("keywords", "")
+    entries = [
+        ("single", word.strip(), "", "main", None)
+        for word in keywords.split(",")
+        if word.strip()
+    ]
+    doctree.append(addnodes.index(entries=entries))
+
+
+def _describe(
+    app: Sphinx,
+    page: str,
+    _template: str,
+    context: dict[str, Any],
+    doctree: nodes.document | None,
+) -> None:
+    """Adds the description and Open Graph metadata to a page.
+
+    The description is that of the front matter, or else the first full sentences.
+    """
+    if doctree is None:
+        return
+    paragraphs = [found.astext() for found in doctree.findall(nodes.paragraph)]
+    first = next((text for text in paragraphs if text.endswith((".", ":"))), project)
+    description = app.env.metadata[page].get("description", first)
+    description = textwrap.shorten(description, 200, placeholder=" …")
+    for attribute, name, content in (
+        ("name", "description", description),
+        ("property", "og:title", app.env.titles[page].astext()),
+        ("property", "og:description", description),
+        ("property", "og:type", "website" if page == "index" else "article"),
+        ("property", "og:site_name", project),
+    ):
+        content = html.escape(content)
+        context["metatags"] += f'<meta {attribute}="{name}" content="{content}" />\n'
+
+
+def setup(app: Sphinx) -> None:
+    """Connects the functions above. Sphinx calls it."""
     # Before napoleon, whose priority is 500.
     app.connect("autodoc-process-docstring", _property, priority=400)
     app.connect("missing-reference", _parameter)
+    app.connect("doctree-read", _index_keywords)
+    app.connect("html-page-context", _describe)

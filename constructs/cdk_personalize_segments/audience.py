@@ -16,7 +16,7 @@ class Audience:
     """A named group of segments that a `BatchSegmentWorkflow` refreshes in each run.
 
     An audience with up to 1,000 input files runs as one batch segment job. If the quota of queries per file requires
-    more files, the audience runs as several jobs, one after another, which write to one folder. For example:
+    more files, the audience runs as several jobs, one after another, which write to one folder. For example::
 
         Audience("comedy-fans", BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")]))
     """

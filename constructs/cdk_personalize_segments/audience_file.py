@@ -200,7 +200,7 @@ class _File:
     def _file(self, values: Mapping[str, str]) -> Path:
         for column in values:
             if column.startswith(FILTER_VALUE):
-                raise ValueError(f"{column}: got a value together with {FILE}, expected none: the file has filterValues")
+                raise ValueError(f"{column}: got a value beside {FILE}, expected none: the file has filterValues")
         path = self._folder / values[FILE]
         _input_of_file(path)
         return path

@@ -39,7 +39,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
     ``<output_prefix>audience=<name>/run=<run>/<job name>/``.
 
     The scheduled time identifies a run. With `only_new_versions`, the solution version does. If you start a run again,
-    it adopts the existing jobs, so no job is billed twice, and retries the failed ones. For example:
+    it adopts the existing jobs, so no job is billed twice, and retries the failed ones. For example::
 
         BatchSegmentWorkflow(
             stack,

@@ -93,7 +93,7 @@ OF_PROVIDER = [
     _wildcard(
         "personalize:DescribeRecipe",
         _CREATING,
-        "Recipes belong to the service and hold nothing of the account; the recipe of a version is known at deploy time.",
+        "Recipes belong to the service and hold nothing of the account; a version's recipe is known at deploy time.",
     ),
     _wildcard(
         "s3:GetObject",

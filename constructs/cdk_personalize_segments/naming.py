@@ -59,7 +59,7 @@ class StackNames:
 
     @classmethod
     def derive(cls, stack_name: str, path: str = "", *place: str) -> "StackNames":
-        """Derives the names from a root stack's name, a nested stack's path in it, and the account and region if known."""
+        """Derives the names from a root stack's name, a nested stack's path, and the account and region if known."""
         digest = _hash("\n".join([stack_name, path, *place]))
         return cls(f"{_letters(stack_name + path, _STACK)}-{digest}", f".queries-{digest}", stack_name)
 

@@ -65,8 +65,8 @@ class BatchSegmentProvider(Construct):
             scope: A construct of the stack, or the stack itself.
             id: The construct's id.
             role: The role that the library's functions run in. It must trust ``lambda.amazonaws.com``. A role of
-                the app gets the statements that it needs; for an imported role, a warning at synth time lists them. Default:
-                a new role for each function.
+                the app gets the statements that it needs; for an imported role, a warning at synth time lists them.
+                Default: a new role for each function.
             asset_encryption_key: The customer managed key of the bucket that CDK publishes assets to, from
                 ``cdk bootstrap --bootstrap-kms-key-id`` or ``--bootstrap-customer-key``. The handler is granted
                 ``kms:Decrypt`` on it. Default: the key that the stack's synthesizer reports, if any.

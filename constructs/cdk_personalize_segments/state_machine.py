@@ -1,4 +1,4 @@
-"""The state machines in Amazon States Language: that of a workflow, and the one that watches jobs created at deploy time.
+"""The state machines of workflows, and the one that watches jobs, in Amazon States Language.
 
 The functions are pure: they return dictionaries, in which ARNs and settings may be tokens. The language is JSONPath.
 https://docs.aws.amazon.com/step-functions/latest/dg/concepts-amazon-states-language.html

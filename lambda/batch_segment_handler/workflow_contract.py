@@ -185,7 +185,7 @@ RUN_COMPLETED = "Personalize Segments Run Completed"
 
 
 class SegmentsDetail(TypedDict):
-    """The detail of the events that the segments of an audience, or of a job created at deploy time, are or are not written."""
+    """The detail of the events of an audience, or of a job that the stack created."""
 
     version: Literal["1"]
     status: Literal["SUCCEEDED", "FAILED"]

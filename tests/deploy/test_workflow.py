@@ -51,8 +51,8 @@ def workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
 
 @pytest.fixture(scope="session")
 def short_workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
-    """The same, with runs that give up after three seconds."""
-    return new_workflow(aws, client, "ShortRuns", timeout=cdk.Duration.seconds(3))
+    """The same, with runs that give up after eight seconds."""
+    return new_workflow(aws, client, "ShortRuns", timeout=cdk.Duration.seconds(8))
 
 
 @pytest.mark.parametrize("scenario", RUN_SCENARIOS, ids=lambda scenario: scenario.name)

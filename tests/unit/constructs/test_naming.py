@@ -30,7 +30,7 @@ def names(stack: PlacedStack) -> StackNames:
     return StackNames.derive(stack_name, path, *filter(None, place))
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=500, derandomize=True)
 @given(STACKS, STACKS, IDENTITIES, st.sampled_from(["", "-2", "-99"]))
 @example(("a", "", ("", "")), ("a-b", "", ("", "")), "b", "")
 @example(("a", "/b", ("", "")), ("a", "", ("", "")), "b", "")
@@ -47,7 +47,7 @@ def test_no_pattern_of_a_stack_matches_a_name_of_another(
     assert names(one_stack).extension != names(other_stack).extension
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=300, derandomize=True)
 @given(STACKS, IDENTITIES, IDENTITIES)
 def test_no_pattern_of_a_job_matches_a_name_of_another_job(
     stack: PlacedStack, identity: str, other_identity: str

@@ -69,8 +69,8 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected one of the tw
         (
             lambda: {"timeout": cdk.Duration.seconds(cdk.Token.as_number({"Ref": "Timeout"}))},
             ValueError,
-            "timeout: got a value that is known only at deploy time, expected more than nothing and at most 364 days, since "
-            "Step Functions ends an execution after a year",
+            "timeout: got a value that is known only at deploy time, expected more than nothing and at most 364 days, "
+            "since Step Functions ends an execution after a year",
         ),
         (lambda: {"timeout": 3600}, TypeError, "timeout: got int 3600, expected a cdk.Duration"),
         (

@@ -9,7 +9,7 @@ from cdk_personalize_segments import BatchSegmentInput, SegmentQuery
 from cdk_personalize_segments.audience import Audience
 
 FANS = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
-NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder in S3"
+NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a folder in S3"
 SYNTH = "the list of audiences is written at synth time"
 TAG = "letters, digits, spaces or _ . : / = + - @"
 
@@ -94,7 +94,10 @@ def test_a_filter_can_be_known_only_at_deploy() -> None:
     ("arguments", "message"),
     [
         ((7, FANS, {}), "name: got int 7, expected text"),
-        (("a", "fans", {}), "segment_input: got str 'fans', expected one made by BatchSegmentInput.from_…"),
+        (
+            ("a", "fans", {}),
+            "segment_input: got str 'fans', expected a BatchSegmentInput (use from_queries, from_asset or from_bucket)",
+        ),
         (("a", FANS, {"filter_arn": 7}), "filter_arn: got int 7, expected the ARN of a filter"),
         (("a", FANS, {"tags": ["x"]}), 'tags: got list [\'x\'], expected a mapping, {"key": "value"}'),
         (("a", FANS, {"tags": {"k": 7}}), "tags['k']: got int 7, expected text"),

@@ -88,8 +88,8 @@ HEADER = "name,item_id,num_results\n"
 EXPECTED = "expected item_id, item_attributes, queries or ITEMS.<column>"
 ONE_OF = "expected one of item_id, item_attributes, queries or ITEMS.<column>"
 ALL_COLUMNS = "name, item_id, item_attributes, queries, num_results, ITEMS.<column>, filter.<placeholder>"
-NUMBER = "expected a whole number from 1 to 5,000,000, in digits alone"
-NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder in S3"
+NUMBER = "expected a whole number from 1 to 5,000,000, in digits only"
+NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a folder in S3"
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,13 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder
         (HEADER, "got no audiences, expected a line of column names and a line for each query"),
         (
             HEADER + 'a,"1,\nb,2,\n',
-            "line 2: got a quotation mark that none closes, expected a second one: write a mark in a text twice",
+            "line 2: got an unclosed quotation mark, expected a closing one: double a quotation mark that is "
+            "part of a text",
         ),
         (
             HEADER + 'a,"1"x,\n',
-            "line 2: got a text after a closing quotation mark, expected ',' or the end of the line: write a quotation "
-            "mark in a text twice",
+            "line 2: got text after a closing quotation mark, expected ',' or the end of the line: double a "
+            "quotation mark that is part of a text",
         ),
         (
             HEADER + f"a,{'x' * 131_073},\n",
@@ -145,7 +146,7 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder
             f"line 1: got the columns name, num_results, expected one for the queries: {EXPECTED[9:]}",
         ),
         ("name,item_id,item_id\na,1,2\n", "line 1: got the column item_id twice, expected it once"),
-        ("name,,item_id\na,1,2\n", "line 1: got no name for column 2, expected one"),
+        ("name,,item_id\na,1,2\n", "line 1: got an empty name for column 2, expected a name"),
         (
             "name,ITEMS.\na,1\n",
             "line 1: got the column 'ITEMS.', expected letters, digits and underscores, for example ITEMS.GENRES",
@@ -157,16 +158,16 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder
         ),
         (
             "name,item_id,filter.AGE\na,1,2\n",
-            "line 1: got the column filter.AGE without filter_arn, expected both: the column has the values of a "
-            "filter's placeholder",
+            "line 1: got the column filter.AGE without filter_arn, expected both: the column contains the values "
+            "of a filter's placeholder",
         ),
         # rows
         (
             HEADER + "a,1,2,3\n",
-            "line 2: got 4 cells, expected 3, as many as there are columns: put a value with a comma or a semicolon in "
+            "line 2: got 4 cells, expected 3, one for each column: put a value that contains a comma or a semicolon in "
             "quotation marks",
         ),
-        (HEADER + ",1,\n", "line 2: name: got none, expected the name of the audience on every line of it"),
+        (HEADER + ",1,\n", "line 2: name: got none, expected the name of the audience on each of its lines"),
         (HEADER + "a b,1,\n", f"line 2: name: got 'a b' (3 characters), {NAME}"),
         (HEADER + "a/b,1,\n", f"line 2: name: got 'a/b' (3 characters), {NAME}"),
         (HEADER + "Komödie,1,\n", f"line 2: name: got 'Komödie' (7 characters), {NAME}"),
@@ -181,7 +182,8 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder
         (HEADER + "a,1,1e3\n", f"line 2: num_results: got '1e3', {NUMBER}"),
         (
             HEADER + "a,1,10\na,2,\na,3,20\n",
-            "line 4: num_results: got 20, expected 10 as before or nothing: it counts for all queries of the audience",
+            "line 4: num_results: got 20, expected 10 as before, or an empty cell: the number applies to all "
+            "queries of the audience",
         ),
         (
             "name,ITEMS.A\na,b|\n",
@@ -189,16 +191,17 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: it is a folder
         ),
         (
             "name,queries\na,no.jsonl\n",
-            "line 2: queries: got a path where there is no file, '{folder}/no.jsonl', expected a file of queries, one "
-            "JSON object a line",
+            "line 2: queries: got a path that does not exist, '{folder}/no.jsonl', expected a file of queries, one "
+            "JSON object per line",
         ),
         (
             "name,queries\na,folder\n",
-            "line 2: queries: got a folder, '{folder}/folder', expected a file of queries, one JSON object a line",
+            "line 2: queries: got a folder, '{folder}/folder', expected a file of queries, one JSON object per line",
         ),
         (
             "name,queries\na,queries.jsonl\na,queries.jsonl\n",
-            "line 3: queries: got a file for 'a', which has queries in line 2, expected either: add those to the file",
+            "line 3: queries: got a file for 'a', which has queries in line 2, expected either: add the queries "
+            "to the file",
         ),
         (
             "name,item_id,queries\na,,queries.jsonl\na,1,\n",
@@ -230,7 +233,7 @@ def test_rejects_filter_values_beside_a_file(folder: Path) -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "what"), [("no.csv", "a path where there is no file"), ("folder", "a folder")])
+@pytest.mark.parametrize(("name", "what"), [("no.csv", "a path that does not exist"), ("folder", "a folder")])
 def test_rejects_a_path_without_a_file(folder: Path, name: str, what: str) -> None:
     with pytest.raises(ValueError, match="path") as refused:
         Audience.list_from_csv(folder / name)

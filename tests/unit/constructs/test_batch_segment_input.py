@@ -161,7 +161,7 @@ def test_rejects_a_value_that_is_known_only_at_deploy(query: Callable[[], Segmen
         "Token["
         + str(refused.value).partition("Token[")[2].partition("'")[0]
         + "', expected text: queries are written "
-        "at synth time. Write them to S3 and pass them as BatchSegmentInput.from_bucket"
+        "at synth time. Upload them to S3 and use BatchSegmentInput.from_bucket"
     )
 
 

@@ -51,18 +51,19 @@ def test_removal_policy_destroy_deletes_new_buckets(stack: cdk.Stack) -> None:
     [
         (
             {"input_prefix": "queries"},
-            "input_prefix: got 'queries', expected a prefix that ends in '/': without it, 'queries_test/' would match "
+            "input_prefix: got 'queries', expected a prefix that ends in '/': without the '/', 'queries_test/' "
+            "would match "
             "as well",
         ),
         (
             {"output_prefix": "/"},
             "output_prefix: got '/', expected a key without a leading '/', without control characters, and without "
-            "'*', '?' and '${', which mean something else in the policies that name it",
+            "'*', '?' and '${', which are wildcards and variables in IAM policies",
         ),
         (
             {"input_prefix": "a" * 110 + "/"},
-            "input_prefix: got 111 characters, expected at most 101: a path that the service is "
-            "given may have 256, with the names of bucket and job",
+            "input_prefix: got 111 characters, expected at most 101: an S3 path of a job can "
+            "have at most 256, including the names of the bucket and the job",
         ),
     ],
 )
@@ -142,7 +143,7 @@ def test_a_role_of_another_stack_is_explained(app: cdk.App, stack: cdk.Stack) ->
     roles = cdk.Stack(app, "Roles", env=cdk.Environment(account=ACCOUNT, region=REGION))
     role = iam.Role(roles, "Role", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
     with pytest.raises(
-        ValueError, match=r"^role: got a role of the stack Roles, expected one of Demo, or one imported"
+        ValueError, match=r"^role: got a role of the stack Roles, expected a role of Demo, or one imported"
     ):
         BatchSegmentStorage(stack, "Storage", role=role)
 
@@ -187,6 +188,6 @@ def test_explains_a_bucket_and_storage_of_different_stacks(app: cdk.App, stack: 
     storage = BatchSegmentStorage(cdk.Stack(app, "Shared", env=cdk.Environment(account=ACCOUNT, region=REGION)), "S")
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Mine"), "in/")
     with pytest.raises(
-        ValueError, match=r"^job_input: got a bucket of the stack Demo with a storage of Shared; expected"
+        ValueError, match=r"^job_input: got a bucket of the stack Demo with a storage of Shared, expected"
     ):
         BatchSegmentJob(stack, "Job", storage=storage, solution_version_arn=VERSION, job_input=job_input)

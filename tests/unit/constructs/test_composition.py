@@ -70,8 +70,8 @@ def test_rejects_a_folder_inside_that_of_another_job(stack: cdk.Stack) -> None:
     add_job(stack, "First", storage=storage, job_name="fans")
     with pytest.raises(
         ValueError,
-        match=r"^output_prefix: got segments in 'segments/fans/Demo-f959b00b-\*/', expected a location apart from "
-        r"'segments/fans/', where another job writes: choose another prefix or job_name$",
+        match=r"^output_prefix: got segments in 'segments/fans/Demo-f959b00b-\*/', expected a location that does not "
+        r"overlap 'segments/fans/', which another job writes: choose another prefix or job_name$",
     ):
         add_job(stack, "Second", storage=storage, output_prefix="segments/fans/")
 
@@ -97,7 +97,7 @@ def test_rejects_input_where_another_job_writes(stack: cdk.Stack, reads_first: b
 
     first, second = (read, write) if reads_first else (write, read)
     first()
-    with pytest.raises(ValueError, match=r"where another job (reads|writes): choose another prefix or job_name$"):
+    with pytest.raises(ValueError, match=r"which another job (reads|writes): choose another prefix or job_name$"):
         second()
 
 
@@ -161,7 +161,8 @@ def test_grants_write_access_to_the_jobs_input(stack: cdk.Stack, reader: iam.Rol
 
 def test_rejects_write_access_to_queries_of_the_app(stack: cdk.Stack, reader: iam.Role) -> None:
     with pytest.raises(
-        ValueError, match=r"^grant_put_queries: the queries are given in the app, expected an input made"
+        ValueError,
+        match=r"^grant_put_queries: got queries that are part of the app, expected BatchSegmentInput.from_bucket",
     ):
         add_job(stack, "ComedyFans").grant_put_queries(reader)
 

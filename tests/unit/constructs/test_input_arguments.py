@@ -16,13 +16,13 @@ from support.templates import job_properties
         (lambda: BatchSegmentInput.from_queries([]), "segment_queries: got none, expected at least one SegmentQuery"),
         (
             lambda: BatchSegmentInput.from_asset("no/such.jsonl"),
-            "path: got a path where there is no file, 'no/such.jsonl', expected a file of queries, "
-            "one JSON object a line",
+            "path: got a path that does not exist, 'no/such.jsonl', expected a file of queries, "
+            "one JSON object per line",
         ),
         (
             lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(G="Comedy")]),
-            "segment_queries[1]: got a query with itemAttributes, expected itemId as before: a job takes one kind "
-            "of query",
+            "segment_queries[1]: got a query with itemAttributes, expected itemId as before: all queries of a job "
+            "must be of one kind",
         ),
         (
             lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1")], queries_per_file=0),
@@ -89,7 +89,8 @@ def test_rejects_a_prefix_without_a_slash(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match="key_or_prefix") as refused:
         BatchSegmentInput.from_bucket(bucket, "folder")
     assert str(refused.value) == (
-        "key_or_prefix: got 'folder', expected a prefix that ends in '/': without it, 'folder_test/' would match as "
+        "key_or_prefix: got 'folder', expected a prefix that ends in '/': without the '/', 'folder_test/' would "
+        "match as "
         "well; if it is the key of one object, pass single_object=True"
     )
 

@@ -47,16 +47,16 @@ def test_accepts_tokens(stack: cdk.Stack) -> None:
 @pytest.mark.parametrize(
     ("props", "message"),
     [
-        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, expected one of the two"),
+        ({"solution_version_arn": None}, "solution_version_arn, solution_arn: got neither, expected exactly one"),
         (
             {"solution_version_arn": VERSION, "solution_arn": SOLUTION},
-            "solution_version_arn, solution_arn: got both, expected one of the two",
+            "solution_version_arn, solution_arn: got both, expected exactly one",
         ),
         (
             {"solution_version_arn": SOLUTION},
             f"solution_version_arn: got a solution ARN, '{SOLUTION}'; expected a solution version ARN, "
-            "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id> (or pass it as solution_arn: "
-            "the latest ACTIVE version is taken)",
+            "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version id> (or pass it as solution_arn "
+            "to use the latest ACTIVE version)",
         ),
         (
             {"solution_version_arn": None, "solution_arn": VERSION},
@@ -72,12 +72,12 @@ def test_accepts_tokens(stack: cdk.Stack) -> None:
             {"solution_version_arn": VERSION.replace("eu-west-1", "us-east-1")},
             "solution_version_arn: got region 'us-east-1' in "
             "'arn:aws:personalize:us-east-1:123456789012:solution/films/0123abcd', expected 'eu-west-1', the stack's "
-            "region: Personalize takes only what is in the job's own region and account",
+            "region: a job can use only resources of its own region and account",
         ),
         (
             {"filter_arn": FILTER.replace(ACCOUNT, "210987654321")},
             "filter_arn: got account '210987654321' in 'arn:aws:personalize:eu-west-1:210987654321:filter/adults', "
-            "expected '123456789012', the stack's account: Personalize takes only what is in the job's own region and "
+            "expected '123456789012', the stack's account: a job can use only resources of its own region and "
             "account",
         ),
         (
@@ -104,17 +104,18 @@ def test_accepts_tokens(stack: cdk.Stack) -> None:
         ),
         (
             {"job_name": "a", "trigger": "2"},
-            "trigger: got '2' with job_name 'a', expected one of the two: job names cannot be reused, so "
+            "trigger: got '2' with job_name 'a', expected only one: job names cannot be reused, so "
             "trigger has no effect together with job_name",
         ),
         (
             {"output_prefix": "out"},
-            "output_prefix: got 'out', expected a prefix that ends in '/': without it, 'out_test/' would match as well",
+            "output_prefix: got 'out', expected a prefix that ends in '/': without the '/', 'out_test/' would "
+            "match as well",
         ),
         (
             {"wait_for_completion": cdk.Duration.minutes(61)},
-            "wait_for_completion: got 1 hour 1 minute, expected more than nothing and at most 1 hour, which is how "
-            "long CloudFormation waits for a custom resource",
+            "wait_for_completion: got 1 hour 1 minute, expected more than 0 and at most 1 hour, the maximum "
+            "timeout of a custom resource in CloudFormation",
         ),
     ],
 )
@@ -156,8 +157,14 @@ def test_rejects_bad_tags_when_all_are_known(app: cdk.App, stack: cdk.Stack, tag
         ({"tags": ["team"]}, 'tags: got list [\'team\'], expected a mapping, {"key": "value"}'),
         ({"tags": {"team": 1}}, "tags['team']: got int 1, expected text"),
         ({"storage": "bucket"}, "storage: got str 'bucket', expected a BatchSegmentStorage"),
-        ({"job_input": None}, "job_input: got NoneType None, expected one made by BatchSegmentInput.from_…"),
-        ({"job_input": "a.jsonl"}, "job_input: got str 'a.jsonl', expected one made by BatchSegmentInput.from_…"),
+        (
+            {"job_input": None},
+            "job_input: got NoneType None, expected a BatchSegmentInput (use from_queries, from_asset or from_bucket)",
+        ),
+        (
+            {"job_input": "a.jsonl"},
+            "job_input: got str 'a.jsonl', expected a BatchSegmentInput (use from_queries, from_asset or from_bucket)",
+        ),
     ],
 )
 def test_names_the_property_with_a_value_of_another_type(stack: cdk.Stack, props: dict[str, Any], message: str) -> None:
@@ -208,7 +215,7 @@ def test_rejects_an_explicit_name_used_twice_in_a_stack(stack: cdk.Stack) -> Non
 
 
 def test_rejects_an_output_prefix_that_is_too_long(stack: cdk.Stack) -> None:
-    with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, expected at most 123: a path that the"):
+    with pytest.raises(ValueError, match=r"^output_prefix: got 200 characters, expected at most 123: an S3 path"):
         add_job(stack, "ComedyFans", output_prefix="x" * 199 + "/")
 
 

@@ -225,8 +225,8 @@ LONG = "a" * 63
         ([], "audiences: got none, expected at least one Audience"),
         (
             [Audience("a", items("1")), Audience("b", items("1")), Audience("a", items("2"))],
-            "audiences[2] 'a': name: got the name of audiences[0], expected a different one for each audience: it is "
-            "the folder of the segments",
+            "audiences[2] 'a': name: got the name of audiences[0], expected a different name for each audience: the "
+            "name is the folder of the segments",
         ),
         (
             [
@@ -234,7 +234,7 @@ LONG = "a" * 63
                 Audience("b", BatchSegmentInput.from_queries([SegmentQuery.where(GENRES="Comedy")])),
             ],
             "audiences[1] 'b': segment_input: got queries with itemAttributes, expected itemId as in audiences[0] 'a': "
-            "all audiences use the workflow's solution, whose recipe takes one kind of query",
+            "all audiences use the workflow's solution, whose recipe supports one kind of query",
         ),
         (
             [Audience("a", items("1")), Audience("b", items("1"), filter_arn="adults")],
@@ -244,7 +244,7 @@ LONG = "a" * 63
         (
             [Audience("a", items("1"), filter_arn=FILTER.replace("eu-west-1", "us-east-1"))],
             f"audiences[0] 'a': filter_arn: got region 'us-east-1' in '{FILTER.replace('eu-west-1', 'us-east-1')}', "
-            "expected 'eu-west-1', the stack's region: Personalize takes only what is in the job's own region and "
+            "expected 'eu-west-1', the stack's region: a job can use only resources of its own region and "
             "account",
         ),
     ],
@@ -296,8 +296,8 @@ def test_rejects_paths_over_256_characters(stack: cdk.Stack) -> None:
     with pytest.raises(ValueError, match="name") as refused:
         build("a" * 51, items("1"))
     assert str(refused.value) == (
-        f"audiences[0] '{'a' * 51}': name: got 51 characters, expected at most 50: the path of the segments, with "
-        "output_prefix, run and job, may have 256 characters. Shorten the name or output_prefix"
+        f"audiences[0] '{'a' * 51}': name: got 51 characters, expected at most 50: the path of the segments can "
+        "have at most 256 characters, including output_prefix, run and job. Shorten the name or output_prefix"
     )
     # Parts have a folder more.
     ids = [str(number) for number in range(1001)]

@@ -134,12 +134,14 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
         (
             {"identity": "a"},
             "identity: got 'a' without storage, expected both: create a BatchSegmentStorage outside of the job, and "
-            "keep it in its place when the job moves",
+            "do not move it with the job",
         ),
         (
             {"job_name": "Demo-0123abcd-Job"},
-            "job_name: 'Demo-0123abcd-Job' has the form of a derived name, which the permissions of another stack may "
-            "cover; expected a name without a hash of 8 digits as its second part (write a date as 2026-11-25)",
+            "job_name: got 'Demo-0123abcd-Job', which has the form of a derived name, expected a name without a "
+            "hash of 8 "
+            "digits as its second part (write a date as 2026-11-25), because the permissions of another stack could "
+            "cover it",
         ),
     ],
 )

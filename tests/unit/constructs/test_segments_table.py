@@ -243,13 +243,14 @@ def test_grants_the_bucket_of_query_results(
         ({"results_prefix": "team/"}, "results_prefix: got 'team/' without results_bucket, expected both"),
         (
             {"results_prefix": "team"},
-            "results_prefix: got 'team', expected a prefix that ends in '/': without it, 'team_test/' would match as "
+            "results_prefix: got 'team', expected a prefix that ends in '/': without the '/', 'team_test/' "
+            "would match as "
             "well",
         ),
         (
             {"work_group": "*"},
-            "work_group: got '*', expected a value without '*', '?' and '${', which are wildcards and variables in the "
-            "policies that name it",
+            "work_group: got '*', expected a value without '*', '?' and '${', which are wildcards and variables in "
+            "IAM policies",
         ),
     ],
 )

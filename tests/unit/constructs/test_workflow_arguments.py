@@ -20,7 +20,7 @@ from support.templates import (
     new_audience,
 )
 
-ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected one of the two"
+ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected exactly one"
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected one of the tw
         (
             lambda: {"audiences": [new_audience(), new_audience()]},
             ValueError,
-            "audiences[1] 'fans': name: got the name of audiences[0], expected a different one for each audience: it "
-            "is the folder of the segments",
+            "audiences[1] 'fans': name: got the name of audiences[0], expected a different name for each audience: "
+            "the name is the folder of the segments",
         ),
         (lambda: {"solution_arn": None}, ValueError, ONE_OF_TWO.format("neither")),
         (
@@ -109,14 +109,15 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected one of the tw
         (
             lambda: {"output_prefix": "weekly"},
             ValueError,
-            "output_prefix: got 'weekly', expected a prefix that ends in '/': without it, 'weekly_test/' would match "
+            "output_prefix: got 'weekly', expected a prefix that ends in '/': without the '/', 'weekly_test/' "
+            "would match "
             "as well",
         ),
         (
             lambda: {"audiences": [new_audience("a" * 63)], "output_prefix": f"{'p' * 100}/"},
             ValueError,
             "audiences[0] '" + "a" * 63 + "': output_prefix: got 101 characters, expected at most 37: the path of the "
-            "segments, with output_prefix, run and job, may have 256 characters with the name of this audience",
+            "segments can have at most 256 characters, including run, job and the name of this audience",
         ),
     ],
 )

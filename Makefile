@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(BIN):$(CURDIR)/node_modules/.bin:$(PATH)
 # Set on some machines; every process would compile this project's modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install test soak test-floor test-pythons test-slow test-unit check bench docs release deploy-local verify-account pins clean
+.PHONY: help install test soak test-floor test-pythons test-slow test-unit check bench docs docs-check release deploy-local verify-account pins clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ check: install ## ruff, mypy --strict, import-linter, cdk-nag, cfn-lint, parliam
 docs: install ## the documentation, in docs/_build/html
 	@sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
+
+docs-check: docs ## axe-core over each page of the documentation, in Chromium: some minutes
+	@node tools/check-docs.mjs docs/_build/html
 
 bench: $(VENV)/.bench ## speed and size, as ratios from one run
 	@python benchmarks/run.py

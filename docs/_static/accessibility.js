@@ -9,8 +9,12 @@ const set = (selector, attributes) => {
 set("aside.sidebar-drawer", { "aria-label": "Site" });
 set("aside.toc-drawer", { "aria-label": "On this page" });
 set(".caption[role=heading]", { "aria-level": "2" });
-// The parameters of a long signature are a <dl> without terms.
-set("dt.sig dl", { role: "list" });
-set("dt.sig dd", { role: "listitem" });
+// The parameters of a long signature are a <dl> without terms, which is not a list.
+for (const element of document.querySelectorAll("dt.sig dl, dt.sig dd")) {
+  const block = document.createElement("div");
+  block.className = element.localName === "dd" ? "sig-line" : "sig-lines";
+  block.append(...element.childNodes);
+  element.replaceWith(block);
+}
 // The keyboard scrolls only what it can focus.
 set(".table-wrapper, .highlight pre", { tabindex: "0" });

@@ -1,0 +1,54 @@
+// Checks the built documentation in a browser: `make docs-check`.
+//
+// Every page must have no violation that axe-core finds and must not scroll sideways, in the light and the dark color
+// scheme, on a desktop and on a phone.
+import { readFileSync, readdirSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { Browser, findChromium } from "./browser.mjs";
+
+const WIDTHS = [1440, 390];
+const SCHEMES = ["light", "dark"];
+
+const VIOLATIONS = `axe.run({ resultTypes: ["violations"] }).then(({ violations }) =>
+  violations.map(({ id, help, nodes }) => ({ id, help, nodes: nodes.map(({ target, html }) => target.join(" ") + "   " + html.slice(0, 120)) })))`;
+
+const html = resolve(process.argv[2]);
+const chromium = findChromium();
+if (chromium) process.exitCode = await check(chromium);
+else console.log("check-docs: SKIPPED: no Chromium in the PATH");
+
+async function check(chromium) {
+  const pages = readdirSync(html, { recursive: true }).filter((path) => path.endsWith(".html")).sort();
+  const faults = [];
+  const browser = new Browser(chromium);
+  try {
+    const tab = await browser.open();
+    for (const page of pages) faults.push(...(await faultsOf(tab, page)));
+  } finally {
+    await browser.close();
+  }
+  for (const fault of faults) console.error(fault);
+  console.log(`check-docs: ${pages.length} pages, ${faults.length} faults`);
+  return faults.length ? 1 : 0;
+}
+
+async function faultsOf(tab, page) {
+  const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+  const faults = [];
+  await tab.goto(pathToFileURL(join(html, page)).href);
+  await tab.evaluate(axe);
+  for (const width of WIDTHS) {
+    for (const scheme of SCHEMES) {
+      await tab.show(width, scheme);
+      const where = `${page} (${width} px, ${scheme})`;
+      const scrollWidth = await tab.evaluate("document.documentElement.scrollWidth");
+      if (scrollWidth > width) faults.push(`${where}: scrolls sideways: it is ${scrollWidth} px wide`);
+      for (const { id, help, nodes } of await tab.evaluate(VIOLATIONS)) {
+        faults.push(`${where}: ${id}: ${help}\n  ${nodes.slice(0, 3).join("\n  ")}${nodes.length > 3 ? `\n  and ${nodes.length - 3} more` : ""}`);
+      }
+    }
+  }
+  return faults;
+}

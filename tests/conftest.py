@@ -3,16 +3,11 @@ import os
 from collections.abc import Iterator
 
 import boto3
-import hypothesis
 import pytest
 from personalize_local.faults import Faults
 from personalize_local.gateway import LocalAws
 from policy.summary import pytest_terminal_summary  # noqa: F401 - pytest finds hooks only in this file
 from support.local import Clients
-
-# A busy machine takes longer to generate examples and to run them, which is not a failure.
-hypothesis.settings.register_profile("busy", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("busy")
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -607,14 +607,14 @@ def test_fast_path_parser_and_plain_rules_agree_on_mutants() -> None:
 
 
 @pytest.mark.exhaustive
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(GOOD_LINES)), max_size=12).map(b"".join))
 def test_fast_path_parser_and_plain_rules_agree_on_pieces_in_any_order(content: bytes) -> None:
     assert_fast_path_agrees_with_parser(b'{"itemId": "1"}\n' + content)
     assert_parser_agrees_with_plain_rules(content)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(GOOD_LINES), st.data())
 def test_fast_path_parser_and_plain_rules_agree_on_any_bytes_in_a_line(
     noise: bytes, line: bytes, data: st.DataObject
@@ -643,7 +643,7 @@ def test_accepts_written_queries_unchanged(written: list[dict[str, str]], ascii_
     assert [json.loads(line) for line in lines] == written
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([*GOOD_LINES, b"", b"{}"]), max_size=20), st.lists(st.integers(1, 40), min_size=1))
 @example([b'{"itemId": "1"}'], [1])
 def test_result_does_not_depend_on_the_size_of_reads(lines: list[bytes], sizes: list[int]) -> None:
@@ -652,7 +652,7 @@ def test_result_does_not_depend_on_the_size_of_reads(lines: list[bytes], sizes: 
     assert check_queries([("0.jsonl", Dribble(content, sizes))]) == check(content)  # type: ignore[list-item]
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.sampled_from([*GOOD_LINES, b"", b"{}", b"\xff"]), max_size=20), st.integers(120, 300))
 def test_result_does_not_depend_on_where_a_block_ends(lines: list[bytes], block: int) -> None:
     content = b"\n".join(lines)
@@ -690,7 +690,7 @@ def spelled(draw: st.DrawFn, value: Any) -> bytes:
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(data=st.data())
 def test_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query: Any, data: st.DataObject) -> None:
     line = spelled(cast(st.DrawFn, data.draw), query)
@@ -701,7 +701,7 @@ def test_fast_path_matches_any_spelling(kind: Any, placeholders: Any, query: Any
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize(("kind", "placeholders", "query"), SPELLINGS)
-@settings(max_examples=150)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_fast_path_matches_no_line_with_a_fault_or_warning(
     kind: Any, placeholders: Any, query: Any, data: st.DataObject
@@ -902,7 +902,7 @@ def test_refuses_to_split_a_line_longer_than_a_query() -> None:
         parts_of(b"x" * 300_000, 1)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(
     st.lists(st.sampled_from([*GOOD_LINES, b"", b" \t", b"\r", b"\r\r"]), max_size=40),
     st.integers(1, 12),

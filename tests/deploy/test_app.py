@@ -211,7 +211,7 @@ def test_a_failed_job_fails_the_deployment_that_waits(
         ),
         ({"tags": "a"}, "tags: got 'a', expected key=value,key=value, each key once"),
         ({"output": "s3://bucket/a"}, "output: got 'a', expected a prefix that ends in '/'"),
-        ({"wait_minutes": "61"}, "wait_minutes: got 1 hour 1 minute, expected more than nothing"),
+        ({"wait_minutes": "61"}, "wait_minutes: got 1 hour 1 minute, expected more than 0"),
         ({"output": "bucket"}, "output: got 'bucket', expected s3://bucket/folder/"),
     ],
 )

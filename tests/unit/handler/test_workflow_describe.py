@@ -235,10 +235,10 @@ def test_registers_the_segments_before_the_event(personalize: Stubber, output: A
     table = {"DatabaseName": "segments", "TableName": "weekly"}
     for run in ("20261101T030000Z", "latest"):
         if run == "latest":
-            request = {**table, "PartitionValues": ["fans", run]}
-            glue.add_client_error("get_partition", "EntityNotFoundException", "no", expected_params=request)
-        request = {**table, "PartitionInput": {**partition, "Values": ["fans", run]}}
-        glue.add_response("create_partition", {}, request)
+            asked = {**table, "PartitionValues": ["fans", run]}
+            glue.add_client_error("get_partition", "EntityNotFoundException", "no", expected_params=asked)
+        created = {**table, "PartitionInput": {**partition, "Values": ["fans", run]}}
+        glue.add_response("create_partition", {}, created)
     assert describe(Settings=settings_with(Table=TABLE))["Status"] == "SUCCEEDED"
 
 

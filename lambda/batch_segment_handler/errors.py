@@ -141,14 +141,14 @@ def _explain_client_error(error: ClientError, properties: FlatProperties) -> str
         )
     if code == "TooManyTagsException":
         return f"tags: expected at most {limits.MAX_TAGS} ({code}: {message})"
-    if code == "InvalidInputException":
+    sent = ", ".join(
+        f"{name} {printable(properties[key], 256)}" for name, key in _SENT_PROPERTIES.items() if key in properties
+    )
+    if code == "InvalidInputException" and sent:
         named = [prop for member, prop in _PROPERTY_BY_MEMBER.items() if re.search(rf"\b{member}\b", full_message)]
         prop = named[0] if len(named) == 1 else None
         if arns and operation != "CreateBatchSegmentJob":
             prop = next(iter(arns))
-        sent = ", ".join(
-            f"{name} {printable(properties[key], 256)}" for name, key in _SENT_PROPERTIES.items() if key in properties
-        )
         return f"{prop or 'Amazon Personalize rejects the request'}: {message} ({code}). Sent: {sent}"
     return f"{operation} failed with {code}: {message}"
 

@@ -7,38 +7,48 @@ import batch_segment_handler.clients
 import batch_segment_handler.log
 import boto3
 import pytest
-from batch_segment_handler import handler, results, retries
+from batch_segment_handler import audiences, handler, results, retries, runs, watcher, workflow
 from botocore.config import Config
 from botocore.stub import Stubber
 from personalize_local.gateway import LocalAws
 
 
-@pytest.fixture
-def personalize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
-    """The handler's client, with the answers of a test, in order."""
+def _stub(monkeypatch: pytest.MonkeyPatch, service: Any) -> Iterator[Stubber]:
     client = boto3.client(
-        "personalize",
+        service,
         region_name="eu-west-1",
         aws_access_key_id="key",
         aws_secret_access_key="secret",
         config=Config(retries={"total_max_attempts": 1}),
     )
-    monkeypatch.setattr(batch_segment_handler.clients, "personalize", lambda: client)
+    monkeypatch.setattr(batch_segment_handler.clients, service, lambda: client)
     with Stubber(client) as stubber:
         yield stubber
         stubber.assert_no_pending_responses()
+
+
+@pytest.fixture
+def personalize(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """The handler's client, with the answers of a test, in order."""
+    yield from _stub(monkeypatch, "personalize")
 
 
 @pytest.fixture(autouse=True)
 def cloudformation(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """The handler's client of CloudFormation, with the answers of a test, in order."""
-    client = boto3.client(
-        "cloudformation", region_name="eu-west-1", aws_access_key_id="key", aws_secret_access_key="secret"
-    )
-    monkeypatch.setattr(batch_segment_handler.clients, "cloudformation", lambda: client)
-    with Stubber(client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
+    yield from _stub(monkeypatch, "cloudformation")
+
+
+@pytest.fixture
+def glue(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """The handler's client of Glue, with the answers of a test, in order."""
+    yield from _stub(monkeypatch, "glue")
+
+
+@pytest.fixture
+def stepfunctions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
+    """The handler's client of Step Functions, with the answers of a test, in order."""
+    yield from _stub(monkeypatch, "stepfunctions")
 
 
 @pytest.fixture
@@ -94,19 +104,9 @@ def requests(s3: Any) -> list[tuple[str, dict[str, Any]]]:
 
 
 @pytest.fixture
-def stubbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def stubbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
     """The handler's client of S3, with the answers of a test, in order."""
-    client = boto3.client(
-        "s3",
-        region_name="eu-west-1",
-        aws_access_key_id="key",
-        aws_secret_access_key="secret",
-        config=Config(retries={"total_max_attempts": 1}),
-    )
-    monkeypatch.setattr(batch_segment_handler.clients, "s3", lambda: client)
-    with Stubber(client) as stubber:
-        yield stubber
-        stubber.assert_no_pending_responses()
+    yield from _stub(monkeypatch, "s3")
 
 
 class Clock:
@@ -141,7 +141,7 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The handler's clock, on which sleeping takes no time."""
     clock = Clock()
-    for module in (handler, results, retries):
+    for module in (audiences, handler, results, retries, runs, watcher, workflow):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr(retries, "random", clock)
     return clock
@@ -160,5 +160,21 @@ def log(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[dict[str, Any]]
     def read() -> list[dict[str, Any]]:
         lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
         return [{key: value for key, value in line.items() if key not in context} for line in lines]
+
+    return read
+
+
+@pytest.fixture
+def metrics(capsys: pytest.CaptureFixture[str]) -> Callable[[], list[tuple[str, int, dict[str, Any]]]]:
+    """Reads the metrics written so far: name, value, and the dimensions with their values."""
+
+    def read() -> list[tuple[str, int, dict[str, Any]]]:
+        found = []
+        for line in map(json.loads, capsys.readouterr().out.splitlines()):
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                (dimensions,) = directive["Dimensions"]
+                (metric,) = directive["Metrics"]
+                found.append((metric["Name"], line[metric["Name"]], {name: line[name] for name in dimensions}))
+        return found
 
     return read

@@ -35,9 +35,9 @@ class QueryErrors:
     Attributes:
         queries: The number of queries that were read; None if the output cannot be read.
         errors: The number of queries that ended with an error.
-        first: The first error, escaped and cut.
+        first: The first error, escaped and shortened.
         all_read: Whether all queries were read.
-        unreadable: Why the output cannot be read, escaped and cut.
+        unreadable: Why the output cannot be read, escaped and shortened.
     """
 
     queries: int | None = None
@@ -83,11 +83,11 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
 
 
 def newest_segments(output_uri: str, excluded_uri: str) -> datetime.datetime | None:
-    """Returns when the newest segments under a prefix were written, except those under another one; None without any.
+    """Returns when the newest segments under a prefix were written, or None.
 
     Args:
         output_uri: The prefix.
-        excluded_uri: The other prefix.
+        excluded_uri: A prefix to skip.
     """
     bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
     excluded = excluded_uri.removeprefix(f"s3://{bucket}/")

@@ -1,4 +1,4 @@
-"""Makes text from outside safe to show, and short enough for CloudFormation."""
+"""Escapes and shortens text from outside for messages."""
 
 from typing import Final
 
@@ -36,12 +36,12 @@ def quote(text: str, limit: int = 200) -> str:
 
 
 def json_length(text: str) -> int:
-    """Returns the bytes of a text in JSON, without the quotes around it."""
+    """Returns the length of a text in JSON, in bytes, without the quotes."""
     return sum(map(_length_of, text))
 
 
 def shorten(text: str, max_bytes: int) -> str:
-    """Cuts a text to a length in JSON.
+    """Shortens a text to a length in JSON.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""Reads the output of batch segment jobs: who is in each segment. Needs the standard library only.
+"""Reads segments from the output of batch segment jobs. Requires only the standard library.
 
 Sources:
     OUTPUT: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
@@ -13,19 +13,19 @@ from typing import Any
 
 __all__ = ["Segment", "read_segments"]
 
-#: OBSERVED and OUTPUT, in this order: the key that holds the users.
+#: The key of the users: OBSERVED, then OUTPUT.
 _USERS = ("usersList", "recommendedUsers")
 _MAX_EXCERPT_LENGTH = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The answer to one query.
+    """The segment of one query.
 
     Attributes:
-        query: The query, as the job's input has it.
-        user_ids: The users, likeliest first; none if there was an error.
-        error: The service's message about why it did not answer; None if it did.
+        query: The query from the job's input.
+        user_ids: The IDs of the users, likeliest first; empty if the query ended with an error.
+        error: The service's error message; None if the query succeeded.
     """
 
     query: dict[str, Any]
@@ -39,11 +39,14 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     Reads both known forms of a record: the
     `documented form <https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html>`_
     (``recommendedUsers``, and an ``itemAttributes`` query that is not under ``input``), and the form in the output of
-    AWS's notebooks (``usersList``, and an ``error``). A job can be ACTIVE although some of its queries ended with an
-    error. Such a query raises nothing: its segment has an ``error``.
+    AWS's notebooks (``usersList``, and an ``error``). Queries of an ACTIVE job can end with an error. Such a query does
+    not raise an exception: its segment has an ``error``. For example::
+
+        for segment in read_segments(body.iter_lines()):
+            print(segment.query, segment.user_ids)
 
     Args:
-        lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are skipped.
+        lines: The object's lines, with or without ``\n``. Skips blank lines.
 
     Yields:
         The segments, in the order of the lines, each as soon as its line is read.
@@ -75,7 +78,7 @@ def _segment(line: bytes | str) -> Segment:
         error = json.dumps(error, ensure_ascii=False)
     users = next((output[key] for key in _USERS if key in output), None) if isinstance(output, dict) else None
     if error is not None:
-        # The input may not be a query, and the output may be missing.
+        # The input might not be a query, and the output might be missing.
         return Segment(query if isinstance(query, dict) else {}, users if isinstance(users, list) else [], error)
     if not isinstance(query, dict) or not query:
         raise ValueError('expected the query, in "input" or beside "output", got none')

@@ -1,4 +1,4 @@
-"""One pass over query files."""
+"""Checks query files in one pass."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -14,15 +14,15 @@ from .report import Fault, QueryReport
 
 #: Reading stops after this many faults: they have one cause, and the first few show it.
 _MAX_FAULTS = 10_000
-#: The same for long lines: parsing takes up to a second per megabyte.
+#: The same in bytes of faulty lines: parsing takes up to a second per megabyte.
 _MAX_FAULTY_BYTES = 16 * 1024**2
-#: Small inputs do without the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
+#: Smaller inputs do not use the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
 FAST_PATH_FROM = 500
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
 
 
 class _StopReading(Exception):  # noqa: N818 - not an error
-    """Reading on would tell nothing new."""
+    """The rest of the input would add nothing to the report."""
 
 
 class Checker:
@@ -54,7 +54,7 @@ class Checker:
         self._blank = 0  # the first of the blank lines just read, if any
 
     def check(self, files: Iterable[tuple[str, BinaryIO]]) -> None:
-        """Reads all files, or up to a limit."""
+        """Checks all files, or up to a limit."""
         try:
             for name, file in files:
                 self._read(name, file)
@@ -125,7 +125,7 @@ class Checker:
             self._warn(self._line, at + 1, reason)
 
     def _count(self, queries: int) -> None:
-        """Counts lines that are not blank."""
+        """Counts non-blank lines."""
         if self._blank:
             self._fault(self._blank, None, "a blank line before a query: remove it")
             self._blank = 0

@@ -11,7 +11,7 @@ class Quota:
     """A quota of queries.
 
     Attributes:
-        per_file: Your quota of queries per file. None stands for the documented quota of the kind of query.
+        per_file: The user's quota of queries per file; None for the documented quota of the kind of query.
         is_split: Whether the input will be split. Then the quota limits only the total of all files.
     """
 
@@ -20,7 +20,7 @@ class Quota:
 
 
 def split_size(report: QueryReport, quota: Quota) -> int:
-    """Returns the number of queries per file into which a checked input is split."""
+    """Returns the number of queries per file for splitting a checked input."""
     assert report.kind is not None
     return quota.per_file or limits.MAX_QUERIES_PER_FILE[report.kind]
 

@@ -161,8 +161,8 @@ class BatchSegmentInput:
             first = first or kind
             if kind != first:
                 raise ValueError(
-                    f"segment_queries[{number}]: got a query with {kind}, expected {first}, which the queries "
-                    "before have: a job takes one kind of query"
+                    f"segment_queries[{number}]: got a query with {kind}, expected {first}, as in the queries before: "
+                    "a job takes one kind of query"
                 )
             line = query_line(query.content)
             if token := find_token(line):

@@ -84,12 +84,12 @@ def parse_expression(expression: str) -> Expression:
             if operator or step == "and":
                 _refuse_or(expression, at)
             if operator:
-                reason = f"{excerpt(operator[0])} is not documented for segments and may be refused"
+                reason = f"{excerpt(operator[0])} is not documented for segments and may be rejected"
                 read.warnings.append((at, f"{reason}: an expression is {_GRAMMAR}"))
                 return read
             word = _WORD.match(expression, at)
-            got = "the end" if word is None else "a quote that is not closed" if word[0] in "\"'" else excerpt(word[0])
-            raise ExpressionError(at, f"expected {expected}, got {got}: an expression is {_GRAMMAR}")
+            got = "the end" if word is None else "an unclosed quote" if word[0] in "\"'" else excerpt(word[0])
+            raise ExpressionError(at, f"got {got}, expected {expected}: an expression is {_GRAMMAR}")
         if step == "column":
             column = match[1]
         elif step == "value":
@@ -116,16 +116,16 @@ def _past_space(text: str, at: int) -> int:
 def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
     text = match[0]
     if step == "column" and text != f"ITEMS.{match[1]}":
-        yield 0, f"{excerpt(text)}: the documentation writes ITEMS.<column>"
+        yield 0, f"{excerpt(text)}: the documented form is ITEMS.<column>"
     elif step == "and" and text != "AND":
-        yield 0, f"{excerpt(text)}: the documentation writes AND"
+        yield 0, f"{excerpt(text)}: the documented form is AND"
     elif step == "value":
         if text[0] != '"':
-            yield 0, "a value without double quotes: the documentation has none"
+            yield 0, "a value without double quotes, which is not documented"
         elif text == '""':
             yield 0, "an empty value"
         elif single := re.search(r"(?<!\\)(?:\\\\)*+(')", text):
-            yield single.start(1), "a single quote: the documentation puts a backslash before it"
+            yield single.start(1), "a single quote without a backslash, which is not documented"
 
 
 #: An unclosed quote ends the search, as in `_OR`.

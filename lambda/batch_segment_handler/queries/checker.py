@@ -42,7 +42,7 @@ class Checker:
         is_inline: bool,
     ) -> None:
         self.report = QueryReport(kind=kind)
-        self._kind_source = "the solution's recipe takes" if kind else "the queries before have"
+        self._kind_source = "which the solution's recipe requires" if kind else "as in the queries before"
         self._placeholders = placeholders
         self._quota = quota
         self._is_inline = is_inline
@@ -74,12 +74,12 @@ class Checker:
             self._read_block(block)
         report.bytes += blocks.bytes
         if report.bytes > limits.MAX_INPUT_BYTES:
-            self._stop(0, f"too much: a job reads at most {limits.MAX_INPUT_BYTES:,} bytes, all files together")
+            self._stop(0, f"too many bytes: a job reads at most {limits.MAX_INPUT_BYTES:,} from all files")
         if blocks.other_format:
             self._fault(0, None, blocks.other_format)
             return
         if blocks.has_bom:
-            self._warn(1, 1, "a byte order mark, which the service may not take: save the file as UTF-8 without it")
+            self._warn(1, 1, "a byte order mark, which the service may reject: save the file as UTF-8 without it")
         if not self._in_file:
             self._warn(0, None, "no query in this file")
 

@@ -67,7 +67,7 @@ class LineParser:
             if following == ",":
                 raise LineFault(self._at, "a comma after the query: end the line with the closing brace")
             if following == "{":
-                raise LineFault(self._at, "a second query on the line: write each on a line of its own")
+                raise LineFault(self._at, "a second query on the line: write each query on its own line")
             self._refuse("the end of the line after the query")
         if self.kind is None:
             raise LineFault(start, 'no "itemId" and no "itemAttributes": a query has one of them')
@@ -84,7 +84,7 @@ class LineParser:
             if missing:
                 # Misspelled. If the value is optional, the service would silently ignore a part of the filter.
                 raise LineFault(at, f"unknown filter value {excerpt(name)}, expected {_listed(missing)}")
-            self._warn(at, f"a filter value that no placeholder takes, {excerpt(name)}")
+            self._warn(at, f"a filter value without a placeholder, {excerpt(name)}")
         for name in missing:
             if placeholders[name]:
                 fix = f"add .with_filter_values({name}=…)" if self._is_inline else 'give it in "filterValues"'
@@ -98,7 +98,7 @@ class LineParser:
         while self._next() != "}" or keys:
             key_at, key = self._read_text("a key in double quotes")
             if key in keys:
-                raise LineFault(key_at, f"the key {excerpt(key)} is there twice: keep one")
+                raise LineFault(key_at, f"the key {excerpt(key)} occurs twice: keep one")
             keys.add(key)
             if self._next() != ":":
                 self._refuse("a colon after the key")
@@ -127,7 +127,7 @@ class LineParser:
             expected, got = f'"{self._expected}"', f'"{key}"'
             if self._is_inline and self._expected:
                 expected, got = _IN_PYTHON[self._expected], _IN_PYTHON[key]
-            reason = f"expected {expected}, which {self._kind_source}, got {got}: a job takes one kind of query"
+            reason = f"got {got}, expected {expected}, {self._kind_source}: a job takes one kind of query"
             raise LineFault(key_at, reason)
         else:
             self.kind = key
@@ -143,7 +143,7 @@ class LineParser:
         self._filter_values[key] = key_at
         value_at, value = self._read_text(f"a filter value to be {_TEXT}")
         if not _FILTER_VALUE.fullmatch(value):
-            reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'
+            reason = r'a filter value without its own quotes: the documented form is "\"Comedy\""'
             self._warn(value_at, reason)
         elif any(found[1] for found in _EMPTY_FILTER_VALUE.finditer(value)):
             self._warn(value_at, "an empty filter value")
@@ -185,7 +185,7 @@ class LineParser:
             # Filter values that are not numbers have their own quotes.
             is_filter_value = expected.startswith("a filter value") and not is_number
             hint = rf': write "\"{bare[0]}\""' if is_filter_value else f': write "{bare[0]}"'
-        raise LineFault(self._at, f"expected {expected}, got {got}{hint}")
+        raise LineFault(self._at, f"got {got}, expected {expected}{hint}")
 
 
 def _listed(names: Sequence[str], limit: int = 5) -> str:

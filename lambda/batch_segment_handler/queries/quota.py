@@ -42,8 +42,8 @@ def room(report: QueryReport, quota: Quota | None, in_file: int) -> tuple[int, s
     if not quota.is_split and per_file - in_file < allowed:
         allowed = per_file - in_file
         reason = (
-            f"too many queries: expected at most {per_file:,} in a file. Split it, pass it as "
-            "BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
+            f"too many queries: expected at most {per_file:,} in a file. Split it, pass it to "
+            "BatchSegmentInput.from_asset, which splits it, or set queries_per_file if your quota is higher"
         )
     if quota.is_split and in_all - report.queries < allowed:
         allowed = in_all - report.queries

@@ -35,7 +35,7 @@ def start(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
     jobs = progress["Jobs"]
     if time.time() > run["Deadline"]:
         because = f": {progress['Reason']}" if "Reason" in progress else ""
-        return _failed(event, f"timeout: no job was started until {_utc(run['Deadline'])}{because}")
+        return _failed(event, f"timeout: no job was started by {_utc(run['Deadline'])}{because}")
     properties = audience_job.job_properties(settings, item, len(jobs), run)
     identity = JobIdentity(properties, settings["StackId"])
     try:
@@ -88,7 +88,7 @@ def describe(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
     if is_late:
         return _failed(
             event,
-            f"timeout: the job {job['JobName']} is {status} after {_utc(run['Deadline'])}. A job that is still running "
+            f"timeout: the job {job['JobName']} is {status} after {_utc(run['Deadline'])}. A running job continues and "
             "is billed",
         )
     return {"Status": "IN_PROGRESS", "Jobs": progress["Jobs"]}
@@ -126,7 +126,7 @@ def _complete(event: TaskEvent, written: datetime.datetime, budget: RetryBudget,
                 partitions.register(settings["Table"], item["Name"], run, output_uri, budget)
             except _Expected as error:
                 reason = faults.explain_in_run(error, {})
-                return _failed(event, f"the segments are in {output_uri}, and the table does not show them: {reason}")
+                return _failed(event, f"the segments are in {output_uri}, but not in the table: {reason}")
         _measure_age(written)
     log.event("segments succeeded", output=output_uri)
     return _ended("SUCCEEDED", jobs, details.succeeded(settings, item, run, jobs, output_uri))

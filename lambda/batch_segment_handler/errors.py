@@ -130,7 +130,7 @@ def _explain_client_error(error: ClientError, properties: FlatProperties) -> str
         kind = (deny[1] or "").lower()
         article = "an" if kind[:1] in "aeiou" else "a"
         policy = f"{article} {kind.replace('vpc', 'VPC')}" if kind else "a policy"
-        fix = _FIX_OF_DENY.get(kind, "Find the Deny statement, which outweighs every Allow")
+        fix = _FIX_OF_DENY.get(kind, "Find the Deny statement, which overrides every Allow")
         return f"{operation} is explicitly denied by {policy}. {fix} ({code}: {message})"
     arns = _arns_at_fault(operation, full_message, properties)
     if code == "ResourceNotFoundException" and arns:
@@ -149,7 +149,7 @@ def _explain_client_error(error: ClientError, properties: FlatProperties) -> str
         prop = named[0] if len(named) == 1 else None
         if arns and operation != "CreateBatchSegmentJob":
             prop = next(iter(arns))
-        return f"{prop or 'Amazon Personalize rejects the request'}: {message} ({code}). Sent: {sent}"
+        return f"{prop or 'Amazon Personalize rejected the request'}: {message} ({code}). Sent: {sent}"
     return f"{operation} failed with {code}: {message}"
 
 

@@ -19,7 +19,7 @@ def require_members(event: Event) -> None:
         members.append("PhysicalResourceId")
     for member in members:
         if not event.get(member):
-            raise JobError(f"{member} is missing from the event, expected a request of CloudFormation")
+            raise JobError(f"{member} is missing from the event, expected a CloudFormation request")
     if str(event["StackId"]).count(":") < 5:
         raise JobError(f"StackId: got {printable(event['StackId'])}, expected the ARN of a stack")
 

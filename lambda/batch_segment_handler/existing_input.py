@@ -45,7 +45,7 @@ def check_existing(properties: FlatProperties, preflight: Preflight, budget: Ret
     if len(found) > limits.MAX_INPUT_FILES:
         raise JobError(
             f"job_input: got more than {limits.MAX_INPUT_FILES:,} objects under {quote(path)}, expected at most "
-            f"{limits.MAX_INPUT_FILES:,}, the service's limit. Every object under the prefix is input: join them, or "
+            f"{limits.MAX_INPUT_FILES:,}, the service's limit. Every object under the prefix is input: merge files, or "
             "move others away"
         )
     if key.endswith("/"):

@@ -5,14 +5,14 @@ import json
 
 from .contract import FlatProperties
 from .errors import explain
-from .retries import CHAIN_THE_JOBS
+from .retries import LIMIT_THE_JOBS
 from .text import printable, shorten
 from .workflow_contract import Fault
 
 _MAX_REASON_BYTES = 2500
 # Adapts the messages of deployments to runs.
 _IN_A_RUN = {
-    CHAIN_THE_JOBS: "",
+    LIMIT_THE_JOBS: "",
     "Deploy again": "Start the run again",
     "deploy again": "start the run again",
     "job_input": "segment_input",

@@ -75,8 +75,7 @@ class JobResource:
                 if has_failed(status_of(description)) and not self.lifecycle.is_rolling_back():
                     raise JobError(
                         f"job_name: {name!r} is taken by a job that ended {status_of(description)}: "
-                        f"{failure_reason(description)}. Names are never freed by the service: choose another, or "
-                        "leave job_name out"
+                        f"{failure_reason(description)}. Names cannot be reused: choose another, or omit job_name"
                     )
             elif different:
                 log.event("foreign job", differs=different, arn=self.identity.arn(name))
@@ -95,7 +94,7 @@ class JobResource:
         base_name = self.identity.base_name
         raise JobError(
             f"trigger: all {MAX_ATTEMPTS} names of the job are taken, {base_name!r} to '{base_name}-{MAX_ATTEMPTS}', "
-            "by jobs that failed or that are not of this resource. Change trigger, which gives the job another name"
+            "by jobs that failed or belong to another resource. Change trigger to give the job another name"
         )
 
     def update_in_place(self, name: str, old: FlatProperties) -> Response:
@@ -178,8 +177,7 @@ class JobResource:
         if different:
             raise JobError(
                 f"job_name: {name!r} is taken by another job ({self.identity.arn(name)}), which differs in "
-                f"{', '.join(dict.fromkeys(different))}. Names are never freed by the service: choose another, or "
-                "leave job_name out"
+                f"{', '.join(dict.fromkeys(different))}. Names cannot be reused: choose another, or omit job_name"
             )
 
     def _create(self, name: str) -> Response:

@@ -50,7 +50,7 @@ class QueryErrors:
         """Returns ``"none"``, or the counts and the first error, or `ERRORS_UNKNOWN`."""
         if self.queries is None:
             return ERRORS_UNKNOWN
-        more = "" if self.all_read else " read in the time there was"
+        more = "" if self.all_read else " read in time"
         if not self.errors:
             return "none" if self.all_read else f"none of {self.queries:,}{more}"
         return f"{self.errors:,} of {self.queries:,} queries{more}; the first: {self.first}"
@@ -124,7 +124,7 @@ def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
 def _error(line: bytes) -> str | None:
     record = json.loads(line)
     if not isinstance(record, dict):
-        raise ValueError(f"expected a JSON object, got {type(record).__name__}")
+        raise ValueError(f"got {type(record).__name__}, expected a JSON object")
     error = record.get("error") or None
     return error if error is None or isinstance(error, str) else json.dumps(error)
 

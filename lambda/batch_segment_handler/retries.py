@@ -103,15 +103,14 @@ _MISSING_PERMISSION = _RetryHint(
 )
 _NOT_VISIBLE = _RetryHint(None, "Deploy again", for_propagation=True)
 #: Omitted in a run, which waits by itself.
-CHAIN_THE_JOBS = (
-    ", or chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
-    "(job.node.add_dependency(other_job))"
+LIMIT_THE_JOBS = (
+    ", or run fewer jobs at once: give them wait_for_completion, and call BatchSegmentJob.limit_concurrency"
 )
 _TRANSIENT = _RetryHint("AWS returned an unexpected response or none", "Deploy again later")
 _SERVICE_BUSY = {
     "LimitExceededException": _RetryHint(
         f"Amazon Personalize runs {limits.MAX_JOBS_IN_FLIGHT} batch segment jobs at once, and the limit is reached",
-        f"Deploy again when other jobs are complete{CHAIN_THE_JOBS}",
+        f"Deploy again when other jobs are complete{LIMIT_THE_JOBS}",
     ),
     "ResourceInUseException": _RetryHint(
         "the solution version or the filter is still being created", "Deploy again when it is ACTIVE"

@@ -93,6 +93,6 @@ def _time(name: str, text: Any) -> datetime.datetime:
         found = None
     if found is None or found.tzinfo is None:
         raise JobError(
-            f"{name}: got {quote(str(text))}, expected a time with its zone, for example 2026-11-30T03:00:00Z"
+            f"{name}: got {quote(str(text))}, expected a time with a time zone, for example 2026-11-30T03:00:00Z"
         )
     return found

@@ -48,7 +48,7 @@ class ObjectHints:
         if code == "InvalidRequest" and "Server Side Encryption" in message:  # SSE_C
             return (
                 "the object is encrypted with a customer-provided key (SSE-C), which neither the handler nor "
-                "Personalize has: write it again with SSE-S3 or SSE-KMS"
+                "Personalize has: upload it again with SSE-S3 or SSE-KMS"
             )
         named = _KMS_KEY.search(message)
         arn = named[0] if named else self.key_arn
@@ -203,5 +203,5 @@ def require_size(name: str, size: int) -> None:
     if size > limits.MAX_INPUT_BYTES:
         raise JobError(
             f"job_input: got {size:,} bytes in {name}, expected at most {limits.MAX_INPUT_BYTES:,}, the service's "
-            "limit of all files together. Split them over several jobs"
+            "limit for all files together. Split them over several jobs"
         )

@@ -70,7 +70,7 @@ def _segment(line: bytes | str) -> Segment:
         record = None
     if not isinstance(record, dict):
         text = line.decode(errors="replace") if isinstance(line, bytes) else line
-        raise ValueError(f"expected a JSON object, got {_excerpt(text)}")
+        raise ValueError(f"got {_excerpt(text)}, expected a JSON object")
     error = record.pop("error", None) or None
     output = record.pop("output", None)
     query = record.pop("input", record)
@@ -81,12 +81,12 @@ def _segment(line: bytes | str) -> Segment:
         # The input might not be a query, and the output might be missing.
         return Segment(query if isinstance(query, dict) else {}, users if isinstance(users, list) else [], error)
     if not isinstance(query, dict) or not query:
-        raise ValueError('expected the query, in "input" or beside "output", got none')
+        raise ValueError('got no query, expected one in "input" or next to "output"')
     if not isinstance(users, list):
-        raise ValueError('expected a list of users in "output", "usersList" or "recommendedUsers", got none')
+        raise ValueError('got no list of users, expected "usersList" or "recommendedUsers" in "output"')
     for user in users:
         if not isinstance(user, str):
-            raise ValueError(f"expected the IDs of users to be text, got a value of type {type(user).__name__}")
+            raise ValueError(f"got a user ID of type {type(user).__name__}, expected a string")
     return Segment(query, users, None)
 
 

@@ -189,7 +189,7 @@ def test_stops_listing_after_one_object_too_many(stubbed: Any) -> None:
         check("s3://b/in/")
     assert str(refused.value) == (
         "job_input: got more than 1,000 objects under 's3://b/in/', expected at most 1,000, the service's limit. Every "
-        "object under the prefix is input: join them, or move others away"
+        "object under the prefix is input: merge files, or move others away"
     )
 
 
@@ -213,7 +213,7 @@ def test_rejects_too_many_bytes_by_the_listing_without_reading(stubbed: Any) -> 
     with pytest.raises(JobError) as refused:
         check("s3://b/in/")
     assert str(refused.value) == (
-        "job_input: got 1,073,741,826 bytes in 's3://b/in/', expected at most 1,073,741,824, the service's limit of "
+        "job_input: got 1,073,741,826 bytes in 's3://b/in/', expected at most 1,073,741,824, the service's limit for "
         "all files together. Split them over several jobs"
     )
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batch_segment_handler import expressions
+from batch_segment_handler.text import quote
 
-from .validation import is_token, quote
+from .validation import is_token
 
 
 @dataclass(frozen=True)

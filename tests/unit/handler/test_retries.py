@@ -88,7 +88,7 @@ def test_reports_a_missing_permission_after_two_minutes(personalize: Stubber, cl
     )
 
 
-def test_retries_while_the_service_is_busy_until_the_function_ends(personalize: Stubber, clock: Any) -> None:
+def test_retries_while_the_service_is_busy(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_errors(personalize, "create_batch_segment_job", "LimitExceededException", "5 jobs", 18)
@@ -186,7 +186,7 @@ def hang_after(monkeypatch: pytest.MonkeyPatch, clock: Any, real_clients: Any) -
 
 @pytest.mark.parametrize("seconds_before_timeout", [300, 200, 140, 105, 100.1, 99, 60, 55, 50.1, 49])
 @pytest.mark.parametrize(("entry_point", "timeout"), [(on_event, 840), (is_complete, 300), (is_complete, 200)])
-def test_answers_before_the_function_times_out_if_the_services_hang(
+def test_responds_before_the_timeout_if_services_hang(
     clock: Any, hang_after: Any, entry_point: Any, timeout: int, seconds_before_timeout: float | int
 ) -> None:
     sent = hang_after(timeout - seconds_before_timeout)

@@ -173,9 +173,7 @@ def test_audience_fails_after_the_deadline_and_not_at_it(
         )
 
 
-def test_job_that_is_not_known_at_the_deadline_fails_the_audience(
-    personalize: Stubber, output: Any, clock: Any
-) -> None:
+def test_fails_if_the_job_is_unknown_at_the_deadline(personalize: Stubber, output: Any, clock: Any) -> None:
     clock.now = 5001
     stub_missing_job(personalize, NAME)
     assert describe()["Detail"]["reason"].startswith(f"timeout: the job {NAME} is unknown to Amazon Personalize after")

@@ -55,7 +55,7 @@ def test_creates_the_job_in_the_folder_of_the_run(personalize: Stubber) -> None:
     assert start() == {"Status": "IN_PROGRESS", "Jobs": [STARTED]}
 
 
-def test_creates_the_job_with_the_settings_of_audience_and_workflow(personalize: Stubber) -> None:
+def test_creates_the_job_with_all_settings(personalize: Stubber) -> None:
     item: AudienceItem = {**AUDIENCE, "Filter": 1, "NumResults": 500, "Tags": {"team": "crm"}}
     settings = settings_with(
         Tags=[{"key": "team", "value": "all"}, {"key": "cost", "value": "7"}],

@@ -1,4 +1,4 @@
-"""Checking input that is in S3 already. S3 is that of the local AWS, or a stub."""
+"""Checking queries that exist in S3. S3 is the local AWS or a stub."""
 
 import gzip
 from collections.abc import Callable

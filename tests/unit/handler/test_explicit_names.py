@@ -1,4 +1,4 @@
-"""Jobs with a name that the user chose: adopted if they are the same job, rejected otherwise."""
+"""Jobs with an explicit name: adopted if the definition is the same, rejected otherwise."""
 
 from typing import Any
 
@@ -143,7 +143,7 @@ def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize: Stubb
 def test_rollback_that_removes_num_results_keeps_the_job(
     personalize: Stubber, cloudformation: Stubber, described: int | None
 ) -> None:
-    # Personalize does not describe the number, or took another default than it documents.
+    # Personalize does not return the number, or its default is not the documented one.
     response = description("mine", numResults=described)
     if described is None:
         del response["batchSegmentJob"]["numResults"]

@@ -1,4 +1,4 @@
-"""Checks before a job is created. Requests and answers follow botocore's model."""
+"""Checks before a job is created. Requests and responses conform to botocore's model."""
 
 from typing import Any
 
@@ -126,5 +126,5 @@ def test_parses_a_hostile_filter_in_linear_time() -> None:
     def find(expression: str) -> None:
         assert filter_placeholders(expression) == {"A": True}
 
-    # Seconds if the time were quadratic.
+    # Quadratic time would be seconds.
     assert_linear(find, lambda length: "INCLUDE UserID WHERE Users.A IN ($A) " + '"' + '\\"' * length, 16_000)

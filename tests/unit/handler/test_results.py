@@ -1,4 +1,4 @@
-"""Counting the errors in the output of a complete job. S3 is that of the local AWS."""
+"""Counting the errors in the output of a complete job. S3 is the local AWS."""
 
 import itertools
 import json
@@ -74,7 +74,7 @@ def test_cuts_an_error_after_300_characters(output: Any) -> None:
 
 @pytest.fixture
 def looks(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A clock that advances by a second with each look at it."""
+    """A clock that advances by a second with each reading."""
     looks = itertools.count()
     monkeypatch.setattr(clock, "monotonic", lambda: next(looks))
     return looks

@@ -1,4 +1,4 @@
-"""Rollbacks: they create nothing and never fail."""
+"""Rollbacks create nothing and never fail."""
 
 from typing import Any
 
@@ -228,7 +228,7 @@ def test_rollback_succeeds_if_tagging_fails(
     assert code in line["error"]
 
 
-def test_refused_tags_fail_an_update(personalize: Stubber, cloudformation: Stubber) -> None:
+def test_failed_tagging_fails_an_update(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize)
     personalize.add_client_error("tag_resource", "TooManyTagsException", "51")
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
@@ -317,7 +317,7 @@ def test_queued_create_creates_nothing_after_a_cancellation(
     assert clock.sleeps == [2, 4]
 
 
-def test_create_goes_on_if_the_stack_is_unknown(
+def test_create_continues_if_the_stack_is_unknown(
     personalize: Stubber, cloudformation: Stubber, clock: Any, log: Any
 ) -> None:
     stub_missing_job(personalize)

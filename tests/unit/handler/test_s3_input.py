@@ -135,7 +135,7 @@ def test_does_not_retry_an_explicit_deny_of_an_object(stubbed: Any) -> None:
     )
 
 
-def test_says_how_far_it_came_if_checking_takes_too_long(
+def test_reports_the_bytes_read_if_checking_takes_too_long(
     stubbed: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = lines(100_000)

@@ -1,4 +1,4 @@
-"""Splitting an asset into input files. S3 is that of the local AWS, or a stub."""
+"""Splitting an asset into input files. S3 is the local AWS or a stub."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from support.events import stub_errors
 
 @pytest.fixture
 def stage(s3: Any, bucket: str) -> Any:
-    """Stages an asset, and returns the path and what was written there."""
+    """Stages an asset, and returns the path and the files."""
 
     def stage(content: bytes, found: Preflight = ITEMS, **properties: str) -> tuple[str, dict[str, bytes]]:
         s3.put_object(Bucket=bucket, Key="assets/a.jsonl", Body=content)

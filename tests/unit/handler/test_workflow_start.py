@@ -247,7 +247,7 @@ def test_audience_fails_if_the_filter_is_gone(personalize: Stubber, s3: Any) -> 
     )
 
 
-def test_reason_speaks_of_the_run_and_not_of_a_deployment(personalize: Stubber, s3: Any) -> None:
+def test_reason_names_the_run_instead_of_a_deployment(personalize: Stubber, s3: Any) -> None:
     s3.create_bucket(Bucket="out")
     stub_missing_job(personalize, NAME)
     stub_solution_version(personalize)

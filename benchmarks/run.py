@@ -58,8 +58,8 @@ def main(names: list[str]) -> None:
                 lines.append(f"| {what.strip()} | {measured} | {expected} |")
             sections[name] = "\n".join(lines) + "\n\n"
     Console().print(table)
-    text = "".join(f"## {name}\n{sections[name]}" for name in MEASURES if name in sections)
-    RESULTS.write_text(f"# Benchmarks\n\n{text}".rstrip() + "\n")
+    text = "\n\n".join(f"## {name}\n{sections[name].rstrip()}" for name in MEASURES if name in sections)
+    RESULTS.write_text(f"# Benchmarks\n\n{text}\n")
 
 
 if __name__ == "__main__":

@@ -2,29 +2,17 @@
 
 import ast
 import inspect
-import subprocess
-import sys
 import textwrap
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import cdk_personalize_segments
-import pytest
 from sphinx.pycode import ModuleAnalyzer
 
 from docs import pages
 
 PACKAGE = cdk_personalize_segments.__name__
-
-
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
-    built = subprocess.run([*command, str(pages.DOCS), str(folder)], capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return folder
 
 
 def public_names() -> Iterator[tuple[str, str]]:

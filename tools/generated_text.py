@@ -6,6 +6,7 @@ The directive ``generated`` of ``docs/conf.py`` puts them into pages.
 import argparse
 import importlib.util
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -94,5 +95,19 @@ def _arguments(parser: argparse.ArgumentParser) -> str:
     return _table(["argument", "is"], rows) if rows else ""
 
 
+def errors() -> str:
+    """Returns a table that leads from the words of each error to its section of the page on troubleshooting."""
+    page = (_ROOT / "docs" / "troubleshooting.md").read_text()
+    rows = []
+    for anchor, title, block in re.findall(r"^\((error-.+)\)=\n### (.+)\n\n((?: {4}.+\n)+)", page, re.M):
+        words = " … ".join(f"`{line.strip()}`" for line in block.splitlines())
+        rows.append([words, f"[{title}](#{anchor})"])
+    return _table(["the message has", "section"], rows)
+
+
 #: The generators, by the argument of the directive.
-GENERATORS: dict[str, Callable[[], str]] = {"context-values": context_values, "commands": commands}
+GENERATORS: dict[str, Callable[[], str]] = {
+    "context-values": context_values,
+    "commands": commands,
+    "errors": errors,
+}

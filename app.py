@@ -59,6 +59,7 @@ _OF_JOBS = (
     "wait_minutes",
     "max_query_errors",
 )
+_OF_WORKFLOWS = ("schedule", "time_zone")
 
 # What the library's errors name, where the context has another name for it.
 _CONTEXT_OF_PROPERTY = {
@@ -93,7 +94,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
             self._add_job(context)
 
     def _add_job(self, context: Mapping[str, str]) -> None:
-        for name in ("schedule", "time_zone"):
+        for name in _OF_WORKFLOWS:
             if name in context:
                 raise ValueError(f"{name}: got {context[name]!r} without audiences, expected audiences=FILE as well")
         job_input = self._job_input(context)

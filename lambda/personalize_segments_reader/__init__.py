@@ -20,7 +20,9 @@ _MAX_EXCERPT_LENGTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The answer to one query.
+    """The answer to one query. `read_segments` creates it.
+
+    For example: ``Segment(query={"itemId": "105"}, user_ids=["7", "42"], error=None)``.
 
     Attributes:
         query: The query, as the job's input has it.
@@ -40,7 +42,11 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     `documented form <https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html>`_
     (``recommendedUsers``, and an ``itemAttributes`` query that is not under ``input``), and the form in the output of
     AWS's notebooks (``usersList``, and an ``error``). A job can be ACTIVE although some of its queries ended with an
-    error. Such a query raises nothing: its segment has an ``error``.
+    error. Such a query raises nothing: its segment has an ``error``. For example::
+
+        lines = ['{"input": {"itemId": "105"}, "output": {"usersList": ["7", "42"]}}']
+        for segment in read_segments(lines):
+            print(segment.query, segment.user_ids)
 
     Args:
         lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are skipped.

@@ -14,7 +14,7 @@ PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_bu
 #: How a page begins the fold with its set-up.
 SET_UP = "<details>\n<summary>Set-up</summary>\n"
 
-_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
+_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)(?: .*)?\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
 _SPAN = re.compile(r"`([^`\n]+)`")
 #: The content of ``queries.jsonl``, which a page shows.

@@ -44,7 +44,9 @@ def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, m
 
 @EVERY_PAGE
 def test_no_snippet_has_an_unknown_language_or_an_ellipsis(page: Path) -> None:
-    known = {"python", "sh", "json", "sql", "text", "{toctree}", "{eval-rst}"}
+    known = {"python", "sh", "json", "sql", "text"}
+    directives = ("eval-rst", "generated", "glossary", "include", "literalinclude", "toctree")
+    known |= {f"{{{directive}}}" for directive in directives}
     assert {snippet.language for snippet in pages.snippets(page)} <= known
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
 

@@ -4,6 +4,8 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from batch_segment_handler.text import quote
+
 from . import audience_file, tagging, validation
 from .batch_segment_input import BatchSegmentInput
 
@@ -105,7 +107,7 @@ def check_name(name: object) -> None:
     check_known("name", name, "text")
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:
         raise ValueError(
-            f"name: got {validation.quote(name)} ({len(name)} characters), expected 1 to {MAX_NAME_LENGTH} letters, "
+            f"name: got {quote(name)} ({len(name)} characters), expected 1 to {MAX_NAME_LENGTH} letters, "
             "digits, hyphens or underscores: the name is a folder in S3"
         )
 
@@ -117,5 +119,5 @@ def check_known(prop: str, value: str | float | None, kind: str) -> None:
         ValueError: The value is a token.
     """
     if value is not None and validation.is_token(value):
-        got = f"got a value that is known only at deploy time, {validation.quote(value)}"
+        got = f"got a value that is known only at deploy time, {quote(value)}"
         raise ValueError(f"{prop}: {got}, expected {kind}: the list of audiences is written at synth time")

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from batch_segment_handler import limits, queries
+from batch_segment_handler.text import quote
 
-from . import csv_table, validation
+from . import csv_table
 from .batch_segment_input import BatchSegmentInput
 from .csv_table import Row
 from .segment_query import SegmentQuery, attribute_expression, query_line
@@ -67,7 +68,7 @@ def read(
         file.faults.append(f"got no {missing}, expected a line of column names and a line for each query")
     if file.faults:
         count = len(file.faults)
-        lines = [f"{count} {'fault' if count == 1 else 'faults'} in {validation.quote(str(path))}:"]
+        lines = [f"{count} {'fault' if count == 1 else 'faults'} in {quote(str(path))}:"]
         lines += file.faults[:_MAX_SHOWN_FAULTS]
         if count > _MAX_SHOWN_FAULTS:
             lines.append(f"and {count - _MAX_SHOWN_FAULTS} more")
@@ -127,7 +128,7 @@ class _File:
         for prefix, example in ((ATTRIBUTE, "GENRES"), (FILTER_VALUE, "COUNTRY")):
             if column.startswith(prefix):
                 if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column[len(prefix) :]):
-                    got = f"line {line}: got the column {validation.quote(column)}"
+                    got = f"line {line}: got the column {quote(column)}"
                     raise ValueError(f"{got}, expected letters, digits and underscores, for example {prefix}{example}")
                 if prefix == FILTER_VALUE and not self._is_filtered:
                     raise ValueError(
@@ -138,7 +139,7 @@ class _File:
         if column not in _COLUMNS:
             known = ", ".join([*_COLUMNS, f"{ATTRIBUTE}<column>", f"{FILTER_VALUE}<placeholder>"])
             expected = _nearest(column) or f"one of {known}"
-            raise ValueError(f"line {line}: got the column {validation.quote(column)}, expected {expected}")
+            raise ValueError(f"line {line}: got the column {quote(column)}, expected {expected}")
 
     def _values(self, row: Row) -> dict[str, str]:
         """Returns the non-empty cells by column."""
@@ -188,7 +189,7 @@ class _File:
         if cell is None:
             return
         if not re.fullmatch("[0-9]{1,9}", cell) or not 1 <= int(cell) <= limits.MAX_RESULTS:
-            got = f"{NUM_RESULTS}: got {validation.quote(cell)}"
+            got = f"{NUM_RESULTS}: got {quote(cell)}"
             raise ValueError(f"{got}, expected a whole number from 1 to {limits.MAX_RESULTS:,}, in digits only")
         if draft.num_results not in (None, int(cell)):
             raise ValueError(
@@ -242,7 +243,7 @@ def _query(
 def _several(column: str, cell: str) -> list[str]:
     listed = [one.strip() for one in cell.split(_SEPARATOR)]
     if not all(listed):
-        got = f"{column}: got {validation.quote(cell)}"
+        got = f"{column}: got {quote(cell)}"
         raise ValueError(f"{got}, expected a value on each side of {_SEPARATOR!r}, which separates values")
     return listed
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import aws_cdk.aws_s3 as s3
 import aws_cdk.aws_s3_assets as s3_assets
 from batch_segment_handler import contract, queries
+from batch_segment_handler.text import quote
 from constructs import Construct
 
 from . import locations, query_source, query_summary, validation
@@ -164,12 +165,12 @@ class BatchSegmentInput:
             first = first or kind
             if kind != first:
                 raise ValueError(
-                    f"segment_queries[{number}]: got a query with {kind}, expected {first}, which the queries "
-                    "before have: a job takes one kind of query"
+                    f"segment_queries[{number}]: got a query with {kind}, expected {first}, as in the queries before: "
+                    "a job takes one kind of query"
                 )
             line = query_line(query.content)
             if token := find_token(line):
-                got = f"got a value that is known only at deploy time, {validation.quote(token)}"
+                got = f"got a value that is known only at deploy time, {quote(token)}"
                 raise ValueError(
                     f"segment_queries[{number}]: {got}, expected text: queries are written at synth time. Upload them "
                     "to S3 and use BatchSegmentInput.from_bucket"
@@ -198,7 +199,7 @@ class BatchSegmentInput:
         if not file.is_file():
             what = "a folder" if file.is_dir() else "a path that does not exist"
             raise ValueError(
-                f"path: got {what}, {validation.quote(str(path))}, expected a file of queries, one JSON object per line"
+                f"path: got {what}, {quote(str(path))}, expected a file of queries, one JSON object per line"
             )
         return cls(file, queries_per_file)
 

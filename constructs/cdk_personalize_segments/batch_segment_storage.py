@@ -9,6 +9,7 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
+from batch_segment_handler.text import quote
 from constructs import Construct
 
 from . import locations, validation
@@ -251,8 +252,8 @@ class BatchSegmentStorage(Construct):
             return
         if bucket is self.output_bucket or self.bucket_info(bucket).name == self.bucket_info(self.output_bucket).name:
             raise ValueError(
-                f"{output_prop}: got {validation.quote(output_prefix)}, expected a prefix outside of {prop}, "
-                f"{validation.quote(location)}, in the same bucket: Personalize would read its own output as input"
+                f"{output_prop}: got {quote(output_prefix)}, expected a prefix outside of {prop}, "
+                f"{quote(location)}, in the same bucket: Personalize would read its own output as input"
             )
 
     def _check_role(self, role: iam.IRole, *, makes_buckets: bool) -> None:
@@ -266,7 +267,7 @@ class BatchSegmentStorage(Construct):
         account = self.role_arn.split(":")[4] if not validation.is_token(self.role_arn) else ""
         if account and not validation.is_token(self._account) and account != self._account:
             raise ValueError(
-                f"role: got {validation.quote(self.role_arn)}, expected a role of the stack's account {self._account}: "
+                f"role: got {quote(self.role_arn)}, expected a role of the stack's account {self._account}: "
                 "Personalize cannot assume a role of another account"
             )
 

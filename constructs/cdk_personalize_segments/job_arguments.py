@@ -5,6 +5,7 @@ from typing import TypedDict, Unpack
 
 import aws_cdk as cdk
 import aws_cdk.aws_s3 as s3
+from batch_segment_handler.text import quote
 
 from . import naming, validation
 from .batch_segment_input import BatchSegmentInput, ExistingInput
@@ -60,7 +61,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
     if arguments["identity"] is not None and storage is None:
         # The job's own storage would move with the construct, and new buckets change the job's definition.
         raise ValueError(
-            f"identity: got {validation.quote(arguments['identity'])} without storage, expected both: create a "
+            f"identity: got {quote(arguments['identity'])} without storage, expected both: create a "
             "BatchSegmentStorage outside of the job, and do not move it with the job"
         )
     if existing is not None and storage is not None and storage.stack is not provider.stack:
@@ -98,13 +99,13 @@ def _check_name(job_name: str | None, trigger: str | None) -> None:
     validation.check_job_name(job_name)
     if naming.looks_derived(job_name):
         raise ValueError(
-            f"job_name: got {validation.quote(job_name)}, which has the form of a derived name, expected a name "
+            f"job_name: got {quote(job_name)}, which has the form of a derived name, expected a name "
             "without a hash of 8 digits as its second part (write a date as 2026-11-25), because the permissions of "
             "another stack could cover it"
         )
     if trigger is not None:
         raise ValueError(
-            f"trigger: got {validation.quote(trigger)} with job_name {validation.quote(job_name)}, expected only one: "
+            f"trigger: got {quote(trigger)} with job_name {quote(job_name)}, expected only one: "
             "job names cannot be reused, so trigger has no effect together with job_name"
         )
 

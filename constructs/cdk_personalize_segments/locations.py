@@ -5,8 +5,9 @@ from typing import ClassVar
 
 import aws_cdk.aws_s3 as s3
 from batch_segment_handler import limits
+from batch_segment_handler.text import quote
 
-from .validation import check_no_wildcards, ends_in_token, has_wildcards, is_token, quote
+from .validation import check_no_wildcards, ends_in_token, has_wildcards, is_token
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
 _MAX_BUCKET_NAME_LENGTH = 63

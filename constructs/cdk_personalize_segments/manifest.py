@@ -11,6 +11,7 @@ from typing import BinaryIO
 import aws_cdk.aws_s3_assets as s3_assets
 from batch_segment_handler import limits, queries
 from batch_segment_handler.limits import QueryKind
+from batch_segment_handler.text import quote
 from batch_segment_handler.workflow_contract import AudienceItem, AudiencePart, ExistingInputSettings
 from constructs import Construct
 
@@ -112,7 +113,7 @@ def check_list(audiences: Sequence[Audience]) -> None:
     """
     if isinstance(audiences, str) or not isinstance(audiences, Sequence):
         expected = "a list of Audience"
-        raise TypeError(f"audiences: got {type(audiences).__name__} {validation.quote(audiences)}, expected {expected}")
+        raise TypeError(f"audiences: got {type(audiences).__name__} {quote(audiences)}, expected {expected}")
     if not audiences:
         raise ValueError("audiences: got none, expected at least one Audience")
     numbers: dict[str, int] = {}

@@ -5,9 +5,9 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_cloudwatch as cloudwatch
 from batch_segment_handler import log
+from batch_segment_handler.text import quote
 
 from .audience import Audience
-from .validation import quote
 
 
 class JobMetrics:

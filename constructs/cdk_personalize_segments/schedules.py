@@ -11,12 +11,13 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_scheduler as scheduler
 import aws_cdk.aws_scheduler_targets as targets
 import aws_cdk.aws_stepfunctions as sfn
+from batch_segment_handler.text import quote
 from constructs import Construct
 
 from . import function_policies
 from .naming import StackFacts
 from .permissions import of_workflows
-from .validation import is_token, quote
+from .validation import is_token
 
 _DAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
 _MONTHS = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")

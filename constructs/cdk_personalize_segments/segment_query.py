@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from batch_segment_handler import expressions
+from batch_segment_handler.text import quote
 
-from .validation import is_token, quote
+from .validation import is_token
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
     for column, values in columns.items():
         if not isinstance(column, str) or not expressions.NAME.fullmatch(column):
             expected = "a name of letters, digits and underscores, not starting with a digit, without ITEMS."
-            raise ValueError(f"column: expected {expected}, got {expressions.excerpt(column)}")
+            raise ValueError(f"column: got {expressions.excerpt(column)}, expected {expected}")
         listed = [*values] if isinstance(values, list | tuple) else [values]
         for value in listed:
             if not isinstance(value, str) or not value:
@@ -129,9 +130,9 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
                 raise ValueError(f"column {column[:40]}: {got}{as_text(value, column[:40])}")
             conditions.append(f"ITEMS.{column} = {quoted(value)}")
         if not listed:
-            raise ValueError(f"column {column[:40]}: expected at least one value, got none")
+            raise ValueError(f"column {column[:40]}: got no value, expected at least one")
     if not conditions:
-        raise ValueError("columns: expected at least one, got none")
+        raise ValueError("columns: got none, expected at least one")
     return " AND ".join(conditions)
 
 

@@ -9,6 +9,7 @@ import aws_cdk as cdk
 import aws_cdk.aws_glue as glue
 import aws_cdk.aws_iam as iam
 import aws_cdk.aws_s3 as s3
+from batch_segment_handler.text import quote
 from constructs import Construct
 
 from . import locations, validation
@@ -155,9 +156,7 @@ class SegmentsTable(Construct):
         if results_prefix:
             locations.check_prefix("results_prefix", results_prefix)
             if results_bucket is None:
-                raise ValueError(
-                    f"results_prefix: got {validation.quote(results_prefix)} without results_bucket, expected both"
-                )
+                raise ValueError(f"results_prefix: got {quote(results_prefix)} without results_bucket, expected both")
         granted = self._workflow.grant_read_segments(grantee)
         if results_bucket is not None:
             info = self._workflow.storage.bucket_info(results_bucket)
@@ -216,7 +215,7 @@ def _table_input(name: str, location: str) -> glue.CfnTable.TableInputProperty:
 def _check_name(prop: str, name: str | None) -> None:
     if name is not None and not _NAME.fullmatch(name):
         raise ValueError(
-            f"{prop}: got {validation.quote(name)}, expected 1 to 255 lower-case letters, digits and underscores, the "
+            f"{prop}: got {quote(name)}, expected 1 to 255 lower-case letters, digits and underscores, the "
             "first one a letter"
         )
 

@@ -7,9 +7,10 @@ from typing import Any
 import aws_cdk as cdk
 import jsii
 from batch_segment_handler import contract, limits
+from batch_segment_handler.text import quote
 from constructs import Construct, IValidation
 
-from .validation import is_token, quote
+from .validation import is_token
 
 
 def new_tag_manager(

@@ -12,6 +12,7 @@ from typing import Any
 import aws_cdk as cdk
 import aws_cdk.aws_kms as kms
 from batch_segment_handler import limits
+from batch_segment_handler.text import quote
 
 #: The start of the ids of warnings.
 WARNING = "cdk-personalize-segments"
@@ -228,9 +229,3 @@ def _written_out(value: Any, partition: str) -> Any:
         case list():
             return [_written_out(part, partition) for part in value]
     return value
-
-
-def quote(value: object) -> str:
-    """Quotes a value for an error message. Escapes control characters and limits the length to 200 characters."""
-    text = repr(value)
-    return text if len(text) <= 200 else text[:199] + "…"

@@ -1,1 +1,1 @@
-"""The code of the Lambda functions. Needs the standard library and the boto3 of the Lambda runtime only."""
+"""The code of the Lambda functions. Requires only the standard library and the Lambda runtime's boto3."""

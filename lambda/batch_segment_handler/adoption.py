@@ -9,7 +9,7 @@ from .parsing import has, num_results
 
 
 def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]) -> list[str]:
-    """Returns the members in which the description of an existing job differs from the properties.
+    """Returns the names of the members in which an existing job differs from the properties.
 
     Skips required members that are missing from the description. A missing optional member equals an empty one.
     """
@@ -23,8 +23,8 @@ def differences(identity: JobIdentity, name: str, description: Mapping[str, Any]
     version = description.get("solutionVersionArn")
     number, described_number = num_results(properties), description.get("numResults")
     if number is None:
-        # A derived name tells that num_results was omitted. Under an explicit name, a number up to the documented
-        # default counts as omitted, so that a service with a smaller default works.
+        # A derived name implies that num_results was omitted. With an explicit name, a number up to the documented
+        # default counts as omitted, in case the service has a smaller default.
         same_number = not has(properties, "JobName") or (described_number or 0) <= limits.DEFAULT_RESULTS
     else:
         same_number = described_number in (None, number)

@@ -1,4 +1,4 @@
-"""The job of an audience: its properties, as those of a job created at deploy time, and the folder of its segments."""
+"""Returns the properties of an audience's jobs and the folders of its segments."""
 
 import hashlib
 
@@ -8,9 +8,9 @@ from .workflow_contract import AudienceItem, RunFacts, WorkflowSettings
 
 
 def job_properties(settings: WorkflowSettings, item: AudienceItem, number: int, run: RunFacts) -> FlatProperties:
-    """Returns the properties of the job of a part of an audience.
+    """Returns the properties of the job for one part of an audience.
 
-    The run's key is in the output path and so in the definition. A run that is started again finds its jobs by name.
+    The run's key is part of the output path and so of the definition. A restarted run therefore finds its jobs by name.
 
     Args:
         settings: The settings of the workflow.
@@ -71,9 +71,9 @@ def run_folder(settings: WorkflowSettings, item: AudienceItem, run: RunFacts) ->
 
 
 def segments_folder(settings: WorkflowSettings, item: AudienceItem, run: RunFacts) -> str:
-    """Returns the folder that the jobs of a run of an audience write their own folders to.
+    """Returns the folder that contains the folders of an audience's jobs in a run.
 
-    Several jobs have a folder for the audience's queries, so that a run with other queries has another one.
+    If there are several jobs, its name is a hash of the queries, so that other queries get another folder.
     """
     folder = run_folder(settings, item, run)
     if len(item["Parts"]) == 1:

@@ -1,4 +1,4 @@
-"""The steps of an audience of a run: starts its jobs one after another, and looks whether they are complete."""
+"""The steps of an audience in a run: start its jobs one after another, and check whether they are complete."""
 
 import datetime
 import time
@@ -21,7 +21,7 @@ _Expected = (JobError, ClientError, BotoCoreError)
 
 
 def start(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
-    """Starts the next job of an audience, or adopts it.
+    """Starts or adopts the next job of an audience.
 
     Args:
         event: The task.
@@ -35,7 +35,7 @@ def start(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
     jobs = progress["Jobs"]
     if time.time() > run["Deadline"]:
         because = f": {progress['Reason']}" if "Reason" in progress else ""
-        return _failed(event, f"timeout: no job was started until {_utc(run['Deadline'])}{because}")
+        return _failed(event, f"timeout: no job was started by {_utc(run['Deadline'])}{because}")
     properties = audience_job.job_properties(settings, item, len(jobs), run)
     identity = JobIdentity(properties, settings["StackId"])
     try:
@@ -56,7 +56,7 @@ def start(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
 
 
 def describe(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
-    """Looks whether the last started job is complete.
+    """Checks whether the last started job is complete.
 
     Args:
         event: The task. A job created at deploy time has no audience.
@@ -82,13 +82,13 @@ def describe(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
     if description is not None and has_failed(status):
         return _failed(event, f"the job {job['JobName']} ended {status}: {failure_reason(description)}")
     if description is not None and status == ACTIVE:
-        # A response without the time says nothing of the age.
+        # If the response has no time, the age is 0.
         written = description.get("lastUpdatedDateTime") or datetime.datetime.now(datetime.UTC)
         return _complete(event, written, budget, context)
     if is_late:
         return _failed(
             event,
-            f"timeout: the job {job['JobName']} is {status} after {_utc(run['Deadline'])}. A job that is still running "
+            f"timeout: the job {job['JobName']} is {status} after {_utc(run['Deadline'])}. A running job continues and "
             "is billed",
         )
     return {"Status": "IN_PROGRESS", "Jobs": progress["Jobs"]}
@@ -104,7 +104,7 @@ def report_fault(event: TaskEvent) -> Progress:
 
 
 def _complete(event: TaskEvent, written: datetime.datetime, budget: RetryBudget, context: Any) -> Progress:
-    """Returns the progress after a job that is ACTIVE."""
+    """Returns the progress after a job became ACTIVE."""
     *earlier, job = event["Progress"]["Jobs"]
     found = results.query_errors(job["OutputUri"], seconds_left(context) - 2 * RESERVED_SECONDS)
     if found.unreadable:
@@ -126,7 +126,7 @@ def _complete(event: TaskEvent, written: datetime.datetime, budget: RetryBudget,
                 partitions.register(settings["Table"], item["Name"], run, output_uri, budget)
             except _Expected as error:
                 reason = faults.explain_in_run(error, {})
-                return _failed(event, f"the segments are in {output_uri}, and the table does not show them: {reason}")
+                return _failed(event, f"the segments are in {output_uri}, but not in the table: {reason}")
         _measure_age(written)
     log.event("segments succeeded", output=output_uri)
     return _ended("SUCCEEDED", jobs, details.succeeded(settings, item, run, jobs, output_uri))
@@ -146,7 +146,7 @@ def _ended(status: StepStatus, jobs: list[JobFacts], detail: SegmentsDetail) -> 
 
 
 def _measure_age_of_earlier_runs(event: TaskEvent) -> None:
-    # The newest segments of an audience that failed are those of an earlier run, if there is one.
+    # The newest segments of a failed audience are from an earlier run, if any.
     settings, item, run = event["Settings"], event["Audience"], event["Run"]
     if "OutputPath" not in settings:
         return

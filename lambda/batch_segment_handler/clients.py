@@ -1,4 +1,4 @@
-"""The clients of AWS, each created on first use and cached for the lifetime of the execution environment."""
+"""boto3 clients, created on first use and cached for the lifetime of the execution environment."""
 
 import functools
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ _CONFIG = Config(
     connect_timeout=_CONNECT_SECONDS,
     read_timeout=_READ_SECONDS,
 )
-#: How long one call can hang.
+#: The maximum duration of a call.
 MAX_CALL_SECONDS = _ATTEMPTS * (_CONNECT_SECONDS + _READ_SECONDS)
 
 

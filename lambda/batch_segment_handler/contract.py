@@ -1,7 +1,7 @@
 """The contract between the construct and the handler: names of the resource, its properties and its attributes.
 
-Both sides import it, so that a misspelled name is a type error. Deployed stacks keep sending the old names, in
-``OldResourceProperties`` and in rollbacks, so a released name stays.
+Both import it, so a misspelled name is a type error. Never rename a released property: deployed stacks still send it in
+``OldResourceProperties`` and in rollbacks.
 """
 
 from typing import Any, Literal, TypedDict
@@ -12,15 +12,15 @@ RESOURCE_TYPE = "Custom::PersonalizeBatchSegmentJob"
 ON_EVENT = "on_event"
 IS_COMPLETE = "is_complete"
 
-#: The property that holds everything that defines a job. A change in it starts a new job; `cdk diff` shows its name.
+#: The property with everything that defines a job. Changing it starts a new job. `cdk diff` shows its name.
 DEFINITION: Literal["NewJobIfChanged"] = "NewJobIfChanged"
 
 
 class JobDefinition(TypedDict, total=False):
-    """The properties that define a job: any change is a new job.
+    """The properties that define a job. Changing one starts a new job.
 
-    A new property belongs here if `CreateBatchSegmentJob` cannot apply it to an existing job, else in `JobSettings`.
-    CloudFormation delivers numbers as text.
+    Add a property here if Personalize cannot change it on an existing job, otherwise to `JobSettings`. CloudFormation
+    delivers numbers as strings.
     """
 
     SolutionVersionArn: str
@@ -29,7 +29,7 @@ class JobDefinition(TypedDict, total=False):
     NumResults: int | str
     #: Input in S3, as a URI.
     InputPath: str
-    #: Input that is staged from an asset.
+    #: Input that the handler stages from an asset.
     InputBucket: str
     InputPrefix: str
     InputHash: str
@@ -40,43 +40,43 @@ class JobDefinition(TypedDict, total=False):
 
 
 class JobSettings(TypedDict, total=False):
-    """The properties that define nothing: a change keeps the job."""
+    """The properties that do not define a job. Changing one keeps the job."""
 
-    #: Either the name or the start of the derived name.
+    #: Either the explicit name or the prefix of the derived name.
     JobName: str
     JobNamePrefix: str
     RoleArn: str
     AssetBucket: str
     AssetKey: str
     AssetKmsKeyArn: str
-    #: "true" if the queries were given in Python.
+    #: "true" if the queries are defined in the app.
     InputIsInline: str
     QueriesPerFile: int | str
     ValidateInput: str
     WaitSeconds: int | float | str
     MaxQueryErrors: int | str
     Tags: Any
-    #: A summary for the reader of `cdk diff`. The handler ignores it.
+    #: A summary for `cdk diff`. The handler ignores it.
     Queries: str
-    #: The first byte of the queries in the asset and their number of bytes. Without them, all of the asset.
+    #: The range of the queries in the asset, in bytes. Default: the whole asset.
     AssetStart: int | str
     AssetLength: int | str
-    #: The state machine that waits for the job and publishes its end.
+    #: The state machine that waits for the job and publishes its event.
     WatcherArn: str
 
 
 class JobProperties(JobSettings, total=False):
-    """The resource's properties, as the template has them."""
+    """The resource's properties in the template."""
 
     NewJobIfChanged: JobDefinition
 
 
 class FlatProperties(JobDefinition, JobProperties, total=False):
-    """The properties as the handler works with them: those of the definition stand beside the settings as well."""
+    """The properties in the handler, with those of the definition at the top level as well."""
 
 
 class JobOutcome(TypedDict):
-    """The attributes that are known when a job is complete."""
+    """The attributes that change when a job is complete."""
 
     Status: str
     QueryErrors: str
@@ -90,7 +90,7 @@ class JobAttributes(JobOutcome):
     SolutionVersionArn: str
 
 
-#: The attributes' names, for `Fn::GetAtt`.
+#: The names of the attributes for `Fn::GetAtt`.
 Attribute = Literal["JobName", "OutputUri", "Status", "SolutionVersionArn", "QueryErrors"]
 
 
@@ -99,7 +99,7 @@ class Response(TypedDict, total=False):
 
     PhysicalResourceId: str
     Data: JobAttributes
-    #: Unix time in seconds. Without it, `is_complete` has nothing to wait for.
+    #: Unix time in seconds. If omitted, `is_complete` does not wait.
     Deadline: int
     #: Whether the event created the job, or adopted another job and is not part of a rollback.
     Created: bool

@@ -33,9 +33,9 @@ def describe_job(arn: str, budget: RetryBudget) -> Mapping[str, Any] | None:
 def status_of(description: Mapping[str, Any]) -> str:
     """Returns the status of a job, solution version or filter in capitals; "" if the description has none.
 
-    Any other status than ACTIVE and those that end with FAILED means in progress. Documented are "PENDING" and "IN
-    PROGRESS" (https://docs.aws.amazon.com/personalize/latest/dg/API_BatchSegmentJob.html), and the output of AWS's
-    notebooks has "CREATE PENDING" and "CREATE IN_PROGRESS".
+    Every status except ACTIVE and those that end in FAILED means in progress. The documentation has "PENDING" and "IN
+    PROGRESS" (https://docs.aws.amazon.com/personalize/latest/dg/API_BatchSegmentJob.html), and AWS's notebooks show
+    "CREATE PENDING" and "CREATE IN_PROGRESS".
     """
     return printable(description.get("status") or "", 50).upper()
 
@@ -46,6 +46,6 @@ def has_failed(status: str) -> bool:
 
 
 def failure_reason(description: Mapping[str, Any]) -> str:
-    """Returns the service's reason for a failure, escaped and cut."""
+    """Returns the service's reason for a failure, escaped and shortened."""
     reason = printable(description.get("failureReason") or "no reason given", _MAX_REASON_LENGTH)
     return shorten(reason, _MAX_REASON_LENGTH)

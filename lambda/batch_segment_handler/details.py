@@ -9,7 +9,7 @@ from .workflow_contract import AudienceItem, JobFacts, MapCounts, RunDetail, Run
 def succeeded(
     settings: WorkflowSettings, item: AudienceItem | None, run: RunFacts, jobs: Sequence[JobFacts], output_uri: str
 ) -> SegmentsDetail:
-    """Returns the detail for segments that are written.
+    """Returns the detail for an audience or a job that succeeded.
 
     Args:
         settings: The settings of the workflow.
@@ -29,7 +29,7 @@ def failed(
     jobs: Sequence[JobFacts],
     reason: str,
 ) -> SegmentsDetail:
-    """Returns the detail for segments that are not written."""
+    """Returns the detail for an audience or a job that failed."""
     return {**_of_jobs(settings, item, run, jobs), "status": "FAILED", "reason": reason}
 
 

@@ -1,4 +1,4 @@
-"""The handler's errors: their types, and messages that name the property to change."""
+"""The handler's error types, and error messages that name the property to change."""
 
 import re
 from collections.abc import Mapping
@@ -10,15 +10,15 @@ from . import limits
 from .contract import FlatProperties
 from .text import json_length, printable, shorten
 
-#: Bytes as JSON. A response to CloudFormation has at most 4096
-#: (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html). The framework's stack trace
-#: and the identifiers need the rest.
+#: In bytes of JSON. A response to CloudFormation has at most 4096
+#: (https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/crpg-ref-responses.html), with the framework's stack
+#: trace and the identifiers.
 MAX_MESSAGE_BYTES = 2500
 # Leaves room for the hint, whatever the length of the service's message.
 _MAX_SERVICE_MESSAGE = 1000
 ACCESS_DENIED = {"AccessDenied", "AccessDeniedException", "403"}
-#: The formats of the message: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html, "… with
-#: an explicit deny in a service control policy".
+#: The message formats: https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html, "… with an
+#: explicit deny in a service control policy".
 EXPLICIT_DENY = re.compile(r"explicit deny(?: in (?:an?|the) ([\w -]*?(?:policy|boundary)))?", re.I)
 _FIX_OF_DENY = {
     "identity-based policy": "Change the Deny statement in the policies of the role",
@@ -55,10 +55,10 @@ _SENT_PROPERTIES: Mapping[str, _ArnProperty | Literal["NumResults", "OutputPath"
 
 
 class JobError(Exception):
-    """A failure with a message for the user, which CloudFormation shows."""
+    """An error whose message CloudFormation shows to the user."""
 
     def __init__(self, message: str, *, log_group: str | None = None, max_bytes: int = MAX_MESSAGE_BYTES) -> None:
-        """Cuts a message to its maximum length as JSON, and adds the log group."""
+        """Shortens a message to its maximum length in JSON, and adds the log group."""
         # Lists of faults have several lines. Any other unprintable character comes from outside.
         text = "\n".join(printable(line, len(line) * 10) for line in message.split("\n"))
         end = "" if log_group is None else f" Log group: {log_group}."
@@ -71,11 +71,11 @@ class UnavailableError(JobError):
 
 
 class StackUnknownError(JobError):
-    """CloudFormation does not say whether the stack is rolling back."""
+    """The status of the stack is unknown."""
 
 
 class NotVisibleError(Exception):
-    """CreateBatchSegmentJob reports that the job exists, and DescribeBatchSegmentJob does not find it."""
+    """CreateBatchSegmentJob reports that the job exists, but DescribeBatchSegmentJob does not find it."""
 
 
 class MalformedResponseError(Exception):
@@ -83,7 +83,7 @@ class MalformedResponseError(Exception):
 
 
 def code_and_message(error: ClientError) -> tuple[str, str]:
-    """Returns code and message of a service's error, each "" if it is missing."""
+    """Returns the code and the message of a service's error; "" if missing."""
     details = error.response.get("Error", {})
     return details.get("Code", ""), details.get("Message", "")
 
@@ -91,14 +91,14 @@ def code_and_message(error: ClientError) -> tuple[str, str]:
 def means_not_found(error: ClientError) -> bool:
     """Returns whether an InvalidInputException means that the resource does not exist.
 
-    https://docs.aws.amazon.com/personalize/latest/dg/API_DescribeBatchSegmentJob.html documents both that and
+    https://docs.aws.amazon.com/personalize/latest/dg/API_DescribeBatchSegmentJob.html lists this error and
     ResourceNotFoundException.
     """
     return _DOES_NOT_EXIST.search(code_and_message(error)[1]) is not None
 
 
 def summarize(error: Exception) -> str:
-    """Returns operation, code and message of an error, escaped and cut."""
+    """Returns the operation, code and message of an error, escaped and shortened."""
     if isinstance(error, ClientError):
         code, message = code_and_message(error)
         return f"{error.operation_name}: {code}: {_cut(message)}"
@@ -130,7 +130,7 @@ def _explain_client_error(error: ClientError, properties: FlatProperties) -> str
         kind = (deny[1] or "").lower()
         article = "an" if kind[:1] in "aeiou" else "a"
         policy = f"{article} {kind.replace('vpc', 'VPC')}" if kind else "a policy"
-        fix = _FIX_OF_DENY.get(kind, "Find the Deny statement, which outweighs every Allow")
+        fix = _FIX_OF_DENY.get(kind, "Find the Deny statement, which overrides every Allow")
         return f"{operation} is explicitly denied by {policy}. {fix} ({code}: {message})"
     arns = _arns_at_fault(operation, full_message, properties)
     if code == "ResourceNotFoundException" and arns:
@@ -149,12 +149,12 @@ def _explain_client_error(error: ClientError, properties: FlatProperties) -> str
         prop = named[0] if len(named) == 1 else None
         if arns and operation != "CreateBatchSegmentJob":
             prop = next(iter(arns))
-        return f"{prop or 'Amazon Personalize rejects the request'}: {message} ({code}). Sent: {sent}"
+        return f"{prop or 'Amazon Personalize rejected the request'}: {message} ({code}). Sent: {sent}"
     return f"{operation} failed with {code}: {message}"
 
 
 def _arns_at_fault(operation: str, message: str, properties: FlatProperties) -> dict[str, str]:
-    """Returns the ARNs that an operation's error can mean, by property of the construct."""
+    """Returns the ARNs that can cause an operation's error, by property of the construct."""
     given = {prop: str(properties[key]) for prop, key in _ARN_PROPERTIES.items() if properties.get(key)}
     if operation in ("DescribeSolutionVersion", "ListSolutionVersions", "DescribeRecipe"):
         return {prop: arn for prop, arn in given.items() if prop != "filter_arn"}

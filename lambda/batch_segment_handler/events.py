@@ -1,4 +1,4 @@
-"""Reads CloudFormation's events, as the provider framework passes them on, and Lambda's context."""
+"""Reads the events of the provider framework, and the Lambda's context."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ Event = dict[str, Any]
 
 
 def require_members(event: Event) -> None:
-    """Checks that the event has the members that every request of CloudFormation has.
+    """Checks that the event has the members of every CloudFormation request.
 
     Raises:
         JobError: A member is missing; the message names it.
@@ -19,7 +19,7 @@ def require_members(event: Event) -> None:
         members.append("PhysicalResourceId")
     for member in members:
         if not event.get(member):
-            raise JobError(f"{member} is missing from the event, expected a request of CloudFormation")
+            raise JobError(f"{member} is missing from the event, expected a CloudFormation request")
     if str(event["StackId"]).count(":") < 5:
         raise JobError(f"StackId: got {printable(event['StackId'])}, expected the ARN of a stack")
 
@@ -30,5 +30,5 @@ def job_name(event: Event) -> str:
 
 
 def seconds_left(context: Any) -> float:
-    """Returns the time until the function times out."""
+    """Returns the seconds until the function times out."""
     return float(context.get_remaining_time_in_millis()) / 1000

@@ -1,4 +1,4 @@
-"""Checks input that is in S3 already.
+"""Checks queries that exist in S3.
 
 Sources:
     LIST: https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
@@ -18,19 +18,19 @@ from .retries import RetryBudget
 from .s3_input import MAX_SHOWN, InputObject, ObjectHints, call_s3, check_objects, require_size
 from .text import quote
 
-# The service has no limit for folder objects, so limit the pages.
+# Folder objects do not count toward the service's limit, so limit the pages.
 _MAX_PAGES = 20
-#: Objects that other programs leave beside data, by the last part of their key: Hadoop and Spark (_SUCCESS,
+#: Objects that other programs write next to data, by the last part of their key: Hadoop and Spark (_SUCCESS,
 #: _committed_…, hidden checksums), Redshift's manifest (UNLOAD), Finder (.DS_Store), and the output of a job.
 _STRAY = re.compile(r"_SUCCESS|_CHECK|_(started|committed)_.*|\..*|.*manifest(\.json)?|.*\.out", re.S)
 _COMPRESSED = re.compile(r".*\.(gz|zip|bz2|zst|xz)", re.S | re.I)
 
 
 def check_existing(properties: FlatProperties, preflight: Preflight, budget: RetryBudget) -> None:
-    """Checks the queries of the object, or of every object under the prefix, as Personalize will read them.
+    """Checks the queries of the object, or of every object under the prefix.
 
     Raises:
-        JobError: There is no object, a query is invalid, or there are too many of them.
+        JobError: There is no object, a query is invalid, or there are too many queries.
     """
     path = properties["InputPath"]
     bucket, _, key = path.removeprefix("s3://").partition("/")
@@ -45,7 +45,7 @@ def check_existing(properties: FlatProperties, preflight: Preflight, budget: Ret
     if len(found) > limits.MAX_INPUT_FILES:
         raise JobError(
             f"job_input: got more than {limits.MAX_INPUT_FILES:,} objects under {quote(path)}, expected at most "
-            f"{limits.MAX_INPUT_FILES:,}, the service's limit. Every object under the prefix is input: join them, or "
+            f"{limits.MAX_INPUT_FILES:,}, the service's limit. Every object under the prefix is input: merge files, or "
             "move others away"
         )
     if key.endswith("/"):
@@ -58,19 +58,19 @@ def check_existing(properties: FlatProperties, preflight: Preflight, budget: Ret
 
 
 def _list(bucket: str, key: str, hints: ObjectHints, budget: RetryBudget) -> list[tuple[str, int]]:
-    """Returns keys and sizes of the object, or of those under the prefix; at most one more than a job reads."""
+    """Returns key and size of the object, or of each object under the prefix, at most one more than a job reads."""
     found: list[tuple[str, int]] = []
     place, is_prefix = f"s3://{bucket}/{key}", key.endswith("/")
     request: dict[str, Any] = {"Bucket": bucket, "Prefix": key}
     if not is_prefix:
-        # Keys are listed in the order of their UTF-8 bytes (LIST), so the object is the first with this prefix.
+        # S3 lists keys in the order of their UTF-8 bytes (LIST), so the object is the first with this prefix.
         request["MaxKeys"] = 1
     for _ in range(_MAX_PAGES):
         page = call_s3(clients.s3().list_objects_v2, hints, place, budget, **request)
         contents = [(entry["Key"], int(entry["Size"])) for entry in page.get("Contents", [])]
         if not is_prefix:
             return [entry for entry in contents if entry[0] == key]
-        # A key that ends in a slash is a folder, created in the console.
+        # The console creates a folder as an object whose key ends in "/".
         found += [entry for entry in contents if not entry[0].endswith("/")]
         if len(found) > limits.MAX_INPUT_FILES:
             return found[: limits.MAX_INPUT_FILES + 1]

@@ -1,4 +1,4 @@
-"""The service's expressions: which items ``itemAttributes`` asks for, which placeholders a filter has.
+"""Parses the expressions of ``itemAttributes`` queries and of filters.
 
 Sources:
     INPUT: https://docs.aws.amazon.com/personalize/latest/dg/prepare-input-data-user-segment.html
@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _GRAMMAR = 'ITEMS.<column> = "<value>", joined by AND'
-#: How many warnings of one line are kept and counted: a line has room for tens of thousands.
+#: The maximum number of warnings for a line, which has room for tens of thousands.
 MAX_WARNINGS = 5
-#: A name of a schema's field: https://avro.apache.org/docs/current/specification/#names
+#: The name of a schema field: https://avro.apache.org/docs/current/specification/#names
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*+")
 _QUOTED = r'"(?:[^"\\]|\\.)*+"'
 _SINGLE_QUOTED = r"'(?:[^'\\]|\\.)*+'"
@@ -29,18 +29,18 @@ _STEPS = {
 }
 #: Operators documented for filter expressions but not for segment queries.
 _UNDOCUMENTED = re.compile(r"(?:NOT|IN|LIKE|BETWEEN|IS|CONTAINS)\b|[<>]=?|!=|\(|\|\|?|&&", re.I)
-#: Known to fail (OR_FAILS). Quoted text is matched first, so that an OR in it is skipped; an open quote ends the text,
-#: so that the time stays linear.
+#: Known to fail (OR_FAILS). Quoted text matches first, which skips an OR in it. An unclosed quote ends the search, so
+#: the time stays linear.
 _OR = re.compile(rf"{_QUOTED}?+|{_SINGLE_QUOTED}?+|(?<![\w.$])(OR)\b", re.S | re.I)
 _WORD = re.compile(r"[\w.$-]++|=++|.", re.S)
 
 
 class ExpressionError(ValueError):
-    """An expression that is none.
+    """An invalid expression.
 
     Attributes:
         at: The offset of the character at fault.
-        reason: What was expected there, and what was got.
+        reason: The text at the offset, and the expected text.
     """
 
     def __init__(self, at: int, reason: str) -> None:
@@ -51,11 +51,11 @@ class ExpressionError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """What an expression says.
+    """A parsed expression.
 
     Attributes:
-        conditions: Column and value of each condition, up to an operator that is not documented.
-        warnings: Offset and reason of things that are not documented, at most `MAX_WARNINGS`.
+        conditions: Column and value of each condition, up to the first undocumented operator.
+        warnings: Offset and reason of undocumented syntax, at most `MAX_WARNINGS`.
     """
 
     conditions: list[tuple[str, str]]
@@ -63,11 +63,11 @@ class Expression:
 
 
 def parse_expression(expression: str) -> Expression:
-    """Reads the expression of an ``itemAttributes`` query: ``ITEMS.<column> = "<value>"``, joined by ``AND``.
+    """Parses the expression of an ``itemAttributes`` query: ``ITEMS.<column> = "<value>"``, joined by ``AND``.
 
-    That is all that is documented (INPUT): "batch segment input expressions support only the = symbol for equality for
-    string matching". Other operators of filters (``IN``, ``<``, …) get a warning, and the expression is not read
-    further. ``OR`` is an error, since the service is known to fail on it (OR_FAILS).
+    Nothing else is documented (INPUT): "batch segment input expressions support only the = symbol for equality for
+    string matching". At another operator of filters (``IN``, ``<``, …), parsing stops with a warning. ``OR`` is an
+    error, since the service fails on it (OR_FAILS).
 
     Raises:
         ExpressionError: The expression is invalid; the message names the column.
@@ -84,12 +84,12 @@ def parse_expression(expression: str) -> Expression:
             if operator or step == "and":
                 _refuse_or(expression, at)
             if operator:
-                reason = f"{excerpt(operator[0])} is not documented for segments and may be refused"
+                reason = f"{excerpt(operator[0])} is not documented for segments and may be rejected"
                 read.warnings.append((at, f"{reason}: an expression is {_GRAMMAR}"))
                 return read
             word = _WORD.match(expression, at)
-            got = "the end" if word is None else "a quote that is not closed" if word[0] in "\"'" else excerpt(word[0])
-            raise ExpressionError(at, f"expected {expected}, got {got}: an expression is {_GRAMMAR}")
+            got = "the end" if word is None else "an unclosed quote" if word[0] in "\"'" else excerpt(word[0])
+            raise ExpressionError(at, f"got {got}, expected {expected}: an expression is {_GRAMMAR}")
         if step == "column":
             column = match[1]
         elif step == "value":
@@ -102,7 +102,7 @@ def parse_expression(expression: str) -> Expression:
 
 
 def _refuse_or(expression: str, at: int) -> None:
-    # The rest after an undocumented operator is not parsed, so an OR is searched in all of it.
+    # Parsing stops at an undocumented operator, so search all of the rest for an OR.
     for found in _OR.finditer(expression, at):
         if found[1]:
             raise ExpressionError(found.start(1), f"{excerpt(found[1])} fails: write one query for each alternative")
@@ -116,28 +116,28 @@ def _past_space(text: str, at: int) -> int:
 def _doubts(step: str, match: re.Match[str]) -> Iterable[tuple[int, str]]:
     text = match[0]
     if step == "column" and text != f"ITEMS.{match[1]}":
-        yield 0, f"{excerpt(text)}: the documentation writes ITEMS.<column>"
+        yield 0, f"{excerpt(text)}: the documented form is ITEMS.<column>"
     elif step == "and" and text != "AND":
-        yield 0, f"{excerpt(text)}: the documentation writes AND"
+        yield 0, f"{excerpt(text)}: the documented form is AND"
     elif step == "value":
         if text[0] != '"':
-            yield 0, "a value without double quotes: the documentation has none"
+            yield 0, "a value without double quotes, which is not documented"
         elif text == '""':
             yield 0, "an empty value"
         elif single := re.search(r"(?<!\\)(?:\\\\)*+(')", text):
-            yield single.start(1), "a single quote: the documentation puts a backslash before it"
+            yield single.start(1), "a single quote without a backslash, which is not documented"
 
 
-#: An open quote ends the text, as in `_OR`.
+#: An unclosed quote ends the search, as in `_OR`.
 _FILTER_TOKEN = re.compile(rf"{_QUOTED}?+|{_SINGLE_QUOTED}?+|\$([A-Za-z0-9_]++)|\b(INCLUDE|EXCLUDE)\b", re.S | re.I)
 
 
 def filter_placeholders(expression: str) -> dict[str, bool]:
-    """The placeholders of a filter's expression: ``$GENRE`` gives ``GENRE`` (FILTER); within quotes it is text.
+    """Returns the placeholders of a filter's expression: ``GENRE`` for ``$GENRE`` (FILTER), except within quotes.
 
     Returns:
-        By name, whether a value has to be given. For ``EXCLUDE`` parts it can be omitted; that part of the filter is
-        then not used (RUNTIME, ``filterValues``).
+        For each name, whether a value is required. In an ``EXCLUDE`` part it is optional: the service ignores the part
+        if there is no value (RUNTIME, ``filterValues``).
     """
     names: dict[str, bool] = {}
     including = True
@@ -150,7 +150,7 @@ def filter_placeholders(expression: str) -> dict[str, bool]:
 
 
 def excerpt(value: object) -> str:
-    """Quotes up to 20 characters of a value for a message; unprintable ones are escaped."""
+    """Quotes and escapes up to 20 characters of a value for a message."""
     if not isinstance(value, str):
         return f"a value of type {type(value).__name__}"
     return repr(value if len(value) <= 20 else f"{value[:19]}…")

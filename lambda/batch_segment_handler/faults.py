@@ -1,18 +1,18 @@
-"""The reasons that the events of a workflow give."""
+"""The reasons in the events of a workflow."""
 
 import contextlib
 import json
 
 from .contract import FlatProperties
 from .errors import explain
-from .retries import CHAIN_THE_JOBS
+from .retries import LIMIT_THE_JOBS
 from .text import printable, shorten
 from .workflow_contract import Fault
 
 _MAX_REASON_BYTES = 2500
-# The messages are those of a deployment. A run is started and not deployed, and an input is that of an audience.
+# Adapts the messages of deployments to runs.
 _IN_A_RUN = {
-    CHAIN_THE_JOBS: "",
+    LIMIT_THE_JOBS: "",
     "Deploy again": "Start the run again",
     "deploy again": "start the run again",
     "job_input": "segment_input",
@@ -20,7 +20,7 @@ _IN_A_RUN = {
 
 
 def explain_in_run(error: Exception, properties: FlatProperties) -> str:
-    """Returns the message of an error, which names the property to change and what to do.
+    """Returns the message of an error, with the property to change and the fix.
 
     Args:
         error: The error.

@@ -44,12 +44,12 @@ def on_event(event: Event, context: Any) -> Response:
         context: The Lambda's context.
 
     Raises:
-        JobError: The resource cannot be provided; CloudFormation shows the message.
+        JobError: The request fails. CloudFormation shows the message.
     """
     log.begin(str(event.get("StackId", "")), str(event.get("LogicalResourceId", "")))
     log.event("received", request=event.get("RequestType"), id=event.get("PhysicalResourceId"))
     if event.get("RequestType") == "Delete":
-        # Jobs can be neither stopped nor deleted. No call, so deleting a stack never fails here.
+        # Personalize can neither stop nor delete a job. Without a call, deleting a stack never fails here.
         output = flatten(event.get("ResourceProperties")).get("OutputPath")
         log.event("left in place", id=event.get("PhysicalResourceId"), output=output)
         return {"PhysicalResourceId": event["PhysicalResourceId"]} if "PhysicalResourceId" in event else {}
@@ -60,8 +60,8 @@ def on_event(event: Event, context: Any) -> Response:
         require(job.properties)
         return _create_or_update(job, event)
     except Exception as error:
-        # An update that keeps the job created nothing, so there is nothing to roll back. Only one that has to create or
-        # refuse a job asks for the stack's status.
+        # If the stack's status is unknown, the event could be part of a rollback. Fail only an update that creates or
+        # rejects a job.
         keeps = (
             job is not None
             and _keeps_job(job, event)
@@ -99,7 +99,7 @@ def is_complete(event: Event, context: Any) -> Completion:
         if isinstance(error, UnavailableError) and time.time() <= event["Deadline"]:
             log.event("not known", error=str(error))
             return {"IsComplete": False}
-        # A rollback creates nothing.
+        # A rollback never creates a job.
         _raise_unless_rolling_back(error, event, context, stack, in_doubt=bool(event.get("Created")))
     return {"IsComplete": True}
 
@@ -117,7 +117,7 @@ def _keeps_job(job: JobResource, event: Event) -> bool:
 
 
 def _create_or_update(job: JobResource, event: Event) -> Response:
-    # Report wrong values before a job is created and billed.
+    # Reject invalid values before a job is created and billed.
     wait = wait_seconds(job.properties)
     max_query_errors(job.properties)
     started = time.time()
@@ -158,9 +158,9 @@ def _respond_in_rollback(job: JobResource | None, event: Event) -> Response:
 
 
 def _raise_unless_rolling_back(error: Exception, event: Event, context: Any, stack: Stack, *, in_doubt: bool) -> None:
-    """Raises the explained error, except in a rollback: it would leave the stack in UPDATE_ROLLBACK_FAILED.
+    """Raises the explained error, except in a rollback, where it would leave the stack in UPDATE_ROLLBACK_FAILED.
 
-    If CloudFormation does not say whether the stack is rolling back, ``in_doubt`` decides.
+    If the stack's status is unknown, ``in_doubt`` decides.
     """
     try:
         if isinstance(error, StackUnknownError):
@@ -181,8 +181,8 @@ def _raise(error: JobError, event: Event, context: Any) -> NoReturn:
     text = json.dumps({**envelope, "Status": "FAILED", "Reason": ""}, ensure_ascii=False, default=str)
     used = len(text.encode("utf-8", "replace"))
     room = max(_MIN_MESSAGE_BYTES, min(MAX_MESSAGE_BYTES, _MAX_RESPONSE_BYTES - _FRAMEWORK_BYTES - used))
-    # Names the log group, since the framework's line names one that does not exist: the handler's functions have their
-    # own. Without the chain of exceptions, which Lambda would put before the message.
+    # Name the log group: the framework's line names one that does not exist. `from None`, since Lambda would put the
+    # chained exceptions before the message.
     raise type(error)(str(error), log_group=context.log_group_name, max_bytes=room) from None
 
 

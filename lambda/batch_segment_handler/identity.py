@@ -1,7 +1,7 @@
 """The names and paths of a job. Calls no service.
 
-The name is the state: it is derived from the job's definition, so an event means the same job whenever and however
-often it is delivered. CreateBatchSegmentJob has no client token, and a name can be used only once:
+The name is the state: it is derived from the job's definition, so an event identifies the same job however often it is
+delivered. CreateBatchSegmentJob has no client token, and a name can be used only once:
 https://docs.aws.amazon.com/personalize/latest/dg/API_CreateBatchSegmentJob.html
 """
 
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from .contract import DEFINITION, FlatProperties
 from .parsing import has
 
-#: Names end with "", "-2" … "-99"; the construct reserves three characters for it.
+#: Names end in "", "-2" … "-99". The construct reserves three characters for the suffix.
 MAX_ATTEMPTS = 99
 
 
@@ -33,7 +33,7 @@ class JobIdentity:
     @property
     def base_name(self) -> str:
         """The derived name of the first attempt."""
-        # The prefix is unique for each construct. The logical ID depends on whether the deployment waits.
+        # The prefix is unique for each construct. The logical ID changes with wait_for_completion.
         definition = {key: str(value) for key, value in self.properties[DEFINITION].items()}
         seed = json.dumps(
             [self.stack_id, self.properties["JobNamePrefix"], definition],
@@ -63,11 +63,11 @@ class JobIdentity:
         return f"arn:{partition}:personalize:{region}:{account}:batch-segment-job/{name}"
 
     def input_path(self, name: str) -> str:
-        """Returns the path of the existing input, or the start of the path of staged input."""
+        """Returns the path of existing input, or the prefix of the path of staged input."""
         if has(self.properties, "InputPath"):
             return self.properties["InputPath"]
-        # Part of the path is a hash of the queries, so that the job's description tells which queries it got. Staging
-        # appends the split size, so that a job never reads files of an earlier attempt with another size.
+        # A hash of the queries is part of the path, so the job's description identifies them. Staging appends the split
+        # size, so a job never reads files of an earlier attempt with another size.
         return (
             f"s3://{self.properties['InputBucket']}/{self.properties['InputPrefix']}{name}/"
             f"{self.properties['InputHash'][:12]}"
@@ -86,6 +86,6 @@ class JobIdentity:
 
 
 def normalize(path: str) -> str:
-    """Returns a path in the form for comparing: the service might return it in another form than it was sent."""
+    """Returns a path in a form that can be compared: the service might return it in another form."""
     scheme, separator, rest = path.partition("://")
     return f"{scheme.lower()}{separator}{rest.removesuffix('/')}"

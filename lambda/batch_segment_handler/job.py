@@ -1,4 +1,4 @@
-"""The job of a resource: creates or adopts it, and updates it in place."""
+"""Creates, adopts and updates the job of a resource."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from .text import printable
 
 #: The status if Personalize does not return one.
 UNKNOWN_STATUS = "UNKNOWN"
-# The status of a new job, without a further request.
+# The status of a new job, to save a request.
 _PENDING = "CREATE PENDING"
 
 
@@ -45,7 +45,7 @@ class JobResource:
     def create_or_adopt(self) -> Response:
         """Creates the job, or adopts it if it exists.
 
-        A rollback creates nothing, and also adopts jobs with another role or that failed, since a rollback that fails
+        A rollback creates nothing. It also adopts a failed job, or a job with another role, since a failed rollback
         would leave the stack in UPDATE_ROLLBACK_FAILED.
 
         Returns:
@@ -75,8 +75,7 @@ class JobResource:
                 if has_failed(status_of(description)) and not self.lifecycle.is_rolling_back():
                     raise JobError(
                         f"job_name: {name!r} is taken by a job that ended {status_of(description)}: "
-                        f"{failure_reason(description)}. Names are never freed by the service: choose another, or "
-                        "leave job_name out"
+                        f"{failure_reason(description)}. Names cannot be reused: choose another, or omit job_name"
                     )
             elif different:
                 log.event("foreign job", differs=different, arn=self.identity.arn(name))
@@ -95,7 +94,7 @@ class JobResource:
         base_name = self.identity.base_name
         raise JobError(
             f"trigger: all {MAX_ATTEMPTS} names of the job are taken, {base_name!r} to '{base_name}-{MAX_ATTEMPTS}', "
-            "by jobs that failed or that are not of this resource. Change trigger, which gives the job another name"
+            "by jobs that failed or belong to another resource. Change trigger to give the job another name"
         )
 
     def update_in_place(self, name: str, old: FlatProperties) -> Response:
@@ -113,9 +112,9 @@ class JobResource:
         is_changed = self.changes_explicit_job(old)
         if description is None:
             if is_changed:
-                # Under a derived name, the definition is that of the job that Personalize forgot.
+                # Only with an explicit name: a derived name changes with the definition.
                 return self.create_or_adopt()
-            # A deployment must not fail because Personalize, after an undocumented time, forgot the job.
+            # A deployment must not fail because Personalize no longer returns an old job.
             return self._respond_unknown(name, "kept")
         if is_changed:
             different = differences(self.identity, name, description)
@@ -178,8 +177,7 @@ class JobResource:
         if different:
             raise JobError(
                 f"job_name: {name!r} is taken by another job ({self.identity.arn(name)}), which differs in "
-                f"{', '.join(dict.fromkeys(different))}. Names are never freed by the service: choose another, or "
-                "leave job_name out"
+                f"{', '.join(dict.fromkeys(different))}. Names cannot be reused: choose another, or omit job_name"
             )
 
     def _create(self, name: str) -> Response:
@@ -231,7 +229,7 @@ class JobResource:
         try:
             self._update_tags(name, old_tags)
         except (BotoCoreError, ClientError, JobError) as error:
-            # The job was found, so a rollback succeeds with it rather than with an assumed one.
+            # The job was found, so a rollback succeeds with it and not with an assumed one.
             if not self.lifecycle.may_be_rolling_back():
                 raise
             log.event("not tagged", error=str(explain(error, self.properties)))

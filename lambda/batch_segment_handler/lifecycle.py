@@ -1,4 +1,4 @@
-"""Whether jobs may still be created: a deployment can be rolled back, and a function runs for a limited time."""
+"""Checks whether a job may still be created: not in a rollback, and not just before the function times out."""
 
 from typing import Any, Protocol
 
@@ -17,14 +17,14 @@ class Lifecycle(Protocol):
         """Returns whether it is a rollback, which creates nothing."""
 
     def may_be_rolling_back(self) -> bool:
-        """Returns whether it is a rollback, or that is not known."""
+        """Returns whether it is or may be a rollback."""
 
     def require_can_create(self) -> None:
         """Raises a `JobError` unless a job may be created now."""
 
 
 class RunLifecycle:
-    """A run of a workflow. No run is rolled back."""
+    """A run of a workflow, which is never rolled back."""
 
     def __init__(self, context: Any) -> None:
         """Takes the Lambda's context."""
@@ -49,7 +49,7 @@ def require_time(context: Any) -> None:
     """Checks that the function has time for a call that hangs, and for the response.
 
     Raises:
-        UnavailableError: It has not. A call that is cut off may create a job that nobody hears of.
+        UnavailableError: Too little time is left. A call that is cut off could create a job without a response.
     """
     if seconds_left(context) < RESERVED_SECONDS:
         raise UnavailableError("no time is left, so no job was created. Deploy again")

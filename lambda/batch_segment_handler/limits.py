@@ -12,7 +12,7 @@ from typing import Literal
 
 # -- names and ARNs
 
-#: MODEL, shape Name. A job's name ends its ARN and can never be used again: the API has no delete.
+#: MODEL, shape Name. A name cannot be reused: the API has no operation that deletes a job.
 MAX_JOB_NAME_LENGTH = 63
 JOB_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9\-_]*")
 #: MODEL, shape Arn.
@@ -39,14 +39,14 @@ MAX_JOBS_IN_FLIGHT = 5
 
 #: MODEL, CreateBatchSegmentJob: "can handle up to 50 million records".
 MAX_RECORDS = 50_000_000
-#: LIMITS, "Maximum size of batch segment job input", 1 GB. Read as GiB, so that no input is rejected that the service
-#: may accept.
+#: LIMITS, "Maximum size of batch segment job input", 1 GB. Read as GiB, so as not to reject input that the service may
+#: accept.
 MAX_INPUT_BYTES = 1024**3
 #: LIMITS, "Maximum number of input files per batch segment job".
 MAX_INPUT_FILES = 1000
-#: RECIPES: the key that a query has.
+#: RECIPES: the key of a query.
 QueryKind = Literal["itemId", "itemAttributes"]
-#: RECIPES: the last part of the ARN of each recipe of type USER_SEGMENTATION, and the key that its queries have.
+#: RECIPES: the last part of the ARN of each recipe of type USER_SEGMENTATION, and the key of its queries.
 QUERY_KIND_BY_RECIPE: dict[str, QueryKind] = {
     "aws-item-affinity": "itemId",
     "aws-item-attribute-affinity": "itemAttributes",

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line for each decision, and the metrics that CloudWatch extracts from it.
+"""Writes the log, one line of JSON for each decision, from which CloudWatch extracts the metrics.
 
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html
 """
@@ -88,8 +88,8 @@ def _dimensions(metric: str) -> list[list[str]]:
 
 
 def _escape(line: str) -> str:
-    # `json.dumps` keeps C1 control characters, bidirectional marks and lone surrogates, with which an object's key
-    # could control the terminal of a person who reads the log.
+    # `json.dumps` keeps C1 control characters, bidirectional marks and lone surrogates. In an object's key, they could
+    # control the terminal that shows the log.
     if line.isprintable():
         return line
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in line)

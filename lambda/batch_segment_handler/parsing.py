@@ -1,4 +1,4 @@
-"""Reads the resource's properties. CloudFormation delivers numbers as text."""
+"""Reads the resource's properties. CloudFormation delivers numbers as strings."""
 
 import re
 from collections.abc import Mapping
@@ -43,9 +43,9 @@ def has(properties: FlatProperties, name: _Name) -> bool:
 
 
 def flatten(properties: Any) -> FlatProperties:
-    """Returns the properties with those of the definition beside the settings; none if there is no map of properties.
+    """Returns the properties with those of the definition at the top level as well; empty if they are not a map.
 
-    The definition itself stays, since the derived name is a hash of it.
+    Keeps the definition itself, since the derived name is a hash of it.
     """
     if not isinstance(properties, Mapping):
         return {}
@@ -59,7 +59,7 @@ def is_true(properties: FlatProperties, name: Literal["InputIsInline", "Validate
 
 
 def require(properties: FlatProperties) -> None:
-    """Checks that the required properties are there.
+    """Checks that the required properties are present.
 
     Raises:
         JobError: A property is missing; the message names it.
@@ -112,7 +112,7 @@ def queries_per_file(properties: FlatProperties) -> int | None:
 
 
 def asset_range(properties: FlatProperties) -> tuple[int, int | None]:
-    """Returns the first byte of the queries in their asset, and their number of bytes; None for all from there on."""
+    """Returns the offset and the length of the queries in the asset; the length is None for all bytes from there on."""
     start = _whole_number(properties.get("AssetStart"), "AssetStart", 0, _MAX_ASSET_BYTES)
     return start or 0, _whole_number(properties.get("AssetLength"), "AssetLength", 1, limits.MAX_INPUT_BYTES)
 
@@ -129,7 +129,7 @@ def wait_seconds(properties: FlatProperties) -> float | None:
 def _whole_number(value: int | str | None, prop: str, least: int, most: int) -> int | None:
     if value is None:
         return None
-    # `int` would accept "1_000" and the digits of other scripts as well.
+    # `int` also accepts "1_000" and the digits of other scripts.
     number = int(value) if re.fullmatch(r"\d{1,20}", str(value), re.ASCII) else -1
     if not least <= number <= most:
         raise JobError(f"{prop}: got {quote(str(value))}, expected a whole number from {least:,} to {most:,}")

@@ -7,15 +7,15 @@ from . import clients, log
 from .retries import RetryBudget, call_with_retries
 from .workflow_contract import RunFacts, TableSettings
 
-#: The name of the newest run.
+#: The partition of the newest run.
 LATEST = "latest"
-# The parameter of a partition that tells which of two runs is newer. The keys of runs do not: an app can go back to an
-# older solution version.
+# The parameter of a partition that orders runs. The keys of runs do not, since an app can go back to an older solution
+# version.
 _STARTED = "started"
 
 
 def register(table: TableSettings, audience: str, run: RunFacts, location: str, budget: RetryBudget) -> None:
-    """Registers the segments of a run, and as the latest ones unless those of a newer run are.
+    """Registers the segments of a run, also as the latest ones unless a newer run is registered.
 
     Args:
         table: The table.
@@ -49,7 +49,7 @@ def _set(table: TableSettings, values: list[str], partition: Mapping[str, Any], 
 
 
 def _started(table: TableSettings, values: list[str], budget: RetryBudget) -> int:
-    """Returns when the run of a partition started; 0 if there is no partition, or one of another program."""
+    """Returns when the run of a partition started; 0 if there is no partition, or another program created it."""
     glue = clients.glue()
     try:
         response = call_with_retries(

@@ -1,7 +1,7 @@
-"""Checks solution version, recipe and filter before a job is created, with one clear error each.
+"""Checks the solution version, recipe and filter before a job is created, with a clear error for each.
 
-Accepts a solution version or filter that is still being created: CreateBatchSegmentJob responds with
-ResourceInUseException then, which is retried.
+Accepts a solution version or filter that is still being created: the handler retries the ResourceInUseException of
+CreateBatchSegmentJob.
 """
 
 import datetime
@@ -24,7 +24,7 @@ _USER_SEGMENTATION = "USER_SEGMENTATION"
 
 @dataclass(frozen=True)
 class Preflight:
-    """The requirements of solution version and filter on the queries.
+    """The requirements of the solution version and the filter for queries.
 
     Attributes:
         solution_version_arn: The solution version.
@@ -42,7 +42,7 @@ def check(properties: FlatProperties, budget: RetryBudget) -> Preflight:
     """Checks the solution version, its recipe and the filter.
 
     Raises:
-        JobError: Solution version, recipe or filter cannot be used for segments.
+        JobError: The solution version, recipe or filter cannot be used for segments.
         ClientError: Another error of the service, for example ResourceNotFoundException.
     """
     prop, arn, version = solution_version(properties, budget)

@@ -35,9 +35,9 @@ class QueryErrors:
     Attributes:
         queries: The number of queries that were read; None if the output cannot be read.
         errors: The number of queries that ended with an error.
-        first: The first error, escaped and cut.
+        first: The first error, escaped and shortened.
         all_read: Whether all queries were read.
-        unreadable: Why the output cannot be read, escaped and cut.
+        unreadable: Why the output cannot be read, escaped and shortened.
     """
 
     queries: int | None = None
@@ -50,7 +50,7 @@ class QueryErrors:
         """Returns ``"none"``, or the counts and the first error, or `ERRORS_UNKNOWN`."""
         if self.queries is None:
             return ERRORS_UNKNOWN
-        more = "" if self.all_read else " read in the time there was"
+        more = "" if self.all_read else " read in time"
         if not self.errors:
             return "none" if self.all_read else f"none of {self.queries:,}{more}"
         return f"{self.errors:,} of {self.queries:,} queries{more}; the first: {self.first}"
@@ -83,11 +83,11 @@ def query_errors(output_uri: str, seconds: float) -> QueryErrors:
 
 
 def newest_segments(output_uri: str, excluded_uri: str) -> datetime.datetime | None:
-    """Returns when the newest segments under a prefix were written, except those under another one; None without any.
+    """Returns when the newest segments under a prefix were written, or None.
 
     Args:
         output_uri: The prefix.
-        excluded_uri: The other prefix.
+        excluded_uri: A prefix to skip.
     """
     bucket, _, prefix = output_uri.removeprefix("s3://").partition("/")
     excluded = excluded_uri.removeprefix(f"s3://{bucket}/")
@@ -124,7 +124,7 @@ def read_errors(chunks: Iterable[bytes]) -> Iterator[str | None]:
 def _error(line: bytes) -> str | None:
     record = json.loads(line)
     if not isinstance(record, dict):
-        raise ValueError(f"expected a JSON object, got {type(record).__name__}")
+        raise ValueError(f"got {type(record).__name__}, expected a JSON object")
     error = record.get("error") or None
     return error if error is None or isinstance(error, str) else json.dumps(error)
 

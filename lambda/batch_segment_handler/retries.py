@@ -37,7 +37,7 @@ _ARN = re.compile(r"arn:\S+")
 
 
 class RetryBudget:
-    """The time that one invocation may wait between attempts, over all its calls.
+    """The time that one invocation may wait between attempts, across all of its calls.
 
     Sums sleep durations instead of reading only the clock, so that the local AWS can scale `time.sleep` without
     changing behavior.
@@ -47,8 +47,8 @@ class RetryBudget:
         """Starts the budget.
 
         Args:
-            seconds: How long the calls may take, with the waits between them.
-            max_wait: How long to wait for anything but a permission that propagates. Default: all of the time.
+            seconds: How long the calls may take, including the waits between them.
+            max_wait: How long to wait for anything but a permission that propagates. Default: ``seconds``.
         """
         self._ends = time.monotonic() + seconds
         self._left = seconds
@@ -59,7 +59,7 @@ class RetryBudget:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is over, also if it was not spent on waiting."""
+        """Whether the time is over, even if it was not spent waiting."""
         return time.monotonic() >= self._ends
 
     def wait(self, seconds: float, *, for_propagation: bool) -> float:
@@ -82,11 +82,11 @@ class RetryBudget:
 
 @dataclass(frozen=True)
 class _RetryHint:
-    """What to tell the user if retries are exhausted.
+    """The message if retries are exhausted.
 
     Attributes:
-        cause: The first sentence; None if the error's own message is the sentence.
-        fix: What the user can do.
+        cause: The first sentence; None for the error's own message.
+        fix: The second sentence.
         for_propagation: Whether to retry for two minutes only.
     """
 
@@ -102,16 +102,15 @@ _MISSING_PERMISSION = _RetryHint(
     for_propagation=True,
 )
 _NOT_VISIBLE = _RetryHint(None, "Deploy again", for_propagation=True)
-#: The part of a message that is of no use in a run, which waits by itself.
-CHAIN_THE_JOBS = (
-    ", or chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
-    "(job.node.add_dependency(other_job))"
+#: Omitted in a run, which waits by itself.
+LIMIT_THE_JOBS = (
+    ", or run fewer jobs at once: give them wait_for_completion, and call BatchSegmentJob.limit_concurrency"
 )
 _TRANSIENT = _RetryHint("AWS returned an unexpected response or none", "Deploy again later")
 _SERVICE_BUSY = {
     "LimitExceededException": _RetryHint(
         f"Amazon Personalize runs {limits.MAX_JOBS_IN_FLIGHT} batch segment jobs at once, and the limit is reached",
-        f"Deploy again when other jobs are complete{CHAIN_THE_JOBS}",
+        f"Deploy again when other jobs are complete{LIMIT_THE_JOBS}",
     ),
     "ResourceInUseException": _RetryHint(
         "the solution version or the filter is still being created", "Deploy again when it is ACTIVE"
@@ -174,7 +173,7 @@ def _retry_hint(error: Exception) -> _RetryHint | None:
         return _TRANSIENT
     code, message = code_and_message(error)
     if code in ACCESS_DENIED:
-        # An Allow that is still propagating does not outweigh an explicit Deny.
+        # An Allow that is still propagating does not override an explicit Deny.
         return None if EXPLICIT_DENY.search(message) else _MISSING_PERMISSION
     # The name of a job or role in an ARN can contain one of the words.
     if code == "InvalidInputException" and _MAY_BE_PROPAGATION.search(_ARN.sub("", message)):

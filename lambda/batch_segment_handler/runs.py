@@ -18,7 +18,7 @@ _RUN_KEY = "%Y%m%dT%H%M%SZ"
 
 
 def prepare(event: TaskEvent, budget: RetryBudget) -> Preparation:
-    """Finds the solution version and the key of a run, once for all audiences.
+    """Determines the solution version and the key of a run, once for all audiences.
 
     Args:
         event: The task, with the input of the execution.
@@ -29,7 +29,7 @@ def prepare(event: TaskEvent, budget: RetryBudget) -> Preparation:
         run = _run_facts(event, budget)
     except (JobError, ClientError, BotoCoreError) as error:
         reason = faults.explain_in_run(error, _solution(settings))
-        # So that an alarm on failed jobs hears of a run without any.
+        # An alarm on failed jobs must also cover a run without jobs.
         log.event("segments failed", reason=reason)
         return {"Status": "FAILED", "Detail": details.run_failed(settings, event["ExecutionArn"], None, reason)}
     log.event("prepared", run=run["Run"], version=run["SolutionVersionArn"])
@@ -93,6 +93,6 @@ def _time(name: str, text: Any) -> datetime.datetime:
         found = None
     if found is None or found.tzinfo is None:
         raise JobError(
-            f"{name}: got {quote(str(text))}, expected a time with its zone, for example 2026-11-30T03:00:00Z"
+            f"{name}: got {quote(str(text))}, expected a time with a time zone, for example 2026-11-30T03:00:00Z"
         )
     return found

@@ -19,19 +19,19 @@ from .preflight import Preflight
 from .retries import RetryBudget, call_with_retries
 from .text import printable, quote
 
-#: How many warnings are logged, and how many objects an error names.
+#: The maximum number of logged warnings, and of objects in an error.
 MAX_SHOWN = 5
 _KMS_KEY = re.compile(r"arn:[a-z\d-]+:kms:[a-z\d-]+:\d+:key/[\w-]+")
 
 
 @dataclass(frozen=True)
 class ObjectHints:
-    """How to fix errors of S3 that concern an object.
+    """The fixes for errors of S3 about an object.
 
     Attributes:
         key_arn: The KMS key of the object, if it is known.
         grant: How to grant the handler a permission for the key.
-        skip: How to do without reading the object.
+        skip: How to skip reading the object.
     """
 
     key_arn: str | None
@@ -39,7 +39,7 @@ class ObjectHints:
     skip: str = ""
 
     def fix_of(self, error: ClientError) -> str:
-        """Returns how to fix the error; "" if there is no better hint than the error's own message."""
+        """Returns the fix for an error; "" if the error's own message says enough."""
         code, message = code_and_message(error)
         if code == "InvalidObjectState":  # GET
             return "the object is archived: restore it, or copy it to the storage class STANDARD"
@@ -48,7 +48,7 @@ class ObjectHints:
         if code == "InvalidRequest" and "Server Side Encryption" in message:  # SSE_C
             return (
                 "the object is encrypted with a customer-provided key (SSE-C), which neither the handler nor "
-                "Personalize has: write it again with SSE-S3 or SSE-KMS"
+                "Personalize has: upload it again with SSE-S3 or SSE-KMS"
             )
         named = _KMS_KEY.search(message)
         arn = named[0] if named else self.key_arn
@@ -77,7 +77,7 @@ def call_s3(operation: Callable[..., Any], hints: ObjectHints, place: str, budge
 
 @dataclass
 class InputObject:
-    """An object with queries, or a range of its bytes. Every read after the first reads the same version of it.
+    """An object with queries, or a range of its bytes. Every read returns the version of the first read.
 
     Attributes:
         bucket: The bucket.
@@ -85,7 +85,7 @@ class InputObject:
         hints: How to fix errors.
         budget: How long to retry.
         start: The first byte of the range.
-        length: The number of bytes of the range; None for all bytes from the first one on.
+        length: The length of the range; None for all bytes from ``start`` on.
         etag: The version.
     """
 
@@ -105,7 +105,7 @@ class InputObject:
         return _Body(self)
 
     def get(self, offset: int) -> Mapping[str, Any]:
-        """Requests the content from an offset in the range on."""
+        """Requests the content from an offset in the range to its end."""
         request: dict[str, Any] = {"Bucket": self.bucket, "Key": self.key}
         if self.etag is not None:
             request["IfMatch"] = self.etag
@@ -121,7 +121,7 @@ class InputObject:
 
 
 class _Body:
-    """The content of an object. After a connection breaks, the next one continues at the same byte."""
+    """The content of an object. After a broken connection, reading resumes at the same byte."""
 
     def __init__(self, source: InputObject) -> None:
         self._source = source
@@ -132,7 +132,7 @@ class _Body:
 
     def read(self, size: int) -> bytes:
         if self._source.budget.is_over:
-            # Lines that are long and unusually spelled can take the handler a second per megabyte.
+            # Parsing long lines in an unusual spelling can take a second per megabyte.
             raise JobError(
                 f"job_input: {self._source}: no time is left after {self._offset:,} of {self.size:,} bytes, so no job "
                 f"was created. Give the job fewer or shorter queries{self._source.hints.skip}"
@@ -170,7 +170,7 @@ def check_objects(
     """Checks the queries of objects, each with a name for messages, and logs the first warnings.
 
     Raises:
-        JobError: A query is invalid, or there are too many of them.
+        JobError: A query is invalid, or there are too many queries.
     """
 
     def files() -> Generator[tuple[str, BinaryIO]]:
@@ -203,5 +203,5 @@ def require_size(name: str, size: int) -> None:
     if size > limits.MAX_INPUT_BYTES:
         raise JobError(
             f"job_input: got {size:,} bytes in {name}, expected at most {limits.MAX_INPUT_BYTES:,}, the service's "
-            "limit of all files together. Split them over several jobs"
+            "limit for all files together. Split them over several jobs"
         )

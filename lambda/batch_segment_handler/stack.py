@@ -1,4 +1,4 @@
-"""Finds out whether the stack is rolling back or being deleted: only its status says so, not the event."""
+"""Determines whether the stack is rolling back or being deleted, which only its status shows, not the event."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from .events import Event, seconds_left
 from .lifecycle import RESERVED_SECONDS, require_time
 from .retries import RetryBudget, call_with_retries
 
-# A Create goes on without the status, so it does not wait long for it.
+# A Create continues without the status, so it does not wait long for it.
 _MAX_SECONDS_OF_CREATE = 10
 
 
@@ -25,12 +25,12 @@ class Stack:
         """Returns whether the event is part of a rollback of the stack; only an Update can be.
 
         Raises:
-            StackUnknownError: CloudFormation does not say.
+            StackUnknownError: The stack's status is unknown.
         """
         return self._is_update and "ROLLBACK" in self._status()
 
     def may_be_rolling_back(self) -> bool:
-        """Returns whether the event is part of a rollback, or CloudFormation does not say."""
+        """Returns whether the event is or may be part of a rollback."""
         try:
             return self.is_rolling_back()
         except StackUnknownError:
@@ -39,11 +39,11 @@ class Stack:
     def require_can_create(self) -> None:
         """Checks that the stack still needs a new job.
 
-        The user may have canceled the deployment while the handler retried or staged, and an event can be delivered
-        again hours later. A Create goes on if the status is unknown, since few of them are late; an Update does not.
+        You can cancel a deployment while the handler retries or stages, and an event can be redelivered hours later. If
+        the status is unknown, a Create continues, since few of them are late, and an Update fails.
 
         Raises:
-            StackUnknownError: CloudFormation does not say, and the event is an Update.
+            StackUnknownError: The stack's status is unknown, and the event is an Update.
             UnavailableError: No time is left for a call that hangs, and for the response.
             JobError: The stack is rolling back or being deleted.
         """
@@ -73,13 +73,13 @@ class Stack:
             (stack,) = response["Stacks"]
             return str(stack["StackStatus"])
         except Exception as error:
-            # Also a malformed response, whatever its form.
+            # Including any malformed response.
             explained = explain(error, {})
             log.event("stack not known", error=str(explained))
             unknown = StackUnknownError(
                 f"cannot tell whether the stack is rolling back, so no job was created: {explained}"
             )
             if self._is_update:
-                # The time for retries is over. A Create looks again before its next attempt.
+                # The time for retries is over. A Create checks again before its next attempt.
                 self._unknown = unknown
             raise unknown from error

@@ -35,7 +35,7 @@ def stage(properties: FlatProperties, folder: str, preflight: Preflight, budget:
         The path of the files: the folder and the split size, ending in "/".
 
     Raises:
-        JobError: A query is invalid, or there are too many of them for the service's 1000 files.
+        JobError: A query is invalid, or there are too many queries for the service's 1000 files.
     """
     hints = ObjectHints(properties.get("AssetKmsKeyArn"), ": set asset_encryption_key of BatchSegmentProvider")
     start, length = asset_range(properties)
@@ -58,7 +58,7 @@ class _Writer:
         self._bucket, _, self._prefix = path.removeprefix("s3://").partition("/")
         self._hints = ObjectHints(key_arn)
         self._budget = budget
-        # Explicit, since bucket policies may deny writes without it (https://github.com/aws/aws-cdk/issues/11265).
+        # Bucket policies can deny writes without it: https://github.com/aws/aws-cdk/issues/11265
         self._encryption = {"ServerSideEncryption": "AES256"}
         if key_arn:
             self._encryption = {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": key_arn}
@@ -84,7 +84,7 @@ class _Writer:
         return number + 1
 
     def _finish(self, uploads: dict[Future[Any], dict[str, Any]], done: Iterable[Future[Any]]) -> None:
-        """Removes completed uploads. Repeats failed ones here, since the budget of retries is not thread-safe."""
+        """Removes completed uploads. Retries failed ones here, since the retry budget is not thread-safe."""
         for upload in done:
             request = uploads.pop(upload)
             error = upload.exception()

@@ -1,4 +1,4 @@
-"""Makes text from outside safe to show, and short enough for CloudFormation."""
+"""Escapes and shortens text from outside for messages."""
 
 from typing import Final
 
@@ -23,25 +23,25 @@ def printable(text: object, limit: int = 1000) -> str:
     return shown if len(shown) <= limit else f"{shown[: limit - 1]}{_ELLIPSIS}"
 
 
-def quote(text: str, limit: int = 200) -> str:
-    """Escapes and quotes a name from outside, for example an S3 path.
+def quote(value: object, limit: int = 200) -> str:
+    """Escapes and quotes a value from outside, for example an S3 path.
 
     Args:
-        text: The name.
-        limit: The maximum length. A longer name loses its middle, since the end of a path identifies the object.
+        value: The value.
+        limit: The maximum length. A longer value loses its middle, since the end of a path identifies the object.
     """
-    quoted = repr(text)
+    quoted = repr(value)
     half = (limit - 1) // 2
     return quoted if len(quoted) <= limit else f"{quoted[:half]}{_ELLIPSIS}{quoted[-half:]}"
 
 
 def json_length(text: str) -> int:
-    """Returns the bytes of a text in JSON, without the quotes around it."""
+    """Returns the length of a text in JSON, in bytes, without the quotes."""
     return sum(map(_length_of, text))
 
 
 def shorten(text: str, max_bytes: int) -> str:
-    """Cuts a text to a length in JSON.
+    """Shortens a text to a length in JSON.
 
     Args:
         text: The text.

@@ -1,4 +1,4 @@
-"""Starts the state machine that waits for a job created at deploy time, and publishes its end."""
+"""Starts the state machine that waits for a job created at deploy time and publishes its event."""
 
 import json
 import time
@@ -14,10 +14,10 @@ _MAX_SECONDS = 7 * 24 * 3600
 
 
 def watch(properties: FlatProperties, response: Response, budget: RetryBudget) -> None:
-    """Starts the watcher, if the job has one and is not complete.
+    """Starts the watcher if the job has one and is not complete.
 
-    The execution has the job's name, so that a redelivered event starts no second one. A job that was complete before
-    has no event.
+    The execution has the job's name, so a redelivered event does not start another one. A job that is already complete
+    gets no event.
 
     Args:
         properties: The job's properties.
@@ -26,7 +26,7 @@ def watch(properties: FlatProperties, response: Response, budget: RetryBudget) -
     """
     data = response["Data"]
     status = data["Status"]
-    # "UNKNOWN": Personalize does not know the job.
+    # "UNKNOWN": Personalize does not return the job.
     if "WatcherArn" not in properties or status in (ACTIVE, "UNKNOWN") or has_failed(status):
         return
     job: JobFacts = {

@@ -1,7 +1,7 @@
 """Entry points for the state machines of `BatchSegmentWorkflow`, and of jobs with events: `start` and `describe`.
 
-A failure that a step expects is a response, whose detail the state machine publishes. An exception is a fault of the
-function, which the state machine catches and reports.
+A step returns an expected failure as a response, whose detail the state machine publishes. The state machine catches
+and reports any exception.
 """
 
 import time
@@ -13,7 +13,7 @@ from .lifecycle import RESERVED_SECONDS
 from .retries import RetryBudget
 from .workflow_contract import Completion, Preparation, Progress, TaskEvent
 
-# The state machine waits between two steps, and waiting there is not billed by the second.
+# The state machine waits longer between two steps. Its duration is not billed.
 _MAX_WAIT = 10
 
 
@@ -29,13 +29,13 @@ def start(event: TaskEvent, context: Any) -> Preparation | Progress:
     if event["Task"] == "Prepare":
         # Nothing else happens until the run is prepared, so wait here for a service that is unavailable.
         return runs.prepare(event, RetryBudget(seconds))
-    # At the deadline, the next step fails with the reason of this one.
+    # After the deadline, the next step fails with the reason of this step.
     max_wait = min(_MAX_WAIT, max(0, event["Run"]["Deadline"] - time.time()))
     return audiences.start(event, RetryBudget(seconds, max_wait=max_wait), context)
 
 
 def describe(event: TaskEvent, context: Any) -> Progress | Completion:
-    """Looks whether the job of an audience is complete, or reports the end of a run or of an audience.
+    """Checks whether the job of an audience is complete, or reports a fault or the end of a run.
 
     Args:
         event: The task ``Describe``, ``ReportFault`` or ``Complete``, with its settings.

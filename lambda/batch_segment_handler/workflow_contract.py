@@ -1,6 +1,6 @@
-"""The contract of the workflow: between construct, state machine and functions, and with the readers of events.
+"""The contract between a workflow's construct, state machine and functions, and the public contract of its events.
 
-All sides import it, so that a misspelled name is a type error.
+All sides import it, so a misspelled name is a type error.
 """
 
 from typing import Any, Literal, NotRequired, Required, TypedDict
@@ -11,9 +11,9 @@ DESCRIBE = "describe"
 
 
 class AudiencePart(TypedDict, total=False):
-    """The queries of one job of an audience. Queries that need more than 1000 files are several parts."""
+    """The queries of one job of an audience. Queries that need more than 1000 files form several parts."""
 
-    #: For queries of the app: their SHA-256 in hex, and where they are in the asset of queries, in bytes.
+    #: For queries of the app: their SHA-256 in hex, and their range in the asset, in bytes.
     InputHash: str
     AssetStart: int
     AssetLength: int
@@ -32,13 +32,13 @@ class AudienceItem(TypedDict, total=False):
     Filter: int
     NumResults: int
     QueriesPerFile: int
-    #: "true" if the queries were given in Python.
+    #: "true" if the queries are defined in the app.
     InputIsInline: str
     Tags: dict[str, str]
 
 
 class ExistingInputSettings(TypedDict, total=False):
-    """Queries that are in S3."""
+    """Queries in S3."""
 
     InputPath: Required[str]
     InputKmsKeyArn: str
@@ -55,7 +55,7 @@ class TableSettings(TypedDict):
 
 
 class WorkflowSettings(TypedDict, total=False):
-    """The settings that all audiences of a workflow share. They stand in the state machine, so they can be tokens."""
+    """The settings of all audiences of a workflow. The state machine contains them, so they can be tokens."""
 
     #: The workflow's name in events and metrics.
     Workflow: Required[str]
@@ -63,7 +63,7 @@ class WorkflowSettings(TypedDict, total=False):
     SolutionVersionArn: str
     SolutionArn: str
     OnlyNewVersions: bool
-    #: How long a run may take, in seconds.
+    #: The maximum duration of a run, in seconds.
     TimeoutSeconds: int
     RoleArn: str
     AssetBucket: str
@@ -84,19 +84,19 @@ class WorkflowSettings(TypedDict, total=False):
 
 
 class RunFacts(TypedDict, total=False):
-    """The facts of a run, found once before its jobs start."""
+    """The facts of a run, determined once before its jobs start."""
 
     #: The run's key, ``yyyymmddThhmmssZ``: the scheduled time, or with `WorkflowSettings.OnlyNewVersions` the time at
     #: which the solution version was created.
     Run: Required[str]
     SolutionVersionArn: Required[str]
-    #: Unix time in seconds at which the run started, and at which its audiences give up.
+    #: When the run started, and when its audiences time out, as Unix time in seconds.
     Started: Required[int]
     Deadline: Required[int]
 
 
 #: The status of a step: no job can run now, a job runs, a job may be complete already, the audience's next job can
-#: start, all of its segments are written, or its segments are not written.
+#: start, the audience succeeded, or it failed.
 StepStatus = Literal["BUSY", "IN_PROGRESS", "CHECK", "NEXT_PART", "SUCCEEDED", "FAILED"]
 
 
@@ -114,7 +114,7 @@ class Progress(TypedDict, total=False):
     """The response of a step of an audience, and the ``Progress`` of the next one."""
 
     Status: Required[StepStatus]
-    #: The audience's jobs up to now, one for each part that was started.
+    #: The audience's jobs so far, one for each part that was started.
     Jobs: list[JobFacts]
     #: Why no job can run now.
     Reason: str
@@ -138,7 +138,7 @@ class Fault(TypedDict):
 
 
 class MapCounts(TypedDict, total=False):
-    """The numbers of audiences by their end, as Step Functions' DescribeMapRun counts them."""
+    """The numbers of audiences, as Step Functions' DescribeMapRun counts them."""
 
     Total: int
     Succeeded: int
@@ -150,23 +150,23 @@ Task = Literal["Prepare", "Start", "Describe", "ReportFault", "Complete"]
 
 
 class TaskEvent(TypedDict, total=False):
-    """The event of a function: its task and, of the rest, the members that the task needs."""
+    """The event of a function: its task, and the members that the task needs."""
 
     Task: Required[Task]
     Settings: Required[WorkflowSettings]
-    #: Of "Prepare": the input of the execution, which can name the run as ``{"run": "2026-11-30T03:00:00Z"}``.
+    #: For "Prepare": the input of the execution, which can name the run as ``{"run": "2026-11-30T03:00:00Z"}``.
     Input: Any
-    #: Of "Prepare" and "Complete": the execution, and its start in ISO 8601.
+    #: For "Prepare" and "Complete": the execution, and its start in ISO 8601.
     ExecutionArn: str
     StartTime: str
-    #: Of "Start", "Describe" and "ReportFault". A job created at deploy time has no audience and no run.
+    #: For "Start", "Describe" and "ReportFault". A job created at deploy time has no audience and no run.
     Audience: AudienceItem
-    #: Also of "Complete", unless the run failed before.
+    #: Also for "Complete", unless the run failed before.
     Run: RunFacts
     Progress: Progress
-    #: Of "ReportFault", and of "Complete" if the run failed as a whole.
+    #: For "ReportFault", and for "Complete" if the run failed as a whole.
     Fault: Fault
-    #: Of "Complete", unless the run failed as a whole.
+    #: For "Complete", unless the run failed as a whole.
     Counts: MapCounts
 
 

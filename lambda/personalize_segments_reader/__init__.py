@@ -1,4 +1,4 @@
-"""Reads the output of batch segment jobs: who is in each segment. Needs the standard library only.
+"""Reads segments from the output of batch segment jobs. Requires only the standard library.
 
 Sources:
     OUTPUT: https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html
@@ -13,21 +13,21 @@ from typing import Any
 
 __all__ = ["Segment", "read_segments"]
 
-#: OBSERVED and OUTPUT, in this order: the key that holds the users.
+#: The key of the users: OBSERVED, then OUTPUT.
 _USERS = ("usersList", "recommendedUsers")
 _MAX_EXCERPT_LENGTH = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The answer to one query. `read_segments` creates it.
+    """The segment of one query. `read_segments` creates it.
 
     For example: ``Segment(query={"itemId": "105"}, user_ids=["7", "42"], error=None)``.
 
     Attributes:
-        query: The query, as the job's input has it.
-        user_ids: The users, likeliest first; none if there was an error.
-        error: The service's message about why it did not answer; None if it did.
+        query: The query from the job's input.
+        user_ids: The IDs of the users, likeliest first; empty if the query ended with an error.
+        error: The service's error message; None if the query succeeded.
     """
 
     query: dict[str, Any]
@@ -41,15 +41,15 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     Reads both known forms of a record: the
     `documented form <https://docs.aws.amazon.com/personalize/latest/dg/batch-segment-job-output-examples.html>`_
     (``recommendedUsers``, and an ``itemAttributes`` query that is not under ``input``), and the form in the output of
-    AWS's notebooks (``usersList``, and an ``error``). A job can be ACTIVE although some of its queries ended with an
-    error. Such a query raises nothing: its segment has an ``error``. For example::
+    AWS's notebooks (``usersList``, and an ``error``). Queries of an ACTIVE job can end with an error. Such a query does
+    not raise an exception: its segment has an ``error``. For example::
 
         lines = ['{"input": {"itemId": "105"}, "output": {"usersList": ["7", "42"]}}']
         for segment in read_segments(lines):
             print(segment.query, segment.user_ids)
 
     Args:
-        lines: The object's lines, with or without ``\n``, for example ``body.iter_lines()``. Blank lines are skipped.
+        lines: The object's lines, with or without ``\n``. Skips blank lines.
 
     Yields:
         The segments, in the order of the lines, each as soon as its line is read.
@@ -73,7 +73,7 @@ def _segment(line: bytes | str) -> Segment:
         record = None
     if not isinstance(record, dict):
         text = line.decode(errors="replace") if isinstance(line, bytes) else line
-        raise ValueError(f"expected a JSON object, got {_excerpt(text)}")
+        raise ValueError(f"got {_excerpt(text)}, expected a JSON object")
     error = record.pop("error", None) or None
     output = record.pop("output", None)
     query = record.pop("input", record)
@@ -81,15 +81,15 @@ def _segment(line: bytes | str) -> Segment:
         error = json.dumps(error, ensure_ascii=False)
     users = next((output[key] for key in _USERS if key in output), None) if isinstance(output, dict) else None
     if error is not None:
-        # The input may not be a query, and the output may be missing.
+        # The input might not be a query, and the output might be missing.
         return Segment(query if isinstance(query, dict) else {}, users if isinstance(users, list) else [], error)
     if not isinstance(query, dict) or not query:
-        raise ValueError('expected the query, in "input" or beside "output", got none')
+        raise ValueError('got no query, expected one in "input" or next to "output"')
     if not isinstance(users, list):
-        raise ValueError('expected a list of users in "output", "usersList" or "recommendedUsers", got none')
+        raise ValueError('got no list of users, expected "usersList" or "recommendedUsers" in "output"')
     for user in users:
         if not isinstance(user, str):
-            raise ValueError(f"expected the IDs of users to be text, got a value of type {type(user).__name__}")
+            raise ValueError(f"got a user ID of type {type(user).__name__}, expected a string")
     return Segment(query, users, None)
 
 

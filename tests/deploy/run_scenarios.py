@@ -86,7 +86,7 @@ RUN_SCENARIOS = [
     late(
         "five jobs run until the timeout",
         fails("LimitExceededException", "5 jobs"),
-        says="timeout: no job was started until",
+        says="timeout: no job was started by",
         bill=0,
     ),
     passes("the solution version is in creation for a while", fails("ResourceInUseException", "in use", times=6)),

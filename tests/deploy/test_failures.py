@@ -279,7 +279,7 @@ def test_names_the_difference_when_an_explicit_name_is_taken(stack: RealStack, b
     done = stack.deploy(build(job_name=name, num_results=7))
     assert done.status == ROLLED_BACK
     assert f"job_name: '{name}' is taken by another job" in done.said
-    assert "which differs in num_results. Names are never freed by the service" in done.said
+    assert "which differs in num_results. Names cannot be reused: choose another" in done.said
     assert stack.deploy(build(job_name=f"{name}-2", num_results=7)).status == UPDATED
     assert len(stack.jobs) == 2
 

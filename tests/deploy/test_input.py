@@ -161,8 +161,8 @@ def test_reports_an_item_that_is_unknown_to_the_solution(stack: RealStack, aws: 
             "ITEM_ATTRIBUTE_AFFINITY_VERSION",
             SegmentQuery.items_like("1"),
             None,
-            "segment_queries[0]: expected SegmentQuery.where(…), which the solution's recipe takes, got "
-            "SegmentQuery.items_like(…)",
+            "segment_queries[0]: got SegmentQuery.items_like(…), expected SegmentQuery.where(…), which the solution's "
+            "recipe requires",
         ),
         (
             "USER_PERSONALIZATION_VERSION",

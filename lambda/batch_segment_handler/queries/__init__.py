@@ -1,4 +1,4 @@
-"""Query files: checks them, splits them.
+"""Checks and splits query files.
 
 A file is JSON Lines, each line a query: an object with ``itemId`` or ``itemAttributes`` (INPUT) and, if the filter has
 placeholders, ``filterValues`` (FILTER).
@@ -43,9 +43,9 @@ def check_queries(
     Reading stops at the first query beyond a limit or the quota.
 
     Args:
-        files: Name and content of each file. Messages show the name as it is, so escape a name from outside. Of the
-            content, only ``read(n)`` is used.
-        kind: The key that the solution's recipe requires; None accepts either, but one for all files.
+        files: Name and content of each file. Messages show the name unescaped. Of the content, only ``read(n)`` is
+            used.
+        kind: The key that the solution's recipe requires; None for either, the same in all files.
         placeholders: The placeholders of the job's filter, and whether each query must give a value for them; empty
             without a filter. None if the filter is not known.
         quota: The number of queries allowed; None for the limit of a job alone.
@@ -54,7 +54,7 @@ def check_queries(
         max_faults: The number of faults, and of warnings, to keep. For what is counted, see `QueryReport`.
 
     Returns:
-        The faults, warnings and counts. Faults in the files raise nothing here.
+        The faults, warnings and counts. Faults do not raise an exception.
     """
     checker = Checker(kind, placeholders, quota, max_faults, is_inline=is_inline)
     checker.check(files)

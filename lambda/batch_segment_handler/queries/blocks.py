@@ -1,4 +1,4 @@
-"""A file as blocks of whole lines, in memory that does not grow with the file."""
+"""Reads a file in blocks of whole lines, in memory that does not grow with the file."""
 
 import codecs
 import math
@@ -7,11 +7,11 @@ from typing import BinaryIO
 
 from ..limits import MAX_QUERY_BYTES
 
-#: The longest line and its newline: a block without a newline is a line that is too long.
+#: The longest line and its newline. A block without a newline is a line that is too long.
 BLOCK_BYTES = MAX_QUERY_BYTES + 1
 _COMPRESSED = "the file is compressed: unpack it"
 _UTF_16 = "the file is UTF-16: save it as UTF-8"
-#: Other formats by their first bytes. Such a file gets this one reason and is not read further.
+#: Other formats by their first bytes. Such a file gets only this fault.
 OTHER_FORMATS = {
     b"\x1f\x8b": _COMPRESSED,  # gzip
     b"PK\x03\x04": _COMPRESSED,  # zip

@@ -1,4 +1,4 @@
-"""One pass over query files."""
+"""Checks query files in one pass."""
 
 import functools
 import re
@@ -16,7 +16,7 @@ from .report import Fault, QueryReport
 
 #: Reading stops after this many faults: they have one cause, and the first few show it.
 _MAX_FAULTS = 10_000
-#: The same for long lines: parsing takes up to a second per megabyte.
+#: The same in bytes of faulty lines: parsing takes up to a second per megabyte.
 _MAX_FAULTY_BYTES = 16 * 1024**2
 #: The number of lines to parse before the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
 FAST_PATH_FROM = 500
@@ -26,7 +26,7 @@ _BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
 
 
 class _StopReading(Exception):  # noqa: N818 - not an error
-    """Reading on would tell nothing new."""
+    """The rest of the input would add nothing to the report."""
 
 
 class Checker:
@@ -46,7 +46,7 @@ class Checker:
         is_inline: bool,
     ) -> None:
         self.report = QueryReport(kind=kind)
-        self._kind_source = "the solution's recipe takes" if kind else "the queries before have"
+        self._kind_source = "which the solution's recipe requires" if kind else "as in the queries before"
         self._placeholders = placeholders
         self._quota = quota
         self._is_inline = is_inline
@@ -58,7 +58,7 @@ class Checker:
         self._blank = 0  # the first of the blank lines just read, if any
 
     def check(self, files: Iterable[tuple[str, BinaryIO]]) -> None:
-        """Reads all files, or up to a limit."""
+        """Checks all files, or up to a limit."""
         try:
             for name, file in files:
                 self._read(name, file)
@@ -78,12 +78,12 @@ class Checker:
             self._read_block(block)
         report.bytes += blocks.bytes
         if report.bytes > limits.MAX_INPUT_BYTES:
-            self._stop(0, f"too much: a job reads at most {limits.MAX_INPUT_BYTES:,} bytes, all files together")
+            self._stop(0, f"too many bytes: a job reads at most {limits.MAX_INPUT_BYTES:,} from all files")
         if blocks.other_format:
             self._fault(0, None, blocks.other_format)
             return
         if blocks.has_bom:
-            self._warn(1, 1, "a byte order mark, which the service may not take: save the file as UTF-8 without it")
+            self._warn(1, 1, "a byte order mark, which the service may reject: save the file as UTF-8 without it")
         if not self._in_file:
             self._warn(0, None, "no query in this file")
 
@@ -129,7 +129,7 @@ class Checker:
             self._warn(self._line, at + 1, reason)
 
     def _count(self, queries: int) -> None:
-        """Counts lines that are not blank."""
+        """Counts non-blank lines."""
         if self._blank:
             self._fault(self._blank, None, "a blank line before a query: remove it")
             self._blank = 0

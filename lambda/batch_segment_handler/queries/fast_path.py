@@ -4,7 +4,7 @@ Invariant: it matches only lines that `LineParser` accepts without a warning. It
 line goes to the parser, so the report is the same with and without this module (the tests compare the two).
 
 The usual spellings come first (`json.dumps`, compact, then either with escapes or CRLF), and last a line with any white
-space and order of keys. Time is linear in the line: repetitions are possessive, or limited as those of names.
+space and order of keys. The time is linear in the line: repetitions are possessive or limited.
 
 Measured against the parser in one run: 170 times as fast on itemId queries and 165 times on itemAttributes queries in
 the usual spelling, 100 times on filter values in another order and spacing. Compiling takes 2 to 25 ms.
@@ -16,19 +16,19 @@ from collections.abc import Iterator, Mapping
 
 from ..limits import QueryKind
 
-#: Older releases match possessive groups wrongly: https://github.com/python/cpython/issues/106052
+#: Earlier releases match possessive groups wrongly: https://github.com/python/cpython/issues/106052
 _IS_RELIABLE = sys.version_info >= (3, 11, 5)
 _HEX = rb"[0-9a-fA-F]"
-#: Plain bytes of a JSON text: a class of the allowed ones is a fifth faster than one of the others.
+#: Plain bytes of a JSON string. A class of the allowed bytes is a fifth faster than a negated one.
 _PLAIN = rb"[ !#-\[\]-\xff]"
 _NO_QUOTE = rb"[ !#-&(-\[\]-\xff]"  # nor a single quote
 _PAIR = rb"\\u[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX)
-#: Escapes of a JSON text, except for half a surrogate pair.
+#: Escapes in a JSON string, except for half a surrogate pair.
 _ESCAPE = rb'\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])%b{4}|%b' % (_HEX, _PAIR)
-#: Escapes in a quoted value within a JSON text. The value's own backslash, written as two, precedes one character.
+#: Escapes in a quoted value within a JSON string. The value's own backslash, written as two, precedes one character.
 _VALUE_ESCAPE = rb'\\[/bfnrt]|\\u(?!00[0-7]|[dD][89a-fA-F])%b{4}|%b|\\\\(?:%b|\\["\\])' % (_HEX, _PAIR, _PLAIN)
 _COLUMN = rb"ITEMS\.[A-Za-z_][A-Za-z0-9_]*+"
-#: A JSON text that is valid, or checked elsewhere.
+#: A JSON string that is valid, or checked elsewhere.
 _SKIPPED = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 #: White space between JSON tokens.
 _SPACE = rb"[ \t\r]*+"
@@ -45,7 +45,7 @@ def _value(plain: bytes) -> bytes:
     return rb'\\"(?:%b++\\"|(?:%b++|%b)++\\")' % (plain, plain, _VALUE_ESCAPE)
 
 
-#: Values by kind of query: in the usual spelling, without escapes; in any.
+#: Values by kind of query, in the usual spelling without escapes, and in any spelling.
 _USUAL: dict[QueryKind, bytes] = {
     "itemId": b'"%b++"' % _PLAIN,
     "itemAttributes": b'"%b"' % _joined(rb'%b = \\"%b++\\"' % (_COLUMN, _NO_QUOTE), b" AND "),
@@ -70,7 +70,7 @@ def accepted_lines(kind: QueryKind, placeholders: Mapping[str, bool] | None) -> 
     names = {name.encode(): is_required for name, is_required in (placeholders or {}).items()}
     is_known = placeholders is not None
     lines = [*_usual_lines(kind, names, is_known=is_known), _any_line(kind, names, is_known=is_known)]
-    # Each spelling repeats within the outer repetition, since a line mostly has the spelling of the line before.
+    # Each spelling repeats within the outer repetition, since most lines have the spelling of the line before.
     return re.compile(b"(?:%b)++" % b"|".join(b"(?:%b\n)++" % line for line in lines))
 
 

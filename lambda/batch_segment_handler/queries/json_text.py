@@ -1,4 +1,4 @@
-"""JSON text, with offsets for messages."""
+"""Reads JSON strings, with offsets for messages."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 _JSON = json.JSONDecoder()
 _SURROGATE = re.compile("[\ud800-\udfff]")
-#: A character of a JSON text as it is written; an escaped pair of surrogates is one.
+#: A character of a JSON string as it is written. An escaped pair of surrogates is one character.
 _WRITTEN = re.compile(r"\\u[dD][89abAB]..\\u[dD][c-fC-F]..|\\u....|\\.|.", re.S)
 
 
@@ -37,14 +37,14 @@ def decode_line(line: bytes) -> str:
 
 
 def read_text(line: str, at: int) -> tuple[str, int]:
-    """Reads a JSON text.
+    """Reads a JSON string.
 
     Args:
         line: The line.
         at: The offset of the opening quote.
 
     Returns:
-        The text, and the offset behind its closing quote.
+        The text, and the offset after its closing quote.
 
     Raises:
         LineFault: The text is invalid.
@@ -69,7 +69,7 @@ def _explain(error: json.JSONDecodeError) -> str:
 
 
 def offset_in_json(line: str, text_at: int, index: int) -> int:
-    """Returns the offset in the line of a character of a text whose opening quote is at ``text_at``."""
+    """Returns the offset in the line of a character of the text whose opening quote is at ``text_at``."""
     return next(offset for offset, _ in offsets_in_json(line, text_at, [(index, "")]))
 
 

@@ -1,4 +1,4 @@
-"""The exact parser of one line."""
+"""Parses one line exactly."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,17 +19,17 @@ _EMPTY_FILTER_VALUE = re.compile(r'"(?:[^"\\]|\\.)++"|("")', re.S)
 _TEXT = "text in double quotes"
 _GOT = {"{": "an object", "[": "an array", '"': "text", "'": "a single quote", "\ufeff": "a byte order mark"}
 _WORD = re.compile(r"[\w.-]+|.")
-#: Numbers and booleans short enough to show how to quote them.
+#: Numbers and booleans that are short enough to show in quotes.
 _UNQUOTED = re.compile(r"(?:-?\d[-+.\w]{0,18}|true|false)(?![-+.\w])", re.A)
 #: How `SegmentQuery` writes each kind of query.
 _IN_PYTHON = {"itemId": "SegmentQuery.items_like(…)", "itemAttributes": "SegmentQuery.where(…)"}
 
 
 class LineParser:
-    """Reads one line up to its first fault.
+    """Parses one line up to its first fault.
 
     Attributes:
-        kind: The kind of query that the line has.
+        kind: The kind of the line's query.
         warnings: Offset and reason of the first `MAX_WARNINGS`.
     """
 
@@ -52,7 +52,7 @@ class LineParser:
         self._filter_values: dict[str, int] = {}
 
     def read(self, line: bytes) -> None:
-        """Reads the line, without its newline.
+        """Parses the line, without its newline.
 
         Raises:
             LineFault: The line is not a query, has the wrong kind, or does not fit the filter's placeholders.
@@ -67,7 +67,7 @@ class LineParser:
             if following == ",":
                 raise LineFault(self._at, "a comma after the query: end the line with the closing brace")
             if following == "{":
-                raise LineFault(self._at, "a second query on the line: write each on a line of its own")
+                raise LineFault(self._at, "a second query on the line: write each query on its own line")
             self._refuse("the end of the line after the query")
         if self.kind is None:
             raise LineFault(start, 'no "itemId" and no "itemAttributes": a query has one of them')
@@ -82,9 +82,9 @@ class LineParser:
             if name in placeholders:
                 continue
             if missing:
-                # Misspelt; if the value is optional, the service would silently not use a part of the filter.
+                # Misspelled. If the value is optional, the service would silently ignore a part of the filter.
                 raise LineFault(at, f"unknown filter value {excerpt(name)}, expected {_listed(missing)}")
-            self._warn(at, f"a filter value that no placeholder takes, {excerpt(name)}")
+            self._warn(at, f"a filter value without a placeholder, {excerpt(name)}")
         for name in missing:
             if placeholders[name]:
                 fix = f"add .with_filter_values({name}=…)" if self._is_inline else 'give it in "filterValues"'
@@ -98,7 +98,7 @@ class LineParser:
         while self._next() != "}" or keys:
             key_at, key = self._read_text("a key in double quotes")
             if key in keys:
-                raise LineFault(key_at, f"the key {excerpt(key)} is there twice: keep one")
+                raise LineFault(key_at, f"the key {excerpt(key)} occurs twice: keep one")
             keys.add(key)
             if self._next() != ":":
                 self._refuse("a colon after the key")
@@ -123,11 +123,11 @@ class LineParser:
         elif self.kind is not None:
             raise LineFault(key_at, 'both "itemId" and "itemAttributes": a query has one of them')
         elif self._expected not in (None, key):
-            # Before the value's faults: with the other kind of query the line will be another.
+            # Before faults of the value, since the whole line has to change.
             expected, got = f'"{self._expected}"', f'"{key}"'
             if self._is_inline and self._expected:
                 expected, got = _IN_PYTHON[self._expected], _IN_PYTHON[key]
-            reason = f"expected {expected}, which {self._kind_source}, got {got}: a job takes one kind of query"
+            reason = f"got {got}, expected {expected}, {self._kind_source}: a job takes one kind of query"
             raise LineFault(key_at, reason)
         else:
             self.kind = key
@@ -143,7 +143,7 @@ class LineParser:
         self._filter_values[key] = key_at
         value_at, value = self._read_text(f"a filter value to be {_TEXT}")
         if not _FILTER_VALUE.fullmatch(value):
-            reason = r'a filter value without quotes of its own: the documentation writes "\"Comedy\""'
+            reason = r'a filter value without its own quotes: the documented form is "\"Comedy\""'
             self._warn(value_at, reason)
         elif any(found[1] for found in _EMPTY_FILTER_VALUE.finditer(value)):
             self._warn(value_at, "an empty filter value")
@@ -153,7 +153,7 @@ class LineParser:
             self.warnings.append((at, reason))
 
     def _check_expression(self, value_at: int, value: str) -> None:
-        # Last: if a quote lacks its backslash, the text ends too early, and its expression tells little.
+        # Last: if a quote lacks its backslash, the text ends too early, and a fault of its expression misleads.
         try:
             warnings = parse_expression(value).warnings
         except ExpressionError as error:
@@ -182,10 +182,10 @@ class LineParser:
         is_number = char.isdigit() or char == "-"
         got = "a number" if is_number else _GOT.get(char) or excerpt(word[0] if word else char)
         if expected.endswith(_TEXT) and (bare := _UNQUOTED.match(self._line, self._at)):
-            # Filter values that are no numbers have quotes of their own.
+            # Filter values that are not numbers have their own quotes.
             is_filter_value = expected.startswith("a filter value") and not is_number
             hint = rf': write "\"{bare[0]}\""' if is_filter_value else f': write "{bare[0]}"'
-        raise LineFault(self._at, f"expected {expected}, got {got}{hint}")
+        raise LineFault(self._at, f"got {got}, expected {expected}{hint}")
 
 
 def _listed(names: Sequence[str], limit: int = 5) -> str:

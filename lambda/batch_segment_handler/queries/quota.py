@@ -11,7 +11,7 @@ class Quota:
     """A quota of queries.
 
     Attributes:
-        per_file: Your quota of queries per file. None stands for the documented quota of the kind of query.
+        per_file: The user's quota of queries per file; None for the documented quota of the kind of query.
         is_split: Whether the input will be split. Then the quota limits only the total of all files.
     """
 
@@ -20,7 +20,7 @@ class Quota:
 
 
 def split_size(report: QueryReport, quota: Quota) -> int:
-    """Returns the number of queries per file into which a checked input is split."""
+    """Returns the number of queries per file for splitting a checked input."""
     assert report.kind is not None
     return quota.per_file or limits.MAX_QUERIES_PER_FILE[report.kind]
 
@@ -42,8 +42,8 @@ def room(report: QueryReport, quota: Quota | None, in_file: int) -> tuple[int, s
     if not quota.is_split and per_file - in_file < allowed:
         allowed = per_file - in_file
         reason = (
-            f"too many queries: expected at most {per_file:,} in a file. Split it, pass it as "
-            "BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
+            f"too many queries: expected at most {per_file:,} in a file. Split it, pass it to "
+            "BatchSegmentInput.from_asset, which splits it, or set queries_per_file if your quota is higher"
         )
     if quota.is_split and in_all - report.queries < allowed:
         allowed = in_all - report.queries

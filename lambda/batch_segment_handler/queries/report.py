@@ -10,7 +10,7 @@ class Fault:
     """A fault in a file, or a warning about it.
 
     Attributes:
-        file: The file's name; of inline queries the query, for example ``segment_queries[12]``.
+        file: The file's name, or the inline query, for example ``segment_queries[12]``.
         line: Counted from 1; 0 for the file as a whole.
         column: Counted from 1, in characters; None for the line as a whole.
         reason: The cause, and how to fix it.
@@ -42,7 +42,7 @@ class QueryReport:
         bytes: The size of all files.
         faults: The first faults.
         fault_count: The number of all faults.
-        warnings: The first uses of syntax that the service does not document.
+        warnings: The first uses of undocumented syntax.
         warning_count: The number of all warnings, counting at most five of a line.
         complete: False if reading stopped early, at a limit or after 10,000 faults or 16 MiB of faulty lines.
     """

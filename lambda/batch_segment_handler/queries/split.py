@@ -29,7 +29,7 @@ def split_queries(file: BinaryIO, size: int) -> Iterator[Iterator[bytes]]:
         ValueError: ``size`` is not positive; or, while reading, a line is longer than a query can be.
     """
     if size < 1:
-        raise ValueError(f"size: expected at least 1, got {size}")
+        raise ValueError(f"size: got {size}, expected at least 1")
     chunks = _number_chunks(tidy_blocks(file), size)
     return ((chunk for _, chunk in part) for _, part in itertools.groupby(chunks, key=lambda numbered: numbered[0]))
 
@@ -66,7 +66,7 @@ def tidy_blocks(file: BinaryIO) -> Iterator[bytes]:
     """
     for block in Blocks(file):
         if not block:
-            raise ValueError(f"expected lines of at most {MAX_QUERY_BYTES:,} bytes, got a longer one")
+            raise ValueError(f"got a longer line, expected at most {MAX_QUERY_BYTES:,} bytes")
         if b"\r" in block:
             block = block.replace(b"\r\n", b"\n")
         # With a newline before it, the first line is like the others.

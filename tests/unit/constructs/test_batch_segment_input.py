@@ -200,7 +200,7 @@ def test_rejects_or_in_a_file_at_synth(stack: cdk.Stack, tmp_path: Path) -> None
 def test_warns_of_filter_values_without_a_filter(stack: cdk.Stack, filter_arn: str | None) -> None:
     query = SegmentQuery.items_like("1").with_filter_values(COUNTRY="Japan")
     asset_of(stack, BatchSegmentInput.from_queries([query]), filter_arn)
-    said = "segment_queries[0]: a filter value that no placeholder takes, 'COUNTRY'"
+    said = "segment_queries[0]: a filter value without a placeholder, 'COUNTRY'"
     ack = " [ack: cdk-personalize-segments:queries]"
     assert warnings(stack) == ([f"{said}{ack}"] if filter_arn is None else [])
 
@@ -210,7 +210,7 @@ def test_warns_of_undocumented_operators(stack: cdk.Stack, tmp_path: Path) -> No
     file.write_text('{"itemAttributes": "ITEMS.year < 1999"}\n')
     asset_of(stack, BatchSegmentInput.from_asset(file))
     (warning,) = warnings(stack)
-    assert warning.startswith(f"'{file}', line 1, column 32: '<' is not documented for segments and may be refused")
+    assert warning.startswith(f"'{file}', line 1, column 32: '<' is not documented for segments and may be rejected")
     assert warning.endswith("[ack: cdk-personalize-segments:queries]")
 
 

@@ -21,8 +21,8 @@ from support.templates import job_properties
         ),
         (
             lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1"), SegmentQuery.where(G="Comedy")]),
-            "segment_queries[1]: got a query with itemAttributes, expected itemId, which the queries before "
-            "have: a job takes one kind of query",
+            "segment_queries[1]: got a query with itemAttributes, expected itemId, as in the queries before: "
+            "a job takes one kind of query",
         ),
         (
             lambda: BatchSegmentInput.from_queries([SegmentQuery.items_like("1")], queries_per_file=0),

@@ -210,7 +210,7 @@ def test_warns_once_of_all_audiences(stack: cdk.Stack, build: Build) -> None:
     build(*audiences)
     (warning,) = warnings(stack)
     lines = warning.splitlines()
-    said = "a filter value that no placeholder takes, 'COUNTRY'"
+    said = "a filter value without a placeholder, 'COUNTRY'"
     assert lines[0] == f"audiences[0] 'a0': segment_queries[0]: {said}"
     assert lines[6] == f"  audiences[1] 'a1': segment_queries[0]: {said}"
     assert lines[10:] == ["  and 2 more [ack: cdk-personalize-segments:queries]"]

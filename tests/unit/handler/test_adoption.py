@@ -102,8 +102,8 @@ def test_rejects_a_job_whose_names_are_all_taken(personalize: Stubber) -> None:
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
     assert str(failed.value) == failure(
-        f"trigger: all 99 names of the job are taken, '{NAME}' to '{NAME}-99', by jobs that failed or that are not of "
-        "this resource. Change trigger, which gives the job another name"
+        f"trigger: all 99 names of the job are taken, '{NAME}' to '{NAME}-99', by jobs that failed or belong to "
+        "another resource. Change trigger to give the job another name"
     )
 
 
@@ -118,7 +118,9 @@ def test_creates_the_job_if_describe_answers_invalid_input(personalize: Stubber,
 
 def test_reports_another_invalid_input_of_describe(personalize: Stubber) -> None:
     personalize.add_client_error("describe_batch_segment_job", "InvalidInputException", "malformed")
-    with pytest.raises(JobError, match=r"^Amazon Personalize rejects the request: malformed \(InvalidInputException\)"):
+    with pytest.raises(
+        JobError, match=r"^Amazon Personalize rejected the request: malformed \(InvalidInputException\)"
+    ):
         on_event(event(), Context())
 
 

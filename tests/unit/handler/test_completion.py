@@ -195,7 +195,7 @@ def test_does_not_fail_the_deployment_if_no_more_queries_failed_than_allowed(
 
 @pytest.mark.parametrize(
     ("errors", "told"),
-    [(QueryErrors(), "unknown"), (QueryErrors(9, all_read=False), "none of 9 read in the time there was")],
+    [(QueryErrors(), "unknown"), (QueryErrors(9, all_read=False), "none of 9 read in time")],
 )
 def test_does_not_fail_the_deployment_if_the_errors_are_not_known(
     personalize: Stubber, found: Any, log: Any, errors: Any, told: str

@@ -165,7 +165,7 @@ def test_rejects_num_results_outside_the_limits(personalize: Stubber, number: st
     [
         (
             "InvalidInputException",
-            "Amazon Personalize rejects the request: no (InvalidInputException). Sent: solution_version_arn "
+            "Amazon Personalize rejected the request: no (InvalidInputException). Sent: solution_version_arn "
             f"{VERSION}, output s3://out/segments/, role {ROLE}",
         ),
         (
@@ -201,7 +201,7 @@ def test_message_fits_into_a_response_to_cloudformation(personalize: Stubber, te
     with pytest.raises(JobError) as failed:
         on_event(event(), Context())
     assert len(json.dumps(str(failed.value), ensure_ascii=False).encode()) <= 2502
-    assert str(failed.value).startswith(f"Amazon Personalize rejects the request: {printable(text)}")
+    assert str(failed.value).startswith(f"Amazon Personalize rejected the request: {printable(text)}")
     assert f"… (InvalidInputException). Sent: solution_version_arn {VERSION}, " in str(failed.value)
     assert str(failed.value).endswith(f" Log group: {LOG_GROUP}.")
 

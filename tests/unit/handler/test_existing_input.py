@@ -68,7 +68,7 @@ def test_rejects_a_file_with_more_queries_than_the_quota(put: Callable[[str, byt
         check(f"s3://{bucket}/in/")
     assert str(refused.value) == (
         f"1 fault in the queries:\n  's3://{bucket}/in/a.jsonl', line 501: too many queries: expected at most 500 in a "
-        "file. Split it, pass it as BatchSegmentInput.from_asset, which is split, or set queries_per_file if your "
+        "file. Split it, pass it to BatchSegmentInput.from_asset, which splits it, or set queries_per_file if your "
         "quota is higher\n  the rest was not read"
     )
     check(f"s3://{bucket}/in/", QueriesPerFile="501")
@@ -78,7 +78,7 @@ def test_logs_warnings(put: Callable[[str, bytes], None], bucket: str, log: Any)
     put("in/a.jsonl", b'\xef\xbb\xbf{"itemId": "1"}')
     check(f"s3://{bucket}/in/")
     assert [line["fault"] for line in log() if line["decision"] == "warning"] == [
-        f"'s3://{bucket}/in/a.jsonl', line 1, column 1: a byte order mark, which the service may not take: save the "
+        f"'s3://{bucket}/in/a.jsonl', line 1, column 1: a byte order mark, which the service may reject: save the "
         "file as UTF-8 without it"
     ]
 
@@ -88,7 +88,7 @@ def test_logs_the_first_five_warnings(put: Callable[[str, bytes], None], bucket:
     check(f"s3://{bucket}/in/", ATTRIBUTES)
     warnings = [line["fault"] for line in log() if line["decision"] == "warning"]
     assert [warning.split(", ")[1] for warning in warnings] == [f"line {line}" for line in (1, 2, 3, 4, 5)]
-    assert "'<' is not documented for segments and may be refused" in warnings[0]
+    assert "'<' is not documented for segments and may be rejected" in warnings[0]
 
 
 def test_rejects_or_in_an_existing_object(put: Callable[[str, bytes], None], bucket: str) -> None:
@@ -189,7 +189,7 @@ def test_stops_listing_after_one_object_too_many(stubbed: Any) -> None:
         check("s3://b/in/")
     assert str(refused.value) == (
         "job_input: got more than 1,000 objects under 's3://b/in/', expected at most 1,000, the service's limit. Every "
-        "object under the prefix is input: join them, or move others away"
+        "object under the prefix is input: merge files, or move others away"
     )
 
 
@@ -213,7 +213,7 @@ def test_rejects_too_many_bytes_by_the_listing_without_reading(stubbed: Any) -> 
     with pytest.raises(JobError) as refused:
         check("s3://b/in/")
     assert str(refused.value) == (
-        "job_input: got 1,073,741,826 bytes in 's3://b/in/', expected at most 1,073,741,824, the service's limit of "
+        "job_input: got 1,073,741,826 bytes in 's3://b/in/', expected at most 1,073,741,824, the service's limit for "
         "all files together. Split them over several jobs"
     )
 

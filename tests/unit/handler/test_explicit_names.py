@@ -65,8 +65,8 @@ def test_rejects_an_explicit_name_of_another_job(
     with pytest.raises(JobError) as failed:
         on_event(event(request_type, properties={**EXPLICIT, **properties}, **update), Context())
     assert str(failed.value) == failure(
-        f"job_name: 'mine' is taken by another job ({arn('mine')}), which differs in {difference}. Names are never "
-        "freed by the service: choose another, or leave job_name out"
+        f"job_name: 'mine' is taken by another job ({arn('mine')}), which differs in {difference}. Names cannot be "
+        "reused: choose another, or omit job_name"
     )
 
 
@@ -81,8 +81,8 @@ def test_create_rejects_an_explicit_name_of_a_failed_job(personalize: Stubber) -
     with pytest.raises(JobError) as failed:
         on_event(event(properties=EXPLICIT), Context())
     assert str(failed.value) == failure(
-        "job_name: 'mine' is taken by a job that ended CREATE FAILED: bad input. Names are never freed by the "
-        "service: choose another, or leave job_name out"
+        "job_name: 'mine' is taken by a job that ended CREATE FAILED: bad input. Names cannot be reused: "
+        "choose another, or omit job_name"
     )
 
 

@@ -11,9 +11,9 @@ GRAMMAR = ': an expression is ITEMS.<column> = "<value>", joined by AND'
 ARRAY = "a JSON array: write one object per line, without brackets around them or commas between them"
 CUT = "the line ends inside the query: write each query on one line"
 KEYS = 'a query has "itemId" or "itemAttributes", and may have "filterValues"'
-QUERY = 'expected a query, {"itemId": "…"} or {"itemAttributes": "…"}, got '
-ID = 'expected "itemId" to be text in double quotes, got '
-VALUES = r'expected "filterValues" to be an object, {"GENRE": "\"Comedy\""}, got '
+QUERY = ', expected a query, {"itemId": "…"} or {"itemAttributes": "…"}'
+ID = ', expected "itemId" to be text in double quotes'
+VALUES = r', expected "filterValues" to be an object, {"GENRE": "\"Comedy\""}'
 ESCAPE = r"a backslash that escapes nothing: a backslash in text is written \\, a quote \""
 BLANK = "a blank line before a query: remove it"
 UTF8 = " is not UTF-8: save the file as UTF-8"
@@ -34,12 +34,12 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
         GOOD + b'\n\r\n \n{"itemId": "1"}\n\n{"itemId": "1"}\n\n\n',
         [(2, None, BLANK), (6, None, BLANK)],
     ),
-    "a line that is no JSON": (b"itemId: 105\n", [(1, 1, QUERY + "'itemId'")]),
-    "a bare ID": (b"105\n", [(1, 1, QUERY + "a number")]),
-    "a bare text": (b'"105"\n', [(1, 1, QUERY + "text")]),
-    "a bare null": (b"null\n", [(1, 1, QUERY + "'null'")]),
-    "a CSV file": (b"itemId\n105\n", [(1, 1, QUERY + "'itemId'"), (2, 1, QUERY + "a number")]),
-    "a comment": (b"# my queries\n" + GOOD, [(1, 1, QUERY + "'#'")]),
+    "a line that is no JSON": (b"itemId: 105\n", [(1, 1, "got 'itemId'" + QUERY)]),
+    "a bare ID": (b"105\n", [(1, 1, "got a number" + QUERY)]),
+    "a bare text": (b'"105"\n', [(1, 1, "got text" + QUERY)]),
+    "a bare null": (b"null\n", [(1, 1, "got 'null'" + QUERY)]),
+    "a CSV file": (b"itemId\n105\n", [(1, 1, "got 'itemId'" + QUERY), (2, 1, "got a number" + QUERY)]),
+    "a comment": (b"# my queries\n" + GOOD, [(1, 1, "got '#'" + QUERY)]),
     "a JSON array on one line": (b'[{"itemId": "1"}, {"itemId": "2"}]\n', [(1, 1, ARRAY)]),
     "a JSON array over several lines": (
         b'[\n{"itemId": "1"},\n{"itemId": "2"}\n]\n',
@@ -47,15 +47,15 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a query written over several lines": (
         b'{\n  "itemId": "1"\n}\n',
-        [(1, 2, CUT), (2, 3, QUERY + "text"), (3, 1, QUERY + "'}'")],
+        [(1, 2, CUT), (2, 3, "got text" + QUERY), (3, 1, "got '}'" + QUERY)],
     ),
     "two queries on one line": (
         b'{"itemId": "1"} {"itemId": "2"}\n',
-        [(1, 17, "a second query on the line: write each on a line of its own")],
+        [(1, 17, "a second query on the line: write each query on its own line")],
     ),
     "lines that end in a carriage return alone": (
         b'{"itemId": "1"}\r{"itemId": "2"}\r',
-        [(1, 17, "a second query on the line: write each on a line of its own")],
+        [(1, 17, "a second query on the line: write each query on its own line")],
     ),
     "a comma after each query": (
         b'{"itemId": "1"},\n',
@@ -63,32 +63,32 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a semicolon after a query": (
         b'{"itemId": "1"};\n',
-        [(1, 16, "expected the end of the line after the query, got ';'")],
+        [(1, 16, "got ';', expected the end of the line after the query")],
     ),
     "a closing brace too many": (
         b'{"itemId": "1"}}\n',
-        [(1, 16, "expected the end of the line after the query, got '}'")],
+        [(1, 16, "got '}', expected the end of the line after the query")],
     ),
     "no closing brace": (b'{"itemId": "1"\n', [(1, 15, CUT)]),
     "no closing quote": (b'{"itemId": "1}\n', [(1, 12, "text without a closing quote: write each query on one line")]),
-    "no value": (b'{"itemId": }\n', [(1, 12, ID + "'}'")]),
+    "no value": (b'{"itemId": }\n', [(1, 12, "got '}'" + ID)]),
     "nothing after the colon": (b'{"itemId":\n', [(1, 11, CUT)]),
-    "no colon": (b'{"itemId" "1"}\n', [(1, 11, "expected a colon after the key, got text")]),
-    "an equals sign for a colon": (b'{"itemId" = "1"}\n', [(1, 11, "expected a colon after the key, got '='")]),
-    "a comma too many": (b'{"itemId": "1",}\n', [(1, 16, "expected a key in double quotes, got '}'")]),
-    "a comma first": (b'{,"itemId": "1"}\n', [(1, 2, "expected a key in double quotes, got ','")]),
-    "single quotes": (b"{'itemId': '1'}\n", [(1, 2, "expected a key in double quotes, got a single quote")]),
-    "a key without quotes": (b'{itemId: "1"}\n', [(1, 2, "expected a key in double quotes, got 'itemId'")]),
-    "a value without quotes": (b'{"itemId": abc}\n', [(1, 12, ID + "'abc'")]),
-    "a number": (b'{"itemId": 105}\n', [(1, 12, ID + 'a number: write "105"')]),
-    "a negative number": (b'{"itemId": -1.5e3}\n', [(1, 12, ID + 'a number: write "-1.5e3"')]),
-    "a number of 5000 digits": (b'{"itemId": ' + b"1" * 5000 + b"}\n", [(1, 12, ID + "a number")]),
-    "true": (b'{"itemId": true}\n', [(1, 12, ID + "'true'" + ': write "true"')]),
-    "null": (b'{"itemId": null}\n', [(1, 12, ID + "'null'")]),
-    "NaN": (b'{"itemId": NaN}\n', [(1, 12, ID + "'NaN'")]),
-    "minus infinity": (b'{"itemId": -Infinity}\n', [(1, 12, ID + "a number")]),
-    "a list of IDs": (b'{"itemId": ["1", "2"]}\n', [(1, 12, ID + "an array")]),
-    "an object for an ID": (b'{"itemId": {"S": "1"}}\n', [(1, 12, ID + "an object")]),
+    "no colon": (b'{"itemId" "1"}\n', [(1, 11, "got text, expected a colon after the key")]),
+    "an equals sign for a colon": (b'{"itemId" = "1"}\n', [(1, 11, "got '=', expected a colon after the key")]),
+    "a comma too many": (b'{"itemId": "1",}\n', [(1, 16, "got '}', expected a key in double quotes")]),
+    "a comma first": (b'{,"itemId": "1"}\n', [(1, 2, "got ',', expected a key in double quotes")]),
+    "single quotes": (b"{'itemId': '1'}\n", [(1, 2, "got a single quote, expected a key in double quotes")]),
+    "a key without quotes": (b'{itemId: "1"}\n', [(1, 2, "got 'itemId', expected a key in double quotes")]),
+    "a value without quotes": (b'{"itemId": abc}\n', [(1, 12, "got 'abc'" + ID)]),
+    "a number": (b'{"itemId": 105}\n', [(1, 12, "got a number" + ID + ': write "105"')]),
+    "a negative number": (b'{"itemId": -1.5e3}\n', [(1, 12, "got a number" + ID + ': write "-1.5e3"')]),
+    "a number of 5000 digits": (b'{"itemId": ' + b"1" * 5000 + b"}\n", [(1, 12, "got a number" + ID)]),
+    "true": (b'{"itemId": true}\n', [(1, 12, "got 'true'" + ID + ': write "true"')]),
+    "null": (b'{"itemId": null}\n', [(1, 12, "got 'null'" + ID)]),
+    "NaN": (b'{"itemId": NaN}\n', [(1, 12, "got 'NaN'" + ID)]),
+    "minus infinity": (b'{"itemId": -Infinity}\n', [(1, 12, "got a number" + ID)]),
+    "a list of IDs": (b'{"itemId": ["1", "2"]}\n', [(1, 12, "got an array" + ID)]),
+    "an object for an ID": (b'{"itemId": {"S": "1"}}\n', [(1, 12, "got an object" + ID)]),
     "an empty ID": (b'{"itemId": ""}\n', [(1, 12, '"itemId" is empty')]),
     "an empty object": (b"{}\n", [(1, 1, 'no "itemId" and no "itemAttributes": a query has one of them')]),
     "filter values alone": (
@@ -107,10 +107,10 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
         [(1, 2, "unknown key 'kkkkkkkkkkkkkkkkkkk…': " + KEYS)],
     ),
     "an empty key": (b'{"": "1"}\n', [(1, 2, "unknown key '': " + KEYS)]),
-    "a key twice": (b'{"itemId": "1", "itemId": "2"}\n', [(1, 17, "the key 'itemId' is there twice: keep one")]),
+    "a key twice": (b'{"itemId": "1", "itemId": "2"}\n', [(1, 17, "the key 'itemId' occurs twice: keep one")]),
     "a key twice, once in other words": (
         rb'{"itemId": "1", "item\u0049d": "2"}',
-        [(1, 17, "the key 'itemId' is there twice: keep one")],
+        [(1, 17, "the key 'itemId' occurs twice: keep one")],
     ),
     "both kinds in one query": (
         rb'{"itemId": "1", "itemAttributes": "ITEMS.a = \"b\""}',
@@ -122,10 +122,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
             (
                 2,
                 2,
-                (
-                    'expected "itemId", which the queries before have, got "itemAttributes": a job takes one kind of '
-                    "query"
-                ),
+                'got "itemAttributes", expected "itemId", as in the queries before: a job takes one kind of query',
             )
         ],
     ),
@@ -147,7 +144,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "UTF-16 without a mark": (
         b'{\x00"\x00i\x00t\x00e\x00m\x00I\x00d\x00"\x00:\x00 \x00"\x001\x00"\x00}\x00',
-        [(1, 2, "expected a key in double quotes, got '\\x00'")],
+        [(1, 2, "got '\\x00', expected a key in double quotes")],
     ),
     "gzip, whatever follows": (b"\x1f\x8b\x08\x00\n\xff\n\n\xfe\n", [(0, None, "the file is compressed: unpack it")]),
     "gzip alone": (b"\x1f\x8b", [(0, None, "the file is compressed: unpack it")]),
@@ -157,18 +154,18 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     "xz": (b"\xfd7zXZ\x00\n", [(0, None, "the file is compressed: unpack it")]),
     "Parquet": (b"PAR1\x15\x04\n", [(0, None, "the file is Parquet: write JSON Lines, one query on each line")]),
     "Avro": (b"Obj\x01\x04\x14\n", [(0, None, "the file is Avro: write JSON Lines, one query on each line")]),
-    "a byte order mark in the middle": (GOOD + b"\xef\xbb\xbf" + GOOD, [(2, 1, QUERY + "a byte order mark")]),
-    "a NUL byte": (b'{"itemId": "1"}\x00\n', [(1, 16, "expected the end of the line after the query, got '\\x00'")]),
-    "a no-break space": (b'{"itemId":\xc2\xa0"1"}\n', [(1, 11, ID + "'\\xa0'")]),
+    "a byte order mark in the middle": (GOOD + b"\xef\xbb\xbf" + GOOD, [(2, 1, "got a byte order mark" + QUERY)]),
+    "a NUL byte": (b'{"itemId": "1"}\x00\n', [(1, 16, "got '\\x00', expected the end of the line after the query")]),
+    "a no-break space": (b'{"itemId":\xc2\xa0"1"}\n', [(1, 11, "got '\\xa0'" + ID)]),
     "a tab in text": (b'{"itemId": "a\tb"}\n', [(1, 14, r"a control character in text: write it as \u0009")]),
     "a backslash alone": (rb'{"itemId": "a\b\c"}', [(1, 16, ESCAPE)]),
     "an escape that is too short": (rb'{"itemId": "\u12"}', [(1, 14, ESCAPE)]),
     "typographic quotes": (
         b"{\xe2\x80\x9citemId\xe2\x80\x9d: \xe2\x80\x9c1\xe2\x80\x9d}\n",
-        [(1, 2, "expected a key in double quotes, got '“'")],
+        [(1, 2, "got '“', expected a key in double quotes")],
     ),
     "a deep nesting of arrays": (b"[" * 100_000 + b"\n", [(1, 1, ARRAY)]),
-    "a deep nesting of objects": (b'{"itemId":' * 20_000 + b"\n", [(1, 11, ID + "an object")]),
+    "a deep nesting of objects": (b'{"itemId":' * 20_000 + b"\n", [(1, 11, "got an object" + ID)]),
     "a line too long": (
         GOOD + b'{"itemId": "' + b"x" * 300_000 + b'"}\n' + GOOD,
         [(2, None, "longer than 262,144 bytes: write one query on each line")],
@@ -177,20 +174,20 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
         b"x" * 300_000 + b"x" * 300_000,
         [(1, None, "longer than 262,144 bytes: write one query on each line")],
     ),
-    "filter values as text": (b'{"itemId": "1", "filterValues": "GENRE"}\n', [(1, 33, VALUES + "text")]),
-    "filter values as a list": (b'{"itemId": "1", "filterValues": ["Comedy"]}\n', [(1, 33, VALUES + "an array")]),
-    "filter values as null": (b'{"itemId": "1", "filterValues": null}\n', [(1, 33, VALUES + "'null'")]),
+    "filter values as text": (b'{"itemId": "1", "filterValues": "GENRE"}\n', [(1, 33, "got text" + VALUES)]),
+    "filter values as a list": (b'{"itemId": "1", "filterValues": ["Comedy"]}\n', [(1, 33, "got an array" + VALUES)]),
+    "filter values as null": (b'{"itemId": "1", "filterValues": null}\n', [(1, 33, "got 'null'" + VALUES)]),
     "a filter value that is a number": (
         b'{"itemId": "1", "filterValues": {"YEAR": 1999}}\n',
-        [(1, 42, 'expected a filter value to be text in double quotes, got a number: write "1999"')],
+        [(1, 42, 'got a number, expected a filter value to be text in double quotes: write "1999"')],
     ),
     "a filter value that is a boolean": (
         b'{"itemId": "1", "filterValues": {"NEW": false}}\n',
-        [(1, 41, "expected a filter value to be text in double quotes, got 'false'" + r': write "\"false\""')],
+        [(1, 41, "got 'false', expected a filter value to be text in double quotes" + r': write "\"false\""')],
     ),
     "a filter value that is null": (
         b'{"itemId": "1", "filterValues": {"NEW": null}}\n',
-        [(1, 41, "expected a filter value to be text in double quotes, got 'null'")],
+        [(1, 41, "got 'null', expected a filter value to be text in double quotes")],
     ),
     "a filter value with the $ of its placeholder": (
         rb'{"itemId": "1", "filterValues": {"$COUNTRY": "\"Japan\""}}',
@@ -198,19 +195,19 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a filter value that is a list": (
         b'{"itemId": "1", "filterValues": {"GENRE": ["Comedy"]}}\n',
-        [(1, 43, "expected a filter value to be text in double quotes, got an array")],
+        [(1, 43, "got an array, expected a filter value to be text in double quotes")],
     ),
     "a filter value twice": (
         rb'{"itemId": "1", "filterValues": {"G": "\"a\"", "G": "\"b\""}}',
-        [(1, 48, "the key 'G' is there twice: keep one")],
+        [(1, 48, "the key 'G' occurs twice: keep one")],
     ),
     "filter values twice": (
         b'{"itemId": "1", "filterValues": {}, "filterValues": {}}\n',
-        [(1, 37, "the key 'filterValues' is there twice: keep one")],
+        [(1, 37, "the key 'filterValues' occurs twice: keep one")],
     ),
     "filter values that do not end": (rb'{"itemId": "1", "filterValues": {"G": "\"a\""}', [(1, 47, CUT)]),
     "an empty expression": (attributes(b""), [(1, 20, '"itemAttributes" is empty')]),
-    "a blank expression": (attributes(b"  "), [(1, 23, "expected ITEMS.<column>, got the end" + GRAMMAR)]),
+    "a blank expression": (attributes(b"  "), [(1, 23, "got the end, expected ITEMS.<column>" + GRAMMAR)]),
     "an expression with quotes not escaped": (
         attributes(b'ITEMS.genres = "Comedy"'),
         [
@@ -218,7 +215,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
                 1,
                 37,
                 (
-                    "expected a comma or a closing brace after the value, got 'Comedy'; a quote inside "
+                    "got 'Comedy', expected a comma or a closing brace after the value; a quote inside "
                     r"text is written \""
                 ),
             )
@@ -231,7 +228,7 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
                 1,
                 37,
                 (
-                    "expected a comma or a closing brace after the value, got '\\\\'; a quote inside "
+                    "got '\\\\', expected a comma or a closing brace after the value; a quote inside "
                     r"text is written \""
                 ),
             )
@@ -239,56 +236,56 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a value without quotes in an expression": (
         attributes(b"ITEMS.genres = Comedy"),
-        [(1, 36, "expected a value in double quotes, got 'Comedy'" + GRAMMAR)],
+        [(1, 36, "got 'Comedy', expected a value in double quotes" + GRAMMAR)],
     ),
     "a value that does not end": (
         attributes(rb"ITEMS.genres = \"Comedy"),
-        [(1, 36, "expected a value in double quotes, got a quote that is not closed" + GRAMMAR)],
+        [(1, 36, "got an unclosed quote, expected a value in double quotes" + GRAMMAR)],
     ),
     "a column without ITEMS": (
         attributes(rb"genres = \"Comedy\""),
-        [(1, 21, "expected ITEMS.<column>, got 'genres'" + GRAMMAR)],
+        [(1, 21, "got 'genres', expected ITEMS.<column>" + GRAMMAR)],
     ),
     "a column of another dataset": (
         attributes(rb"USERS.age = \"3\""),
-        [(1, 21, "expected ITEMS.<column>, got 'USERS.age'" + GRAMMAR)],
+        [(1, 21, "got 'USERS.age', expected ITEMS.<column>" + GRAMMAR)],
     ),
     "ITEMS without a column": (
         attributes(rb"ITEMS. = \"3\""),
-        [(1, 21, "expected ITEMS.<column>, got 'ITEMS.'" + GRAMMAR)],
+        [(1, 21, "got 'ITEMS.', expected ITEMS.<column>" + GRAMMAR)],
     ),
     "a column that begins with a digit": (
         attributes(rb"ITEMS.1st = \"3\""),
-        [(1, 21, "expected ITEMS.<column>, got 'ITEMS.1st'" + GRAMMAR)],
+        [(1, 21, "got 'ITEMS.1st', expected ITEMS.<column>" + GRAMMAR)],
     ),
-    "a column with a hyphen": (attributes(rb"ITEMS.a-b = \"3\""), [(1, 28, "expected =, got '-b'" + GRAMMAR)]),
-    "a double equals sign": (attributes(rb"ITEMS.a == \"3\""), [(1, 29, "expected =, got '=='" + GRAMMAR)]),
-    "a colon in an expression": (attributes(rb"ITEMS.a: \"3\""), [(1, 28, "expected =, got ':'" + GRAMMAR)]),
-    "a column alone": (attributes(b"ITEMS.a"), [(1, 28, "expected =, got the end" + GRAMMAR)]),
+    "a column with a hyphen": (attributes(rb"ITEMS.a-b = \"3\""), [(1, 28, "got '-b', expected =" + GRAMMAR)]),
+    "a double equals sign": (attributes(rb"ITEMS.a == \"3\""), [(1, 29, "got '==', expected =" + GRAMMAR)]),
+    "a colon in an expression": (attributes(rb"ITEMS.a: \"3\""), [(1, 28, "got ':', expected =" + GRAMMAR)]),
+    "a column alone": (attributes(b"ITEMS.a"), [(1, 28, "got the end, expected =" + GRAMMAR)]),
     "no value in an expression": (
         attributes(b"ITEMS.a ="),
-        [(1, 30, "expected a value in double quotes, got the end" + GRAMMAR)],
+        [(1, 30, "got the end, expected a value in double quotes" + GRAMMAR)],
     ),
     "two conditions without AND": (
         attributes(rb"ITEMS.a = \"1\" ITEMS.b = \"2\""),
-        [(1, 37, "expected AND, got 'ITEMS.b'" + GRAMMAR)],
+        [(1, 37, "got 'ITEMS.b', expected AND" + GRAMMAR)],
     ),
-    "a comma for AND": (attributes(rb"ITEMS.a = \"1\", ITEMS.b = \"2\""), [(1, 36, "expected AND, got ','" + GRAMMAR)]),
+    "a comma for AND": (attributes(rb"ITEMS.a = \"1\", ITEMS.b = \"2\""), [(1, 36, "got ',', expected AND" + GRAMMAR)]),
     "AND at the end": (
         attributes(rb"ITEMS.a = \"1\" AND"),
-        [(1, 40, "expected ITEMS.<column>, got the end" + GRAMMAR)],
+        [(1, 40, "got the end, expected ITEMS.<column>" + GRAMMAR)],
     ),
     "AND at the beginning": (
         attributes(rb"AND ITEMS.a = \"1\""),
-        [(1, 21, "expected ITEMS.<column>, got 'AND'" + GRAMMAR)],
+        [(1, 21, "got 'AND', expected ITEMS.<column>" + GRAMMAR)],
     ),
     "AND twice": (
         attributes(rb"ITEMS.a = \"1\" AND AND ITEMS.b = \"2\""),
-        [(1, 41, "expected ITEMS.<column>, got 'AND'" + GRAMMAR)],
+        [(1, 41, "got 'AND', expected ITEMS.<column>" + GRAMMAR)],
     ),
     "a placeholder in an expression": (
         attributes(b"ITEMS.a = $GENRE"),
-        [(1, 31, "expected a value in double quotes, got '$GENRE'" + GRAMMAR)],
+        [(1, 31, "got '$GENRE', expected a value in double quotes" + GRAMMAR)],
     ),
     "OR": (
         attributes(rb"ITEMS.a = \"1\" OR ITEMS.a = \"2\""),
@@ -308,11 +305,11 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     ),
     "a fault after escapes": (
         attributes(b'ITEMS.a = \\"\\u00e9\\ud83d\\ude00\xc3\xb6\\" oder'),
-        [(1, 55, "expected AND, got 'oder'" + GRAMMAR)],
+        [(1, 55, "got 'oder', expected AND" + GRAMMAR)],
     ),
     "a fault after a tab and a carriage return": (
         b'\t {"itemAttributes"\t: "ITEMS.a"}\r\n',
-        [(1, 31, "expected =, got the end" + GRAMMAR)],
+        [(1, 31, "got the end, expected =" + GRAMMAR)],
     ),
 }
 

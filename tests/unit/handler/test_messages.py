@@ -110,7 +110,7 @@ def test_does_not_retry_an_explicit_deny_and_names_the_policy(
 def test_names_no_policy_if_the_explicit_deny_does_not() -> None:
     explained = explain(error("AccessDenied", "not authorized with an explicit deny", "PutObject"), {})
     assert str(explained) == (
-        "PutObject is explicitly denied by a policy. Find the Deny statement, which outweighs every Allow "
+        "PutObject is explicitly denied by a policy. Find the Deny statement, which overrides every Allow "
         "(AccessDenied: not authorized with an explicit deny)"
     )
 
@@ -149,7 +149,7 @@ def test_names_the_property_of_a_missing_resource(operation: str, message: str, 
         ),
         (
             "jobOutput and jobInput overlap",
-            "Amazon Personalize rejects the request: jobOutput and jobInput overlap (Inv",
+            "Amazon Personalize rejected the request: jobOutput and jobInput overlap (Inv",
         ),
     ],
 )
@@ -191,7 +191,7 @@ def test_names_a_missing_member_of_the_event(member: str) -> None:
     del sent[member]
     with pytest.raises(JobError) as failed:
         on_event(sent, Context())
-    assert str(failed.value) == failure(f"{member} is missing from the event, expected a request of CloudFormation")
+    assert str(failed.value) == failure(f"{member} is missing from the event, expected a CloudFormation request")
 
 
 @pytest.mark.parametrize(

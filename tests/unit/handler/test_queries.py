@@ -130,14 +130,11 @@ def test_accepts_any_json_spelling_of_a_query(content: bytes) -> None:
     [
         (
             b'\xef\xbb\xbf{"itemId": "1"}',
-            ["line 1, column 1: a byte order mark, which the service may not take: save the file as UTF-8 without it"],
+            ["line 1, column 1: a byte order mark, which the service may reject: save the file as UTF-8 without it"],
         ),
         (
             rb'{"itemId": "1", "filterValues": {"GENRE": "Comedy"}}',
-            [
-                "line 1, column 43: a filter value without quotes of its own: "
-                r'the documentation writes "\"Comedy\""'
-            ],
+            [r'line 1, column 43: a filter value without its own quotes: the documented form is "\"Comedy\""'],
         ),
         *(
             (
@@ -148,29 +145,29 @@ def test_accepts_any_json_spelling_of_a_query(content: bytes) -> None:
         ),
         (
             rb'{"itemAttributes": "items.a = \"1\""}',
-            ["line 1, column 21: 'items.a': the documentation writes ITEMS.<column>"],
+            ["line 1, column 21: 'items.a': the documented form is ITEMS.<column>"],
         ),
         (
             rb'{"itemAttributes": "ITEMS.a = \"1\" and ITEMS.b = \"\""}',
-            ["line 1, column 37: 'and': the documentation writes AND", "line 1, column 51: an empty value"],
+            ["line 1, column 37: 'and': the documented form is AND", "line 1, column 51: an empty value"],
         ),
         (
             rb'{"itemAttributes": "ITEMS.a = 1999 AND ITEMS.b = ' + b"'x'" + b'"}',
             [
-                "line 1, column 31: a value without double quotes: the documentation has none",
-                "line 1, column 50: a value without double quotes: the documentation has none",
+                "line 1, column 31: a value without double quotes, which is not documented",
+                "line 1, column 50: a value without double quotes, which is not documented",
             ],
         ),
         (
             rb'{"itemAttributes": "ITEMS.a = \"Men' + b"'s" + rb'\""}',
-            ["line 1, column 36: a single quote: the documentation puts a backslash before it"],
+            ["line 1, column 36: a single quote without a backslash, which is not documented"],
         ),
         *(
             (
                 b'{"itemAttributes": "' + before.encode() + operator.encode() + b' rest"}',
                 [
                     f"line 1, column {21 + len(before)}: {operator!r} is not documented for segments and may be "
-                    'refused: an expression is ITEMS.<column> = "<value>", joined by AND'
+                    'rejected: an expression is ITEMS.<column> = "<value>", joined by AND'
                 ],
             )
             for before, operator in [
@@ -222,7 +219,7 @@ def test_rejects_files_of_two_kinds() -> None:
 
     assert report.kind == "itemId"
     assert [str(fault) for fault in report.faults] == [
-        '1.jsonl, line 1, column 2: expected "itemId", which the queries before have, got "itemAttributes": '
+        '1.jsonl, line 1, column 2: got "itemAttributes", expected "itemId", as in the queries before: '
         "a job takes one kind of query"
     ]
 
@@ -231,7 +228,7 @@ def test_rejects_queries_of_another_kind_than_the_recipes() -> None:
     report = check(b'{"itemId": "1"}\n', kind="itemAttributes")
 
     assert [str(fault) for fault in report.faults] == [
-        '0.jsonl, line 1, column 2: expected "itemAttributes", which the solution\'s recipe takes, got "itemId": '
+        '0.jsonl, line 1, column 2: got "itemId", expected "itemAttributes", which the solution\'s recipe requires: '
         "a job takes one kind of query"
     ]
 
@@ -275,7 +272,7 @@ def test_warns_of_an_extra_filter_value_on_every_line(placeholders: dict[str, bo
 
     assert report.fault_count == 0
     assert {(fault.line, fault.reason) for fault in report.warnings} == {
-        (number, f"a filter value that no placeholder takes, {name!r}") for number in (1, 2, 3) for name in names
+        (number, f"a filter value without a placeholder, {name!r}") for number in (1, 2, 3) for name in names
     }
 
 
@@ -292,7 +289,7 @@ def test_reports_the_wrong_kind_before_later_faults_of_the_line() -> None:
 
     assert [(fault.line, fault.column) for fault in report.faults] == [(1, 2), (2, 2), (3, 2)]
     assert {fault.reason for fault in report.faults} == {
-        'expected "itemAttributes", which the solution\'s recipe takes, got "itemId": a job takes one kind of query'
+        'got "itemId", expected "itemAttributes", which the solution\'s recipe requires: a job takes one kind of query'
     }
 
 
@@ -357,9 +354,7 @@ def test_rejects_too_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check(b'{"itemId": "1"}\n' * 2).faults == []
     report = check(b'{"itemId": "1"}\n', b'{"itemId": "1"}\n ')
 
-    assert [str(fault) for fault in report.faults] == [
-        "1.jsonl: too much: a job reads at most 32 bytes, all files together"
-    ]
+    assert [str(fault) for fault in report.faults] == ["1.jsonl: too many bytes: a job reads at most 32 from all files"]
 
 
 def test_stops_reading_an_endless_line_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -370,7 +365,7 @@ def test_stops_reading_an_endless_line_at_the_limit(monkeypatch: pytest.MonkeyPa
 
     assert [str(fault) for fault in report.faults] == [
         "0.jsonl, line 1: longer than 262,144 bytes: write one query on each line",
-        "0.jsonl: too much: a job reads at most 1,048,576 bytes, all files together",
+        "0.jsonl: too many bytes: a job reads at most 1,048,576 from all files",
     ]
     assert (report.bytes < 2 * 2**20, report.complete) == (True, False)
 
@@ -403,7 +398,7 @@ def test_counts_bytes_of_all_files_against_the_limit(monkeypatch: pytest.MonkeyP
     report = check_queries([("0.jsonl", io.BytesIO(first)), ("1.jsonl", second)])  # type: ignore[list-item]
 
     assert [str(fault) for fault in report.faults] == [
-        "1.jsonl: too much: a job reads at most 1,048,576 bytes, all files together"
+        "1.jsonl: too many bytes: a job reads at most 1,048,576 from all files"
     ]
     # One block more than there was room for, at most.
     assert 2**19 < second.bytes <= 2**19 + limits.MAX_QUERY_BYTES + 1
@@ -452,8 +447,8 @@ def test_stops_reading_at_the_first_file_with_more_than_its_quota() -> None:
     report = check_queries(files, quota=Quota(is_split=False))
 
     assert [str(fault) for fault in report.faults] == [
-        "1.jsonl, line 501: too many queries: expected at most 500 in a file. Split it, pass it as "
-        "BatchSegmentInput.from_asset, which is split, or set queries_per_file if your quota is higher"
+        "1.jsonl, line 501: too many queries: expected at most 500 in a file. Split it, pass it to "
+        "BatchSegmentInput.from_asset, which splits it, or set queries_per_file if your quota is higher"
     ]
     assert second.bytes < 2**20
     assert third.bytes == 0
@@ -475,8 +470,8 @@ def test_accepts_an_unsplit_file_of_exactly_the_quota() -> None:
         (
             b'{"itemId": "1"}\n',
             {"kind": "itemAttributes"},
-            "segment_queries[1]: expected SegmentQuery.where(…), which the solution's recipe takes, got "
-            "SegmentQuery.items_like(…): a job takes one kind of query",
+            "segment_queries[1]: got SegmentQuery.items_like(…), expected SegmentQuery.where(…), which the solution's "
+            "recipe requires: a job takes one kind of query",
         ),
         (
             b'{"itemId": "1"}\n',
@@ -513,7 +508,7 @@ def test_warning_of_an_inline_query_names_its_index() -> None:
     report = check_queries([("segment_queries", io.BytesIO(content))], is_inline=True, placeholders={})
 
     assert [str(warning) for warning in report.warnings] == [
-        "segment_queries[12]: a filter value that no placeholder takes, 'GENRE'"
+        "segment_queries[12]: a filter value without a placeholder, 'GENRE'"
     ]
 
 
@@ -909,12 +904,12 @@ def test_skips_a_part_that_is_not_read() -> None:
 
 @pytest.mark.parametrize("queries_per_file", [0, -1])
 def test_rejects_a_part_size_below_one(queries_per_file: int) -> None:
-    with pytest.raises(ValueError, match=f"^size: expected at least 1, got {queries_per_file}$"):
+    with pytest.raises(ValueError, match=f"^size: got {queries_per_file}, expected at least 1$"):
         split_queries(io.BytesIO(b""), queries_per_file)
 
 
 def test_refuses_to_split_a_line_longer_than_a_query() -> None:
-    with pytest.raises(ValueError, match=r"^expected lines of at most 262,144 bytes, got a longer one$"):
+    with pytest.raises(ValueError, match=r"^got a longer line, expected at most 262,144 bytes$"):
         parts_of(b"x" * 300_000, 1)
 
 
@@ -960,10 +955,10 @@ def test_writes_expressions_as_documented(columns: Any, expression: str) -> None
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({}, "columns: expected at least one, got none"),
+        ({}, "columns: got none, expected at least one"),
         ({"a": ""}, "column a: got '', expected text"),
         ({"a": ["x", ""]}, "column a: got '', expected text"),
-        ({"a": []}, "column a: expected at least one value, got none"),
+        ({"a": []}, "column a: got no value, expected at least one"),
         ({"a": 1999}, 'column a: got 1999, expected text: write a="1999"'),
         ({"a": [True]}, 'column a: got True, expected text: write it as the data has it, for example a="true"'),
         ({"a": None}, "column a: got None, expected text"),
@@ -971,8 +966,8 @@ def test_writes_expressions_as_documented(columns: Any, expression: str) -> None
         *(
             (
                 {column: "x"},
-                "column: expected a name of letters, digits and underscores, not starting with a digit, without "
-                f"ITEMS., got {shown}",
+                f"column: got {shown}, expected a name of letters, digits and underscores, not starting with a digit, "
+                "without ITEMS.",
             )
             for column, shown in [
                 ("", "''"),
@@ -1011,7 +1006,7 @@ def test_treats_a_quoted_or_as_text() -> None:
 
 
 def test_error_of_an_expression_names_the_column() -> None:
-    with pytest.raises(ExpressionError, match=r"^column 9: expected =, got ':': an expression is ITEMS") as raised:
+    with pytest.raises(ExpressionError, match=r"^column 9: got ':', expected =: an expression is ITEMS") as raised:
         parse_expression('ITEMS.a : "x"')
 
     assert raised.value.at == 8

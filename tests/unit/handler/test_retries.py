@@ -98,8 +98,7 @@ def test_retries_while_the_service_is_busy_until_the_function_ends(personalize: 
     assert str(failed.value) == failure(
         "Amazon Personalize runs 5 batch segment jobs at once, and the limit is reached (CreateBatchSegmentJob: "
         "LimitExceededException: 5 jobs; 18 attempts in 740 seconds). Deploy again when other jobs are complete, or "
-        "chain the jobs: give them wait_for_completion, and let each depend on an earlier one "
-        "(job.node.add_dependency(other_job))"
+        "run fewer jobs at once: give them wait_for_completion, and call BatchSegmentJob.limit_concurrency"
     )
 
 

@@ -63,7 +63,7 @@ def test_names_an_object_with_a_customer_provided_key_and_the_fix(s3: Any, bucke
         check(f"s3://{bucket}/in/")
     assert str(refused.value).startswith(
         f"job_input: 's3://{bucket}/in/a.jsonl': the object is encrypted with a customer-provided key (SSE-C), which "
-        "neither the handler nor Personalize has: write it again with SSE-S3 or SSE-KMS. GetObject failed with "
+        "neither the handler nor Personalize has: upload it again with SSE-S3 or SSE-KMS. GetObject failed with "
         "InvalidRequest: "
     )
 

@@ -109,7 +109,9 @@ def test_rejects_an_invalid_query_and_writes_nothing(stage: Any, s3: Any, bucket
 
 
 def test_rejects_queries_of_the_other_recipe(stage: Any) -> None:
-    with pytest.raises(JobError, match='expected "itemAttributes", which the solution\'s recipe takes, got "itemId"'):
+    with pytest.raises(
+        JobError, match='got "itemId", expected "itemAttributes", which the solution\'s recipe requires'
+    ):
         stage(lines(1), ATTRIBUTES)
 
 

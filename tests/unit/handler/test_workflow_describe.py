@@ -118,7 +118,7 @@ def test_audience_fails_if_its_output_cannot_be_read(personalize: Stubber, outpu
     output(b'["error"]\n')
     stub_existing_job(personalize, NAME, lastUpdatedDateTime=WRITTEN)
     reason = (
-        f"the output {JOB['OutputUri']} cannot be read: ValueError: expected a JSON object, got list. The job "
+        f"the output {JOB['OutputUri']} cannot be read: ValueError: got list, expected a JSON object. The job "
         f"{NAME} is complete and is billed"
     )
     assert describe() == {"Status": "FAILED", "Jobs": [JOB], "Detail": event_of("FAILED", reason=reason)}
@@ -168,7 +168,7 @@ def test_audience_fails_after_the_deadline_and_not_at_it(
     assert response["Status"] == ("FAILED" if is_late else "IN_PROGRESS")
     if is_late:
         assert response["Detail"]["reason"] == (
-            f"timeout: the job {NAME} is CREATE IN_PROGRESS after 1970-01-01 01:23 UTC. A job that is still running is "
+            f"timeout: the job {NAME} is CREATE IN_PROGRESS after 1970-01-01 01:23 UTC. A running job continues and is "
             "billed"
         )
 
@@ -246,7 +246,7 @@ def test_audience_fails_if_the_table_cannot_show_the_segments(personalize: Stubb
     stub_existing_job(personalize, NAME, lastUpdatedDateTime=WRITTEN)
     glue.add_client_error("create_partition", "InvalidInputException", "no such column")
     assert describe(Settings=settings_with(Table=TABLE))["Detail"]["reason"] == (
-        f"the segments are in {JOB['OutputUri']}, and the table does not show them: CreatePartition failed "
+        f"the segments are in {JOB['OutputUri']}, but not in the table: CreatePartition failed "
         "with InvalidInputException: no such column"
     )
 

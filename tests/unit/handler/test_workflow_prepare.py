@@ -70,7 +70,7 @@ def test_uses_the_given_version_without_a_search(personalize: Stubber) -> None:
 
 @pytest.mark.parametrize("given", ["tomorrow", "2026-11-30T03:00:00", "", 7])
 def test_rejects_a_time_without_zone(personalize: Stubber, given: Any) -> None:
-    expected = "expected a time with its zone, for example 2026-11-30T03:00:00Z"
+    expected = "expected a time with a time zone, for example 2026-11-30T03:00:00Z"
     response = workflow.start(prepare_task({"run": given}), Context())
     assert response == failed(f"run: got '{given}', {expected}")
 

@@ -222,7 +222,7 @@ def test_audience_fails_at_the_deadline_with_the_last_reason(personalize: Stubbe
             "jobNames": [],
             "jobArns": [],
             "solutionVersionArn": VERSION,
-            "reason": "timeout: no job was started until 1970-01-01 01:23 UTC: all five jobs run",
+            "reason": "timeout: no job was started by 1970-01-01 01:23 UTC: all five jobs run",
         },
     }
 

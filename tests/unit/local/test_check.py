@@ -67,7 +67,7 @@ def test_reports_faults_as_the_deployment_does(tmp_path: Path, capsys: pytest.Ca
     assert code == 1
     assert out.splitlines() == [
         "fault: a.jsonl, line 2, column 37: 'OR' fails: write one query for each alternative",
-        'fault: a.jsonl, line 3, column 2: expected "itemAttributes", which the queries before have, got "itemId": a '
+        'fault: a.jsonl, line 3, column 2: got "itemId", expected "itemAttributes", as in the queries before: a '
         "job takes one kind of query",
         "3 queries with itemAttributes in 1 file: 2 faults",
     ]

@@ -75,7 +75,7 @@ def test_shows_query_errors_of_an_active_job(
     assert re.search(expected, capsys.readouterr().out)
     jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="nonsense")
     assert cli.main(["status", "with-errors"]) == 0
-    expected = r"its segments cannot be read: queries.jsonl.out: line 1: expected a JSON object, got "
+    expected = r"its segments cannot be read: queries.jsonl.out: line 1: got 'nonsense', expected "
     assert re.search(expected, capsys.readouterr().out)
 
 

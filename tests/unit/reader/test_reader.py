@@ -82,19 +82,19 @@ def test_yields_each_segment_when_its_line_is_read() -> None:
         next(segments)
 
 
-NO_USERS = 'expected a list of users in "output", "usersList" or "recommendedUsers", got none'
-NO_QUERY = 'expected the query, in "input" or beside "output", got none'
+NO_USERS = 'got no list of users, expected "usersList" or "recommendedUsers" in "output"'
+NO_QUERY = 'got no query, expected one in "input" or next to "output"'
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("nonsense", "expected a JSON object, got 'nonsense'"),
-        ("x" * 1000, "expected a JSON object, got 'xxxxxxxxxxxxxxxxxxx…'"),
-        (b"\xff\xfe\xfd", "expected a JSON object, got '���'"),
-        ("[" * 100_000, "expected a JSON object, got '[[[[[[[[[[[[[[[[[[[…'"),
-        ("[]", "expected a JSON object, got '[]'"),
-        ("null", "expected a JSON object, got 'null'"),
+        ("nonsense", "got 'nonsense', expected a JSON object"),
+        ("x" * 1000, "got 'xxxxxxxxxxxxxxxxxxx…', expected a JSON object"),
+        (b"\xff\xfe\xfd", "got '���', expected a JSON object"),
+        ("[" * 100_000, "got '[[[[[[[[[[[[[[[[[[[…', expected a JSON object"),
+        ("[]", "got '[]', expected a JSON object"),
+        ("null", "got 'null', expected a JSON object"),
         ("{}", NO_QUERY),
         ('{"output": {"usersList": []}}', NO_QUERY),
         ('{"input": [], "output": {"usersList": []}}', NO_QUERY),
@@ -105,7 +105,7 @@ NO_QUERY = 'expected the query, in "input" or beside "output", got none'
         ('{"input": {"userId": "1"}, "output": {"recommendedItems": ["1"]}, "error": null}', NO_USERS),
         (
             '{"input": {"itemId": "1"}, "output": {"usersList": ["1", 2]}}',
-            "expected the IDs of users to be text, got a value of type int",
+            "got a user ID of type int, expected a string",
         ),
     ],
 )

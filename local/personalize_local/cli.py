@@ -263,7 +263,9 @@ def _print_segments(name: str, path: str, s3: Any, console: Any, limit: int, exp
 
     console.print(display.safe_text(display.printable(path)), soft_wrap=True)
     try:
-        console.print(display.segment_table(export.keep(name, job_results.read_segments_at(s3, path)), limit))
+        kept = export.keep(name, job_results.read_segments_at(s3, path))
+        for part in display.segment_tables((segment for _, segment in kept), limit):
+            console.print(part)
     except (ClientError, ValueError) as error:
         # For example, the bucket was deleted with its stack, or another program wrote an object. Show the other jobs.
         console.print(display.safe_text(f"its segments cannot be read: {display.printable(str(error))}"))

@@ -52,11 +52,11 @@ def test_lists_jobs_with_failure_reasons_and_segments(
     jobs.run(jobName="failed", jobInput={"s3DataSource": {"path": f"s3://{jobs.input}/none/"}})
     assert cli.main(["status"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"listed +│ ACTIVE +│ +│", shown)
-    assert re.search(r"failed +│ CREATE FAILED +│ No input files found at", shown)
+    assert re.search(r"listed +ACTIVE *\n", shown)
+    assert re.search(r"failed +CREATE FAILED +No input files found at", shown)
     assert cli.main(["segments", "--users", "3"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-\d+ user-\d+ user-\d+ +│", shown)
+    assert re.search(r"\n1 +25 +user-\d+ user-\d+ user-\d+ *\n", shown)
 
 
 def test_shows_query_errors_of_an_active_job(
@@ -71,12 +71,37 @@ def test_shows_query_errors_of_an_active_job(
     ]
     jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="\n".join(lines))
     assert cli.main(["status", "with-errors"]) == 0
-    expected = r"with-errors +│ ACTIVE +│ 2 of 3 queries failed; the first: no such item 2 +│"
+    expected = r"with-errors +ACTIVE +2 of 3 queries failed; the first: no such item 2 *\n"
     assert re.search(expected, capsys.readouterr().out)
     jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="nonsense")
     assert cli.main(["status", "with-errors"]) == 0
     expected = r"its segments cannot be read: queries.jsonl.out: line 1: expected a JSON object, got "
     assert re.search(expected, capsys.readouterr().out)
+
+
+def test_shows_queries_with_errors_in_a_table_of_their_own(
+    jobs: JobFixture, within: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    jobs.put('{"itemId": "1"}\n{"itemId": "2"}\n')
+    jobs.run(jobName="two-tables")
+    failed = '{"input": {"itemId": "2"}, "output": null, "error": "no such item 2"}'
+    jobs.s3.put_object(
+        Bucket=jobs.output,
+        Key="out/queries.jsonl.out",
+        Body=f'{failed}\n{{"input": {{"itemId": "1"}}, "output": {{"usersList": ["a", "b"]}}, "error": null}}',
+    )
+
+    def shown() -> list[str]:
+        assert cli.main(["segments", "two-tables", "--users", "1"]) == 0
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    heading = ["two-tables ACTIVE", f"s3://{jobs.output}/out/"]
+    errors = ["errors", "query   error", "─" * 22, "2       no such item 2"]
+    segments = ["query   users   the first 1", "─" * 27, "1           2   a", display.SCORING]
+    assert shown() == [*heading, *segments, *errors]
+    jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body=failed)
+    assert shown() == [*heading, *errors]
 
 
 # Sets the window title, clears the screen, reverses the text direction, returns to the start of the line.
@@ -99,7 +124,7 @@ def test_escapes_control_characters(
     job.failure_reason = None
     out, error = capsys.readouterr()
     assert SHOWN in error
-    assert f"1 of 2 queries failed; the first: {SHOWN}" in re.sub(r"\s*│\n│[ │]*", "", out)
+    assert f"1 of 2 queries failed; the first: {SHOWN}" in re.sub(r" *\n +", "", out)
     unprintable = {char for char in out + error if not char.isprintable()} - {"\n"}
     assert unprintable == set()
 
@@ -130,7 +155,7 @@ def test_shows_a_query_with_its_filter_values(
     jobs.run(jobName="filtered", filterArn=local_aws.environment()["PERSONALIZE_LOCAL_FILTER_WITH_PLACEHOLDER_ARN"])
     assert cli.main(["segments", "filtered"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r'│ 1 +│ \d+ +│ user-.*\n│ +│ \$COUNTRY = "Japan","Kenya" +│', shown)
+    assert re.search(r'\n1 +\d+ +user-.*\n\$COUNTRY = "Japan","Kenya" *\n', shown)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +188,7 @@ def test_shows_other_jobs_if_the_bucket_of_one_is_deleted(
     assert cli.main(["segments", "both"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"both-gone ACTIVE.*\n.*\nits segments cannot be read: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
-    assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-", shown)
+    assert re.search(r"\n1 +25 +user-", shown)
 
 
 def test_reports_unfinished_jobs_when_it_stops(

@@ -170,9 +170,8 @@ class LocalAws:
             subprocess.CalledProcessError: The command failed. Its output is in ``output``.
         """
         environment = self.environment()
-        command = [toolchain.find_cdk_cli(environment), "bootstrap", f"aws://{self.account}/{self.region}"]
-        toolchain.check_sdk()
-        toolchain.check_node(environment["PATH"])
+        toolchain.check(environment["PATH"])
+        command = [toolchain.find_cdk_cli(environment["PATH"]), "bootstrap", f"aws://{self.account}/{self.region}"]
         # In a folder without cdk.json. Otherwise, the CLI would synthesize the app first.
         folder = self._folder / "bootstrap"
         folder.mkdir()

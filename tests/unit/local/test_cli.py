@@ -3,13 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from personalize_local import cli, display
+from personalize_local import cli, display, patching
 from personalize_local.display import printable
 from personalize_local.gateway import LocalAws
 from unit.local.job_fixture import JobFixture
@@ -33,6 +34,43 @@ def test_reports_a_usage_error_in_one_sentence(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert cli.main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"personalize-local: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["serve", "--port", "{port}"],
+            "port {port} cannot be used: Address already in use; choose another with --port",
+        ),
+        (["serve", "--data", "none"], "--data: got 'none', expected a folder with interactions.csv"),
+        (["run", "--", "none"], "run: got the command 'none', expected a program in PATH or an executable file"),
+    ],
+)
+def test_checks_everything_before_it_starts(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(**_options: object) -> None:
+        pytest.fail("a local AWS was started")
+
+    monkeypatch.setattr("personalize_local.gateway.LocalAws", start)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert cli.main([argument.format(port=port) for argument in arguments]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == f"personalize-local: {sentence.format(port=port)}"
+    assert said[:-1] in ([], ["personalize-local: loading none"])
+
+
+def test_reports_another_ministack_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patching, "VERSION", "0")
+    assert cli.main(["serve"]) == 2
+    assert capsys.readouterr().err == (
+        "personalize-local: ministack: got 1.5.33, expected 0; install it: pip install "
+        "'cdk-personalize-segments[local]'\n"
+    )
 
 
 @pytest.fixture

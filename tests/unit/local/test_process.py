@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from personalize_local.errors import UsageError
-from personalize_local.process import run_command
+from personalize_local.process import check_command, run_command
 from support.local import wait_until
 from support.terminal import terminal_with
 
@@ -77,3 +77,13 @@ def test_ctrl_c_interrupts_the_command() -> None:
 def test_reports_a_command_that_cannot_be_run() -> None:
     with pytest.raises(UsageError, match="run: '/' cannot be run: Permission denied"):
         run_command(["/"], dict(os.environ))
+
+
+def test_checks_that_a_command_exists(tmp_path: Path) -> None:
+    (tmp_path / "tool").touch(mode=0o755)
+    check_command(["tool"], str(tmp_path))
+    check_command([str(tmp_path / "tool")], "")
+    with pytest.raises(
+        UsageError, match=r"^run: got the command 'none', expected a program in PATH or an executable f"
+    ):
+        check_command(["none"], str(tmp_path))

@@ -82,6 +82,10 @@ def build_parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=int, default=4566, help="the port on 127.0.0.1 (default: 4566)")
     serve.set_defaults(run=start_commands.serve)
 
+    env = commands.add_parser("env", help="print the variables of a running serve, for eval in another terminal")
+    env.add_argument("--port", type=int, help="the port of serve (default: the only one that runs)")
+    env.set_defaults(run=start_commands.env)
+
     schedule = commands.add_parser("run-schedule", help="fire a schedule now; within run or serve")
     schedule.add_argument("name", nargs="?", metavar="NAME", help="the schedule (default: the only one)")
     schedule.add_argument(

@@ -1,4 +1,4 @@
-"""The commands that start a local AWS: `run` and `serve`."""
+"""The commands that start a local AWS, `run` and `serve`, and `env`, which leads another terminal to it."""
 
 import argparse
 import os
@@ -8,8 +8,9 @@ import subprocess
 import time
 from typing import TYPE_CHECKING
 
-from . import data_options, display, patching, process, toolchain
+from . import data_options, display, patching, process, served, toolchain
 from .display import print_message
+from .environment import no_proxy, shell_commands
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -42,13 +43,11 @@ def serve(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    from .environment import shell_commands
-
     process.interrupt_on_sigterm()
     # LocalAws replaces the variables of this process.
     shell = list(os.environ)
-    with _start(options, options.port) as aws:
-        print_message("in another terminal, first:")
+    with _start(options, options.port) as aws, served.publish(aws.folder, aws.environment()):
+        print_message('in another terminal, run eval "$(personalize-local env)", or set these variables:')
         print("\n".join(shell_commands(aws.environment(), shell)), flush=True)
         print_message("Ctrl-C stops it; nothing is kept")
         try:
@@ -56,6 +55,17 @@ def serve(options: argparse.Namespace) -> int:
                 time.sleep(3600)
         except KeyboardInterrupt:
             return 0
+
+
+def env(options: argparse.Namespace) -> int:
+    """Prints the shell commands that make a terminal use the local AWS of `serve`.
+
+    Returns:
+        The exit code.
+    """
+    environment = {**served.find(options.port), **no_proxy(os.environ)}
+    print("\n".join(shell_commands(environment, os.environ)))
+    return 0
 
 
 def _start(options: argparse.Namespace, port: int) -> "LocalAws":

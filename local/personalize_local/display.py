@@ -83,6 +83,16 @@ def job_table(rows: Iterable[tuple[str, str, str]]) -> Any:
     return _table(("job", "status", "why"), rows)
 
 
+def failure_table(stack: str, failures: Iterable[tuple[str, str, str]]) -> Any:
+    """Returns a table of the failed events of a stack.
+
+    Args:
+        stack: The name of the stack.
+        failures: The logical ID, status and reason of each event.
+    """
+    return _table(("resource", "status", "why"), failures, f"failures of the stack {stack}")
+
+
 def run_table(runs: Iterable[dict[str, Any]]) -> Any:
     """Returns a table of the runs of workflows."""
     rows = []
@@ -128,8 +138,8 @@ def new_table(title: str = "") -> Any:
     return Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Any:
-    table = new_table()
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]], title: str = "") -> Any:
+    table = new_table(title)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

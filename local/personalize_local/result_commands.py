@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from . import audience_results, control_client, display, job_results
+from . import audience_results, control_client, display, job_results, stack_failures
 from .display import print_message
 from .errors import UsageError
 from .segment_export import SegmentExport
@@ -14,6 +14,14 @@ from .segment_export import SegmentExport
 
 
 def run_schedule(options: argparse.Namespace) -> int:
+    """Runs a schedule now.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: There is no such schedule, or the local AWS cannot be reached.
+    """
     if options.at is not None and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", options.at):
         raise UsageError(f"--at: got {options.at!r}, expected a time like 2026-11-30T03:00:00Z")
     with job_results.connect("run-schedule"):
@@ -23,6 +31,14 @@ def run_schedule(options: argparse.Namespace) -> int:
 
 
 def status(options: argparse.Namespace) -> int:
+    """Prints runs, audiences and jobs. Without a job, prints why the newest stack failed.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: The local AWS cannot be reached.
+    """
     from rich.console import Console
 
     console = Console()
@@ -35,7 +51,17 @@ def status(options: argparse.Namespace) -> int:
                 reason = job_results.summarize_query_errors(s3, job_results.describe_job(personalize, job))
             rows.append((job["jobName"], job["status"], reason))
         console.print(display.job_table(rows) if rows else display.no_jobs(options.names))
+        if not rows:
+            _print_stack_failures(console)
     return 0
+
+
+def _print_stack_failures(console: Any) -> None:
+    import boto3
+
+    stack, failures = stack_failures.list_failures(boto3.Session().client("cloudformation"))
+    if failures:
+        console.print(display.failure_table(stack, failures))
 
 
 def _print_runs(console: Any, names: Sequence[str]) -> None:
@@ -47,6 +73,14 @@ def _print_runs(console: Any, names: Sequence[str]) -> None:
 
 
 def segments(options: argparse.Namespace) -> int:
+    """Waits for jobs and audiences, and prints the first users of their segments.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: The local AWS cannot be reached, or an export cannot be written.
+    """
     from rich.console import Console
 
     console = Console()

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from personalize_local import cli, display, patching
 from personalize_local.display import printable
 from personalize_local.gateway import LocalAws
+from support.local import wait_until
 from unit.local.job_fixture import JobFixture
 
 
@@ -281,3 +283,35 @@ def test_progress_is_one_line_without_a_terminal(capfd: pytest.CaptureFixture[st
     with display.progress("bootstrapping") as show:
         show("still bootstrapping")
     assert capfd.readouterr() == ("", "personalize-local: bootstrapping\n")
+
+
+def test_shows_why_the_newest_stack_failed_if_there_is_no_job(
+    client: Callable[..., Any], within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = client("cloudformation")
+    topic = {"Type": "AWS::SNS::Topic"}
+    function = "arn:aws:lambda:eu-west-1:123456789012:function:none"
+    broken = {"Type": "Custom::Broken", "Properties": {"ServiceToken": function}}
+
+    def deploy(action: str, **resources: dict[str, Any]) -> list[str]:
+        getattr(cloudformation, f"{action}_stack")(
+            StackName="Broken", TemplateBody=json.dumps({"Resources": resources})
+        )
+
+        def is_over() -> bool:
+            status = cloudformation.describe_stacks(StackName="Broken")["Stacks"][0]["StackStatus"]
+            return bool(status.endswith("_COMPLETE") and "CLEANUP" not in status)
+
+        wait_until(is_over)
+        assert cli.main(["status", "no-such-job"]) == 0
+        none, *lines = capsys.readouterr().out.splitlines()
+        assert none == "There are no batch segment jobs of that name."
+        return [" ".join(line.split()) for line in lines]
+
+    assert deploy("create", Topic=topic) == []
+    title, heading, _, failure = deploy("update", Topic=topic, Job=broken)
+    assert (title, heading) == ("failures of the stack Broken", "resource status why")
+    assert failure.startswith(f"Job UPDATE_FAILED Custom resource ServiceToken '{function}' not found. ")
+    # A later deployment that succeeds has no failures.
+    assert deploy("update", Topic=topic, Other=topic) == []
+    cloudformation.delete_stack(StackName="Broken")

@@ -26,8 +26,8 @@ $(VENV)/.installed: requirements.txt pyproject.toml package-lock.json
 	@npm ci --loglevel=error --no-fund --no-audit
 	@touch $@
 
-deploy-local: install ## deploy app.py to an AWS on this machine and show the segments
-	@personalize-local run -- tools/deploy-local
+deploy-local: install ## deploy app.py to an AWS on this machine and show the segments; ARGS=--verbose shows the CDK CLI
+	@personalize-local run -- tools/deploy-local $(ARGS)
 
 verify-account: install ## ask a real account how Personalize behaves: SOLUTION_VERSION_ARN=… (jobs are billed)
 	@PYTHONPATH=tools python -m verify_account "$$SOLUTION_VERSION_ARN" $${QUERY:+--query="$$QUERY"} $(ARGS)

@@ -30,7 +30,7 @@ class Cdk:
         }
         given = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
         return subprocess.run(
-            [find_cdk_cli(environment), command, "--app", self.app, *given, *arguments],
+            [find_cdk_cli(environment["PATH"]), command, "--app", self.app, *given, *arguments],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,

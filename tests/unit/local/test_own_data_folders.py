@@ -73,7 +73,7 @@ def test_loads_names_that_sql_knows(tmp_path: Path) -> None:
 
 
 def test_names_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^.*none is not a folder$"):
+    with pytest.raises(UsageError, match=r"^--data: got '.*none', expected a folder with interactions\.csv$"):
         OwnData.load(tmp_path / "none")
 
 

@@ -69,9 +69,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[JobArguments]) -> 
 
 def _check_types(arguments: JobArguments) -> None:
     tags = arguments["tags"]
-    validation.check_type(
-        "job_input", arguments["job_input"], BatchSegmentInput, validation.EXPECTED_INPUT
-    )
+    validation.check_type("job_input", arguments["job_input"], BatchSegmentInput, validation.EXPECTED_INPUT)
     validation.check_type("storage", arguments["storage"], BatchSegmentStorage | None, "a BatchSegmentStorage")
     validation.check_type(
         "wait_for_completion", arguments["wait_for_completion"], cdk.Duration | None, "a cdk.Duration"

@@ -69,7 +69,9 @@ def run_app(app: cdk_lib.App) -> None:
     runpy.run_path(str(APP))["main"](app)
 
 
-def test_a_life_by_the_cdk_cli(app: Cdk, context: dict[str, Any], stack: RealStack, client: Clients) -> None:
+def test_the_cdk_cli_deploys_redeploys_and_destroys(
+    app: Cdk, context: dict[str, Any], stack: RealStack, client: Clients
+) -> None:
     outputs = app.deploy(**context, wait_minutes="5")
     (job,) = stack.jobs
     assert outputs["JobArn"] == job
@@ -99,7 +101,7 @@ def test_a_life_by_the_cdk_cli(app: Cdk, context: dict[str, Any], stack: RealSta
     assert stack.jobs == [job]
 
 
-def test_tags_keep_the_job_and_another_num_results_starts_one(
+def test_new_tags_keep_the_job_and_new_num_results_start_one(
     deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws
 ) -> None:
     assert deploy(wait_minutes=5).status == CREATED
@@ -273,7 +275,7 @@ def test_accepts_context_as_json_and_a_key_without_a_dot(context: dict[str, Any]
     assert "ValidateInput" not in properties
 
 
-def test_the_cli_shows_the_sentence(app: Cdk, context: dict[str, Any]) -> None:
+def test_the_cli_shows_the_error_in_one_sentence(app: Cdk, context: dict[str, Any]) -> None:
     done = app.run("synth", **{**context, "num_results": "many"})
     assert done.returncode != 0
     assert "num_results: got 'many', expected a whole number" in done.stdout

@@ -125,13 +125,13 @@ def test_a_deployment_without_a_change_starts_no_job(
     assert billed(deployed) == []
 
 
-def test_one_year_in_one_query_starts_one_job(deployed: Platform, billed: Callable[[Platform], list[str]]) -> None:
+def test_a_changed_year_in_a_query_starts_one_job(deployed: Platform, billed: Callable[[Platform], list[str]]) -> None:
     assert billed(with_jobs(deployed, Drama=Job("2001"))) == ["Drama"]
     # Back again: the first job is adopted.
     assert billed(deployed) == []
 
 
-def test_a_number_of_results_in_a_nested_stack_starts_one_job(
+def test_a_changed_num_results_in_a_nested_stack_starts_one_job(
     deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage, aws: LocalAws
 ) -> None:
     assert billed(replace(deployed, nested=Job(props={"num_results": 7}))) == ["Romance"]
@@ -165,7 +165,7 @@ def test_a_rename_with_the_old_path_as_identity_starts_no_job(
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Catastrophe": renamed})) == []
 
 
-def test_a_failed_sibling_rolls_back_every_job_and_the_next_deploy_adopts(
+def test_the_deployment_after_a_rollback_adopts_every_job(
     deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage
 ) -> None:
     change = replace(with_jobs(deployed, Drama=Job("2001")), nested=Job(props={"num_results": 7}))

@@ -85,7 +85,7 @@ def test_destroy_does_not_wait_for_a_running_job(
 # -- waiting
 
 
-def test_a_wait_that_times_out_says_that_the_job_is_still_running(
+def test_a_timed_out_wait_says_that_the_job_is_still_running(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Far longer than a function takes to start on a busy machine.

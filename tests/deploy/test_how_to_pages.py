@@ -176,7 +176,7 @@ def test_a_failed_audience_raises_the_alarms_of_the_page(
     assert in_alarm() == ["JobsFailed", "JobsFailed"]
 
 
-def test_the_sql_of_the_page_runs_with_athena(
+def test_athena_runs_the_sql_of_the_page(
     make_reader: Callable[[Path], Reader], client: Clients, aws: LocalAws, train: Callable[[], str]
 ) -> None:
     page = pages.DOCS / "how-to" / "query-segments.md"

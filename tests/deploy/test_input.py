@@ -129,7 +129,7 @@ def test_the_same_fault_in_s3_fails_the_deployment_without_a_job(
     assert len(stack.jobs) == 1
 
 
-def test_a_waiting_deployment_counts_faults_that_were_not_validated(
+def test_a_waiting_deployment_counts_unvalidated_faults(
     stack: RealStack, aws: LocalAws, client: Clients, tmp_path: Path
 ) -> None:
     bucket = f"{stack.name.lower()}-queries"

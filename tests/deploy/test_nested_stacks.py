@@ -169,7 +169,7 @@ def test_a_failed_new_nested_stack_leaves_no_function(
     assert [f for page in functions for f in page["Functions"] if stack.name in f["FunctionName"]] == []
 
 
-def test_deletes_removed_nested_resources_only_after_the_parents_update(
+def test_deletes_removed_resources_after_the_parents_update(
     stack: RealStack,
     build: Callable[..., Build],
     resources_of: ResourcesOf,

@@ -83,7 +83,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("folder", ["retail"], indirect=True)
-def test_the_tutorial_over_the_shop(folder: Path) -> None:
+def test_runs_the_tutorial_with_the_shop(folder: Path) -> None:
     queries = pages.snippets(TUTORIAL)
     lines = next(snippet.code for snippet in queries if snippet.language == "json")
     (folder / "queries.jsonl").write_text(lines.replace("footware", "footwear"))
@@ -100,7 +100,7 @@ def test_the_tutorial_over_the_shop(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["films"], indirect=True)
-def test_films_with_a_filter(folder: Path) -> None:
+def test_runs_the_films_with_a_filter(folder: Path) -> None:
     (folder / "queries.jsonl").write_text(
         r'{"itemAttributes": "ITEMS.GENRES = \"Drama\" AND ITEMS.GENRES = \"Western\""}'
     )
@@ -114,7 +114,7 @@ def test_films_with_a_filter(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["retail"], indirect=True)
-def test_the_tutorial_shows_what_the_check_says(folder: Path) -> None:
+def test_the_tutorial_shows_the_output_of_the_check(folder: Path) -> None:
     (shown,) = [snippet.code for snippet in pages.snippets(TUTORIAL) if snippet.language == "text"]
     lines = next(snippet.code for snippet in pages.snippets(TUTORIAL) if snippet.language == "json")
     (folder / "queries.jsonl").write_text(lines)

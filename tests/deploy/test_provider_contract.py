@@ -111,7 +111,7 @@ def test_merges_the_attributes_of_start_and_wait(waiting: DeployedJob) -> None:
 
 
 @pytest.mark.parametrize(("name", "waiters"), [("synchronous", 0), ("waiting", 1)])
-def test_only_a_job_that_is_waited_for_has_a_waiter(name: str, waiters: int, request: pytest.FixtureRequest) -> None:
+def test_only_a_waiting_job_has_a_waiter(name: str, waiters: int, request: pytest.FixtureRequest) -> None:
     deployed: DeployedJob = request.getfixturevalue(name)
     assert len(deployed.stack.resources_of("AWS::StepFunctions::StateMachine")) == waiters
     assert ("WaitSeconds" in deployed.request.properties) == bool(waiters)

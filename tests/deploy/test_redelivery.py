@@ -72,7 +72,7 @@ def handler(deployed: DeployedJob, client: Clients) -> Handler:
     return Handler(deployed, client)
 
 
-def test_the_same_event_later_means_the_same_job(handler: Handler) -> None:
+def test_a_repeated_event_returns_the_same_job(handler: Handler) -> None:
     assert [handler.job("Create") for _ in range(3)] == [handler.arn] * 3
     assert handler.new_jobs == []
 
@@ -97,7 +97,7 @@ def test_an_update_delivered_after_its_rollback_adopts_its_job(handler: Handler)
     assert handler.new_jobs == [other]
 
 
-def test_an_event_of_a_later_release_means_the_same_job(handler: Handler) -> None:
+def test_an_event_of_a_later_release_returns_the_same_job(handler: Handler) -> None:
     changed = handler.send("Update", handler.arn, ServiceToken="another", SomethingNew={"a": ["b"]}, RoleArn="other")
     assert changed["PhysicalResourceId"] == handler.arn
     assert handler.new_jobs == []
@@ -123,7 +123,7 @@ def test_calls_each_operation_once_when_nothing_fails(handler: Handler, aws: Loc
     assert calls[before:] == ["DescribeBatchSegmentJob"]
 
 
-def test_finds_the_job_of_a_create_whose_answer_was_lost(handler: Handler, faults: Faults) -> None:
+def test_finds_the_job_of_a_create_whose_response_was_lost(handler: Handler, faults: Faults) -> None:
     faults.inject(Fault("CreateBatchSegmentJob", reset=True, after=True, times=8))
     assert [handler.job("Create", None, handler.trigger)] == handler.new_jobs
 

@@ -88,7 +88,7 @@ def test_a_change_costs_what_the_page_says(
         assert new_jobs() == expected, changed
 
 
-def test_a_run_that_is_named_continues(
+def test_a_run_with_an_earlier_key_continues(
     workflow: RealWorkflow, app: App, new_jobs: Callable[[], list[str]], faults: Faults
 ) -> None:
     assert workflow.deploy(replace(app, options={"only_new_versions": False})).status == CREATED

@@ -144,7 +144,7 @@ def test_a_clean_environment_has_only_required_packages(clean: Path) -> None:
     assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
 
 
-def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, tmp_path: Path) -> None:
+def test_a_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "app.py").write_text(APP)
@@ -183,9 +183,7 @@ def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, 
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
 
 
-def test_deploys_a_users_stack_from_the_wheel_in_another_folder(
-    clean: Path, cdk: Callable[..., Cdk], aws: LocalAws
-) -> None:
+def test_deploys_a_stack_from_the_wheel_in_another_folder(clean: Path, cdk: Callable[..., Cdk], aws: LocalAws) -> None:
     version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
     made = cdk(f"env PYTHONPATH={clean} {sys.executable} -S app.py", "Mine")
     deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(

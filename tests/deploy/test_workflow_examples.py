@@ -106,7 +106,7 @@ def test_spreadsheet_refreshes_five_audiences_at_a_time(
     assert {key.split("/")[0].removeprefix("audience=") for key in found} == {audience.name for audience in audiences}
 
 
-def test_failure_is_in_the_queue_and_latest_keeps_the_run_before(
+def test_a_failure_is_queued_and_latest_keeps_the_earlier_run(
     workflow: ExampleWorkflow, aws: LocalAws, client: Clients, faults: Faults, train: Callable[[], str]
 ) -> None:
     solution = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")

@@ -107,7 +107,7 @@ def test_finds_the_users_that_are_new_since_last_week(query: Query) -> None:
     assert sorted(query(SQL[3])) == [("4",), ("5",), ("6",), ("9",)]
 
 
-def test_finds_queries_without_an_answer(query: Query) -> None:
+def test_finds_queries_without_segments(query: Query) -> None:
     assert query(SQL[4]) == [("drama-fans", 'ITEMS.GENRES = "Nothing"', "no such item")]
 
 

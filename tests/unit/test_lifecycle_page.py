@@ -20,7 +20,7 @@ def test_every_test_that_a_page_names_exists(page: str, minimum: int) -> None:
     assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
 
 
-def test_the_page_lists_every_scenario_with_its_outcome_cost_and_message() -> None:
+def test_the_page_lists_every_scenario_of_a_deployment() -> None:
     rows = [tuple(cell.strip() for cell in line.split("|")[1:6]) for line in PAGE.splitlines() if line.count("|") == 6]
     expected = [
         (*scenario.name.split(": ", 1), scenario.status, str(scenario.bill), message(scenario.says))

@@ -97,7 +97,7 @@ def test_the_same_queries_have_the_same_hash(tmp_path: Path, content: bytes) -> 
     assert found.is_inline
 
 
-def test_another_query_has_another_hash() -> None:
+def test_different_queries_have_different_hashes() -> None:
     inputs = [BatchSegmentInput.from_queries([SegmentQuery.items_like(id)]) for id in "12"]
     assert len({bound(cdk.Stack(), one).asset.asset_hash for one in inputs}) == 2
 

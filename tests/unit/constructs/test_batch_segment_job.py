@@ -21,9 +21,7 @@ BUCKET = "ComedyFansStorageInputBucket1B8156CD"
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [(1, 14), (2, 15), (5, 18)])
-def test_the_first_job_adds_fourteen_resources_and_a_further_job_one(
-    stack: cdk.Stack, jobs: int, expected: int
-) -> None:
+def test_the_first_job_adds_14_resources_and_a_further_job_1(stack: cdk.Stack, jobs: int, expected: int) -> None:
     storage = add_job(stack, "ComedyFans").storage
     for number in range(1, jobs):
         add_job(stack, f"More{number}", storage=storage)

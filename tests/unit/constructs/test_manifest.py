@@ -78,7 +78,7 @@ def test_a_line_of_the_manifest_is_an_audience(build: Build) -> None:
     assert (bound.filters, bound.inputs, bound.existing, bound.tag_keys) == ([FILTER], [], [], ["a", "b"])
 
 
-def test_the_key_of_the_queries_ends_in_the_extension_of_the_stack(build: Build) -> None:
+def test_the_asset_of_queries_has_the_extension_of_the_stack(build: Build) -> None:
     bound = build(Audience("fans", items("1")))
     assert bound.queries_asset is not None
     assert bound.queries_asset.s3_object_key.endswith(".queries-f959b00b")

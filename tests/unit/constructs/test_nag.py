@@ -145,9 +145,7 @@ def test_acknowledges_logging_of_errors_only(app: cdk.App, stack: cdk.Stack) -> 
 
 
 @pytest.mark.parametrize("tracing", [False, True])
-def test_acknowledges_exactly_the_findings_in_workflows_and_watchers(
-    app: cdk.App, stack: cdk.Stack, tracing: bool
-) -> None:
+def test_acknowledges_exactly_the_findings_of_state_machines(app: cdk.App, stack: cdk.Stack, tracing: bool) -> None:
     BatchSegmentProvider(stack, "Provider", tracing=tracing)
     schedule = scheduler.ScheduleExpression.rate(cdk.Duration.days(7))
     SegmentsTable(stack, "Table", workflow=templates.add_workflow(stack, schedule=schedule))
@@ -186,13 +184,13 @@ def test_keeps_a_function_of_the_app_in_the_same_stack(app: cdk.App, stack: cdk.
     assert {path.split("/")[1] for _, path in findings(app)} == {"Own"}
 
 
-def test_every_reason_says_something() -> None:
+def test_every_reason_is_a_sentence() -> None:
     for entry in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE, *nag_findings.OF_WORKFLOW):
         assert len(entry.reason) > 40
         assert entry.reason.endswith(".")
 
 
-def test_the_dead_letter_queue_reason_is_that_of_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
+def test_the_dead_letter_queue_reason_names_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
     add_job(stack)
     caller = {
         construct.node.path.removeprefix("Demo/PersonalizeBatchSegmentProvider/"): entry.reason.split(" calls ")[0]

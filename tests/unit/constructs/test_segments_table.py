@@ -111,7 +111,7 @@ def test_tables_of_a_stack_share_a_database(stack: cdk.Stack, workflow: BatchSeg
     template.resource_count_is("AWS::Glue::Table", 3)
 
 
-def test_a_table_in_another_stack_needs_the_workflow_and_not_the_reverse(
+def test_a_table_in_another_stack_depends_on_the_workflow(
     app: cdk.App, stack: cdk.Stack, workflow: BatchSegmentWorkflow
 ) -> None:
     other = cdk.Stack(app, "Other", env=cdk.Environment(account=ACCOUNT, region=REGION))
@@ -121,7 +121,7 @@ def test_a_table_in_another_stack_needs_the_workflow_and_not_the_reverse(
     assert stack.dependencies == []
 
 
-def test_names_that_start_with_a_digit_get_a_word_before_them(stack: cdk.Stack) -> None:
+def test_names_that_start_with_a_digit_get_a_prefix(stack: cdk.Stack) -> None:
     assert SegmentsTable(stack, "Table", workflow=add_workflow(stack, "7-days")).table_name == "segments_7_days"
 
 

@@ -96,7 +96,7 @@ def is_event(state: dict[str, Any]) -> bool:
 
 
 @of_each_machine
-def test_every_way_ends_in_one_event(machine: dict[str, Any]) -> None:
+def test_every_path_ends_in_one_event(machine: dict[str, Any]) -> None:
     found = list(paths(machine))
     for path in found:
         published = [name for name, is_done in path if is_done and is_event(machine["States"][name])]
@@ -106,7 +106,7 @@ def test_every_way_ends_in_one_event(machine: dict[str, Any]) -> None:
 
 
 @of_each_machine
-def test_an_event_of_success_is_that_of_an_execution_that_succeeds(machine: dict[str, Any]) -> None:
+def test_only_a_successful_execution_publishes_success(machine: dict[str, Any]) -> None:
     for path in paths(machine):
         entry = machine["States"][path[-2][0]]["Parameters"]["Entries"][0]
         has_ended = machine["States"][path[-1][0]]["Type"]
@@ -144,17 +144,17 @@ def test_every_call_of_a_function_has_a_catch_all(machine: dict[str, Any]) -> No
             assert [one["ErrorEquals"] for one in state["Catch"]] == [["States.ALL"]]
 
 
-def test_has_no_null_since_cdk_leaves_it_out() -> None:
+def test_definition_has_no_null_because_cdk_drops_it() -> None:
     assert "null" not in json.dumps([WORKFLOW, WATCHER])
 
 
-def test_waiting_for_capacity_starts_again() -> None:
+def test_starts_the_job_again_after_waiting_for_capacity() -> None:
     states = AUDIENCE["States"]
     busy = [one["Next"] for one in states["Decide"]["Choices"] if one["StringEquals"] == "BUSY"]
     assert (busy, states["WaitForCapacity"]["Next"]) == (["WaitForCapacity"], "Start")
 
 
-def test_each_status_of_a_step_has_a_way() -> None:
+def test_each_status_of_a_step_has_a_transition() -> None:
     decided = {one["StringEquals"]: one["Next"] for one in AUDIENCE["States"]["Decide"]["Choices"]}
     assert decided == {
         "IN_PROGRESS": "Wait",
@@ -166,7 +166,7 @@ def test_each_status_of_a_step_has_a_way() -> None:
     assert AUDIENCE["States"]["Decide"]["Default"] == "PublishFailed"
 
 
-def test_an_hour_takes_ten_calls_of_functions_at_most() -> None:
+def test_an_hour_takes_at_most_ten_function_calls() -> None:
     states = AUDIENCE["States"]
     looks = -(-3600 // states["Wait"]["Seconds"])
     assert 1 + looks <= 10

@@ -25,17 +25,17 @@ def synth() -> ModuleType:
     return module
 
 
-def test_the_first_job_takes_at_most_a_tenth_more_calls_than_by_hand(synth: ModuleType) -> None:
+def test_the_first_job_takes_at_most_10_percent_more_calls(synth: ModuleType) -> None:
     assert synth.calls(synth.with_library) <= 1.1 * synth.calls(synth.hand_wired)
 
 
 @pytest.mark.parametrize("inline", [False, True])
-def test_a_further_job_takes_at_most_twice_the_calls_of_a_bare_one(synth: ModuleType, inline: bool) -> None:
+def test_a_further_job_takes_at_most_twice_as_many_calls(synth: ModuleType, inline: bool) -> None:
     of_job = synth.calls_of_further_job(lambda number: synth.many_jobs(number, inline=inline))
     assert of_job <= 2 * synth.calls_of_further_job(synth.many_bare)
 
 
-def test_the_first_job_adds_16_resources_at_most_and_a_further_one(synth: ModuleType) -> None:
+def test_first_job_adds_at_most_16_resources_a_further_job_1(synth: ModuleType) -> None:
     first, second, third = (
         synth.resource_count(build)
         for build in (synth.with_library, synth.many_jobs(1, inline=True), synth.many_jobs(2, inline=True))

@@ -65,7 +65,7 @@ def test_each_invocation_has_all_of_its_log_lines(function: Any) -> None:
         assert function(lines=lines) == ("done", [*(f"line {number}" for number in range(lines)), "the last one"])
 
 
-def test_an_invocation_that_fails_has_its_log_lines_and_the_type_of_its_error(function: Any) -> None:
+def test_a_failed_invocation_has_its_log_and_error_type(function: Any) -> None:
     answer, log = function(fails=True)
     assert answer["errorType"] in ("ValueError", "RangeError")
     assert log[:2] == ["line 0", "the last one"]

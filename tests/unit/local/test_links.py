@@ -96,7 +96,7 @@ def test_credentials_of_a_function_are_not_derived_from_its_name(
         client("sts", **guessed).get_caller_identity()
 
 
-def test_processes_of_a_function_that_start_together_get_the_same_credentials(
+def test_processes_of_a_function_share_its_credentials(
     function: dict[str, Any], client: Callable[..., Any], frequent_switches: None
 ) -> None:
     # It reads the environment when it is imported, so the local AWS comes first.

@@ -196,7 +196,7 @@ def test_imports_no_engine_without_data() -> None:
     assert ran.stdout.splitlines() == ["False", "False", "[]"], ran.stderr
 
 
-def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_the_missing_package_and_its_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from personalize_local import data_options
 
     for name in [name for name in sys.modules if name.startswith("personalize_local.own_data")]:

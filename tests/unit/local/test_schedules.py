@@ -67,9 +67,7 @@ def schedule(machine: MachineFixture) -> ScheduleFixture:
     return ScheduleFixture(machine)
 
 
-def test_fires_with_context_attributes_and_redelivers_the_same_time(
-    schedule: ScheduleFixture, local_aws: LocalAws
-) -> None:
+def test_fires_with_context_attributes_and_can_fire_again(schedule: ScheduleFixture, local_aws: LocalAws) -> None:
     schedule.allow()
     schedule.create("cron(0 3 ? * MON *)", "Europe/Berlin")
     at = local_aws.tick(schedule.name)
@@ -93,7 +91,7 @@ def test_fires_only_with_permission(schedule: ScheduleFixture, local_aws: LocalA
     assert len(schedule.inputs()) == 1
 
 
-def test_a_time_in_the_past_fires_once_without_being_asked(schedule: ScheduleFixture) -> None:
+def test_a_time_in_the_past_fires_once_by_itself(schedule: ScheduleFixture) -> None:
     schedule.allow()
     schedule.create("at(2026-01-31T10:30:00)", "America/New_York", ActionAfterCompletion="DELETE")
     wait_until(schedule.inputs, interval=0.2)

@@ -192,7 +192,7 @@ def map_permissions(machine: MachineFixture, bucket: str) -> dict[str, tuple[str
     }
 
 
-def test_a_distributed_map_writes_its_results_and_counts_its_items(machine: MachineFixture, bucket: str) -> None:
+def test_a_distributed_map_writes_results_and_counts_items(machine: MachineFixture, bucket: str) -> None:
     machine.allow(*map_permissions(machine, bucket).values())
     started = machine.start(distributed(bucket, CHILD), {"run": "r1"})
     output = json.loads(machine.end(started)["output"])

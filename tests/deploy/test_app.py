@@ -1,4 +1,4 @@
-"""The ready-made app: by the real CDK CLI where the CLI takes part, else by CloudFormation alone."""
+"""The ready-made app, deployed by the real CDK CLI where the CLI matters, otherwise by CloudFormation alone."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def stack(aws: LocalAws, client: Clients, request: pytest.FixtureRequest) -> Rea
 
 @pytest.fixture
 def context(aws: LocalAws, stack: RealStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The app's context values; the file of queries is in the current folder."""
+    """The context values of the app. The file of queries is in the current folder."""
     for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
         monkeypatch.setenv(name, aws.environment()[name])
     monkeypatch.chdir(tmp_path)
@@ -45,13 +45,13 @@ def context(aws: LocalAws, stack: RealStack, tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def app(cdk: Callable[..., Cdk], context: dict[str, Any]) -> Cdk:
-    """The CLI with the app, in the folder with the file of queries."""
+    """The CLI with the app, in the folder of the query file."""
     return cdk(f"{sys.executable} {APP}", context["stack_name"])
 
 
 @pytest.fixture
 def deploy(stack: RealStack, context: dict[str, Any]) -> Callable[..., Outcome]:
-    """Deploys the app without the CLI; None removes a context value."""
+    """Deploys the app without the CLI. None removes a context value."""
 
     def deploy(**changes: Any) -> Outcome:
         def make(made: cdk_lib.App) -> None:
@@ -116,7 +116,7 @@ def test_new_tags_keep_the_job_and_new_num_results_start_one(
     assert stack.jobs == [job, other]
     assert aws.personalize.jobs[other].request["numResults"] == 3
 
-    # Back again: the first job is adopted.
+    # Changed back: the first job is adopted.
     again = deploy().outputs
     assert (again["JobArn"], again["JobStatus"]) == (job, "ACTIVE")
     assert stack.jobs == [job, other]

@@ -1,4 +1,4 @@
-"""Both samples from CSV files to segments, by the commands: check, cdk deploy over own data, and the export."""
+"""Both samples from CSV files to segments with the commands: check, cdk deploy with own data, and export."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def expected_users(data: Path, items: set[str], users: set[str]) -> list[str]:
-    """Returns the first 25 users by the documented count."""
+    """Returns the first 25 users, ordered as documented."""
     times: Counter[str] = Counter()
     latest: dict[str, int] = {}
     for row in read(data / "interactions.csv"):
@@ -59,13 +59,13 @@ def expected_users(data: Path, items: set[str], users: set[str]) -> list[str]:
 
 
 def deploy(folder: Path, *options: str, schedule: str = "", name: str = "") -> list[str]:
-    """Deploys the app of a folder over its data and returns the users that the export has.
+    """Deploys the app of a folder with its data and returns the exported users.
 
     Args:
-        folder: Where the app and its data are.
+        folder: The folder of the app and its data.
         options: Options of ``personalize-local run``.
         schedule: A schedule to fire after the deployment.
-        name: A part of the name of the job or audience; all without it.
+        name: A part of the name of the job or audience. By default, all are exported.
     """
     local = f"{sys.executable} -m personalize_local"
     commands = f"cdk deploy --app '{sys.executable} app.py' --require-approval never && "

@@ -1,4 +1,4 @@
-"""Events that arrive twice, at the same time, late or with an unknown physical ID, at the deployed handler."""
+"""Events that the deployed handler gets twice, concurrently, late or with an unknown physical ID."""
 
 import json
 import uuid
@@ -16,11 +16,11 @@ from support.stacks import RealStack
 
 
 class Handler:
-    """The deployed function, and the events that a test sends to it.
+    """The deployed function, to which a test sends events.
 
     Attributes:
         arn: The job that the deployment created.
-        trigger: Makes a definition that no other test has.
+        trigger: A trigger that no other test uses.
     """
 
     def __init__(self, deployed: DeployedJob, client: Clients) -> None:
@@ -39,7 +39,7 @@ class Handler:
     def send(
         self, request_type: str, physical_id: str | None = None, trigger: str | None = None, **properties: Any
     ) -> Any:
-        """Sends an event; `properties` with the value None are omitted."""
+        """Sends an event. `properties` with the value None are omitted."""
         request = self._deployed.changed(**({} if trigger is None else {"Trigger": trigger}))
         sent = {**request.properties, **properties}
         event = {
@@ -58,7 +58,7 @@ class Handler:
         return payload
 
     def job(self, request_type: str, *arguments: Any) -> str:
-        """Sends an event, and returns the job that the handler answers with."""
+        """Sends an event, and returns the job in the handler's response."""
         return str(self.send(request_type, *arguments)["PhysicalResourceId"])
 
 

@@ -1,4 +1,4 @@
-"""The statements of the page on refreshing segments, about what a run starts and what it finds."""
+"""The page on refreshing segments is right about the jobs that a run starts and the jobs that it adopts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -102,9 +102,9 @@ def test_a_run_with_an_earlier_key_continues(
     assert {first.completed["run"], again.completed["run"]} == {"20261130T030000Z"}
     assert new_jobs() == [failed]
     assert again.audiences[failed]["jobNames"][0].endswith("-2")
-    # The others are published again.
+    # The events of the other audiences are published again.
     (other,) = {"comedy", "drama"} - {failed}
     assert again.audiences[other] == first.audiences[other]
-    # Nothing is new, and all jobs run.
+    # A run without a key has a new one, so all jobs run again.
     assert succeeds(workflow.run())
     assert new_jobs() == ["comedy", "drama"]

@@ -1,4 +1,4 @@
-"""The command that asks a real account, run against the local AWS, whose answers are known."""
+"""The command verify-account, run against the local AWS, whose behavior is known."""
 
 import dataclasses
 import os
@@ -27,7 +27,7 @@ def command(aws: LocalAws, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def left(client: Clients) -> Callable[[], list[str]]:
-    """Finds the stacks and buckets of this command that are there."""
+    """Lists the stacks and buckets of this command that exist."""
 
     def find() -> list[str]:
         stacks = client("cloudformation").describe_stacks()["Stacks"]
@@ -53,7 +53,7 @@ def test_answers_every_question_and_leaves_nothing_behind(
     answers = command.answers()
     assert {id: answer for id, answer in answers.items() if id not in OTHERS} == ANSWERS, said
     assert answers.keys() == ANSWERS.keys() | OTHERS
-    # MiniStack has no DescribeType: a question that fails is reported, and the others are asked.
+    # MiniStack has no DescribeType. The failed question is reported, and the others are asked.
     assert answers["native-type"] == ("—", "not answered")
     assert code == 1
     assert "ACTIVE" in answers["status-words"][0]
@@ -76,7 +76,7 @@ def test_answers_every_question_and_leaves_nothing_behind(
 
 @pytest.fixture
 def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Turns round what the service answers where nobody has published it."""
+    """Changes undocumented behavior of the service."""
 
     def change(**changes: Any) -> None:
         behavior = dataclasses.replace(local_aws.personalize.behavior, **changes)
@@ -287,7 +287,7 @@ def test_finds_a_python_whose_path_a_shell_would_split(
 
     python = tmp_path / "my $(touch SHELL) python's" / "python"
     python.parent.mkdir()
-    # Not a link, because Python finds its packages relative to itself.
+    # A script instead of a link, because Python finds its packages relative to its own path.
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o700)
     folder = tmp_path / "run"

@@ -1,4 +1,4 @@
-"""The apps in ``examples`` that have a workflow, deployed as they are."""
+"""The apps with a workflow in ``examples``, deployed unchanged."""
 
 import re
 import subprocess
@@ -59,7 +59,7 @@ def test_weekly_refreshes_its_audiences_after_each_training(
     first = workflow.fire()
     assert first["status"] == "SUCCEEDED", first
     assert len(stack.jobs) == 3
-    # Nothing new to compute: the schedule fires, and no job is billed.
+    # No new solution version: the schedule fires, and no job is billed.
     assert workflow.fire()["status"] == "SUCCEEDED"
     assert len(stack.jobs) == 3
     version = train()
@@ -123,7 +123,7 @@ def test_a_failure_is_queued_and_latest_keeps_the_earlier_run(
         ((segment,),) = segments_at(client, output).values()
         return set(segment.user_ids)
 
-    # An audience has no queries yet.
+    # The third audience has no queries yet.
     assert workflow.fire()["status"] == "SUCCEEDED"
     (missing,) = workflow.events()
     assert faults_of(missing) == []
@@ -135,14 +135,14 @@ def test_a_failure_is_queued_and_latest_keeps_the_earlier_run(
     expected = [[str(len(comedy)), str(len(drama)), str(len(comedy & drama))]]
     assert overlap() == expected
 
-    # The same run again: only the audience that has failed.
+    # The same run again: only the failed audience gets a job.
     bucket, prefix = split_s3_uri(workflow.outputs["Uploads"])
     queries = b'{"itemAttributes": "ITEMS.GENRES = \\"Romance\\""}\n'
     client("s3").put_object(Bucket=bucket, Key=f"{prefix}spring.jsonl", Body=queries)
     assert workflow.run().status == "SUCCEEDED"
     assert len(stack.jobs) == 3
 
-    # Next week a job fails. Its audience keeps its segments of this week.
+    # A job fails in the next week. The audience keeps the segments of this week.
     train()
     faults.inject(Fault(JOB, message="an internal error"))
     assert workflow.fire()["status"] == "SUCCEEDED"

@@ -1,4 +1,4 @@
-"""A run whose stack is broken: each audience and each run has an event, and none is stuck."""
+"""Runs with a broken stack: each audience and each run still has an event, and no run gets stuck."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def deny(workflow: RealWorkflow, client: Clients) -> Iterator[Deny]:
 
 
 def reasons_of(run: Run) -> dict[str, str]:
-    """The reasons of the audiences that failed."""
+    """Returns the reasons of the failed audiences."""
     assert [fault for event in run.events for fault in faults_of(event)] == []
     return {name: detail["reason"] for name, detail in run.audiences.items() if detail["status"] == "FAILED"}
 
@@ -89,7 +89,7 @@ def test_unreadable_output_fails_the_audience(workflow: RealWorkflow, deny: Deny
 
 
 def test_expired_queries_fail_the_audience(workflow: RealWorkflow, deny: Deny) -> None:
-    # As if the objects of the bootstrap bucket had expired.
+    # As if a lifecycle rule had deleted the objects of the bootstrap bucket.
     deny("Start", "s3:GetObject")
     assert "AccessDenied" in reasons_of(workflow.run())["comedy"]
 
@@ -103,13 +103,13 @@ def test_an_unreadable_manifest_fails_the_run(workflow: RealWorkflow, deny: Deny
     assert "States.ItemReaderFailed" in run.completed["reason"]
 
 
-# MiniStack's words, of which the second come if the process has ended before its error was read.
+# MiniStack's messages. The second one appears if the process exits before its error is read.
 BROKEN = re.compile("No module named 'nothing'|Worker process exited immediately")
 
 
 @pytest.fixture
 def broken(workflow: RealWorkflow, client: Clients) -> Iterator[Callable[[str], None]]:
-    """Breaks functions until the test ends, as a bad deployment of their code does."""
+    """Breaks functions until the test ends, like a deployment of faulty code."""
     handlers: dict[str, str] = {}
 
     def break_function(containing: str) -> None:
@@ -132,7 +132,7 @@ def test_a_broken_start_function_fails_the_run(workflow: RealWorkflow, broken: C
 def test_a_broken_describe_function_fails_each_audience(workflow: RealWorkflow, broken: Callable[[str], None]) -> None:
     broken("Describe")
     run = workflow.run()
-    # The state machine publishes the faults itself, and cannot count the audiences.
+    # The state machine publishes the faults itself, but cannot count the audiences.
     assert sorted(reasons_of(run)) == ["adults", "comedy", "missing"]
     assert BROKEN.search(reasons_of(run)["comedy"])
     assert run.status == "FAILED"

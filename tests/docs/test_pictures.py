@@ -1,4 +1,4 @@
-"""The pictures of README and documentation: right in light and dark, readable on a phone, and used."""
+"""The pictures of the README and the documentation are readable in light and dark mode and on phones, and used."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""docs/lifecycle.md and docs/runs.md say what the tests prove."""
+"""docs/lifecycle.md and docs/runs.md match the scenarios in the tests."""
 
 import re
 from pathlib import Path
@@ -51,5 +51,5 @@ def test_the_page_lists_every_scenario_of_a_run() -> None:
 
 
 def message(text: str) -> str:
-    """A part of a message as the page shows it."""
+    """Returns a part of a message as the page shows it."""
     return text and f"`{text.strip()}`"

@@ -1,4 +1,4 @@
-"""A job's resource: what is in the template for it."""
+"""The resource of a job in the template."""
 
 import hashlib
 
@@ -105,7 +105,7 @@ def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack: cdk.Stac
     properties = job_properties(stack)
     assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
     assert properties["AssetKey"].endswith(".queries-f959b00b")
-    # The SHA-256 of the line, which no setting of CDK changes.
+    # The SHA-256 of the line. No CDK setting changes it.
     assert properties["InputHash"] == hashlib.sha256(b'{"itemId": "105"}\n').hexdigest()
     assert properties["InputBucket"] == f"<{BUCKET}>"
     assert properties["InputPrefix"] == "queries/"
@@ -162,7 +162,7 @@ def test_attributes_resolve_to_the_handlers_response(stack: cdk.Stack) -> None:
         assert stack.resolve(attribute) == {"Fn::GetAtt": [logical_id, name]}
 
 
-# -- a job that is waited for is another resource
+# -- a waiting job has another logical ID
 
 
 def test_a_waiting_job_has_another_logical_id_and_the_same_name(app: cdk.App) -> None:
@@ -176,7 +176,7 @@ def test_a_waiting_job_has_another_logical_id_and_the_same_name(app: cdk.App) ->
     assert made["Plain"][1] == made["Waiting"][1]
 
 
-# -- tags whose value is known at deploy time
+# -- tags with values known only at deploy
 
 
 # -- one stack's limits

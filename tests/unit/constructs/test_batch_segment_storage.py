@@ -1,4 +1,4 @@
-"""The buckets of a storage, and the buckets, keys and roles that it is given."""
+"""The buckets that a storage creates, and the buckets, keys and roles that users pass."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a job gives to the rest of a stack: grants, events, metrics; and where it can be."""
+"""A job's grants, events, metrics and dependencies for the rest of a stack."""
 
 from typing import Any
 
@@ -58,7 +58,7 @@ def test_a_storage_grants_only_the_segments_of_its_jobs(stack: cdk.Stack, reader
     add_job(stack, "First", storage=storage, job_name="fans")
     add_job(stack, "Second", storage=storage, output_prefix="second/")
     bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
-    # The first folder was granted before any job was there.
+    # The first folder was granted before any job was added.
     folders = ["segments/Demo-f959b00b-*/*", "segments/fans/*", "second/Demo-f959b00b-*/*"]
     listing, reading = policy_statements(stack, "ReaderDefault")
     assert listing["Condition"] == {"StringLike": {"s3:prefix": folders}}

@@ -1,4 +1,4 @@
-"""What the handler and CDK's framework are allowed to do."""
+"""The permissions of the handler and of CDK's provider framework."""
 
 import json
 from typing import Any

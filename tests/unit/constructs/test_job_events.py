@@ -92,7 +92,7 @@ def test_the_jobs_of_a_stack_share_a_watcher(stack: cdk.Stack) -> None:
         name: "WatcherArn" in resource["Properties"] for name, resource in resources(stack, RESOURCE_TYPE).items()
     }
     assert sorted(watched.values()) == [False, True, True]
-    # Describe with role and policy, the watcher with role and policy, and three rules.
+    # The Describe function and the watcher, each with a role and a policy, and three rules.
     assert count_resources(stack) - before == 6 + 3
 
 

@@ -1,4 +1,4 @@
-"""The library's own findings in the rule packs of cdk-nag, and nothing else, are acknowledged."""
+"""Only the library's own findings in the rule packs of cdk-nag are acknowledged."""
 
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,12 @@ def add_job(scope: Construct, id: str = "Job", **props: Any) -> BatchSegmentJob:
 
 
 def enforce(app: cdk.App) -> None:
-    """Makes the synthesis fail for a finding."""
+    """Makes every finding fail the synthesis."""
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 
 def findings(app: cdk.App, *packs: NagPack) -> set[tuple[str, str]]:
-    """Id and construct of each finding."""
+    """Returns the rule and construct of each finding."""
     return {
         (violation.rule_name, str(resource.construct_path))
         for pack in packs or (AwsSolutionsChecks(app), NIST80053R5Checks(app))
@@ -72,7 +72,7 @@ def test_acknowledges_exactly_the_findings(app: cdk.App, stack: cdk.Stack) -> No
 
 
 def test_acknowledges_the_ids_of_renamed_constructs(app: cdk.App) -> None:
-    # Other logical ids everywhere: another stack, in a stage, nested, with a provider and a storage of another name.
+    # All logical IDs differ: another stack in a stage, a nested stack, and renamed provider and storage.
     stage = cdk.Stage(app, "Prod", env=ENVIRONMENT)
     shared = cdk.Stack(stage, "Shared")
     nested = cdk.NestedStack(cdk.Stack(stage, "Marketing"), "Segments")

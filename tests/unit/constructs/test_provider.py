@@ -1,4 +1,4 @@
-"""What an organization decides about a stack's provider: roles, keys, VPC, logs, tracing."""
+"""The options of a provider that an organization sets: roles, keys, VPC, logs, tracing."""
 
 import json
 from pathlib import Path

@@ -167,7 +167,7 @@ def test_rejects_a_second_table_of_a_name(stack: cdk.Stack, workflow: BatchSegme
 
 
 def allowed(stack: cdk.Stack) -> list[tuple[list[str], Any]]:
-    """The actions and resources of the analyst's policy."""
+    """Returns the actions and resources of the analyst's policy."""
     policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
     (policy,) = (one for name, one in policies.items() if name.startswith("Analyst"))
     return [
@@ -177,7 +177,7 @@ def allowed(stack: cdk.Stack) -> list[tuple[list[str], Any]]:
 
 
 def written(value: Any) -> Any:
-    """A resource with the partition as text."""
+    """Returns a resource with a literal partition."""
     match value:
         case {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, rest]]}:
             return f"arn:aws{rest}"
@@ -196,7 +196,7 @@ def test_grants_the_queries_the_table_and_the_segments(
 ) -> None:
     SegmentsTable(stack, "Table", workflow=workflow).grant_query(analyst)
     listing, reading, *rest = allowed(stack)
-    # The workflow's own grant.
+    # The grant of the workflow itself.
     assert (listing[0], reading[0]) == (["s3:ListBucket"], ["s3:GetObject"])
     assert rest == [
         (

@@ -1,4 +1,4 @@
-"""The state machines: their definitions, and that each way through them ends in one event."""
+"""The definitions of the state machines. Each path through them ends in one event."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_the_validator_sees_a_fault() -> None:
 
 
 def next_states(state: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """The states that can follow, and whether the state has done its work then."""
+    """Yields the possible next states, and whether the state has succeeded before each."""
     if "Next" in state:
         yield state["Next"], True
     for choice in state.get("Choices", []):
@@ -78,7 +78,7 @@ def next_states(state: dict[str, Any]) -> Iterator[tuple[str, bool]]:
 
 
 def paths(machine: dict[str, Any]) -> Iterator[list[tuple[str, bool]]]:
-    """All ways from the start to an end that pass no state twice: each state, and whether it did its work."""
+    """Yields all paths from the start to an end that visit no state twice: each state, and whether it succeeded."""
 
     def walk(name: str, passed: list[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:
         state = machine["States"][name]
@@ -101,7 +101,7 @@ def test_every_path_ends_in_one_event(machine: dict[str, Any]) -> None:
     for path in found:
         published = [name for name, is_done in path if is_done and is_event(machine["States"][name])]
         assert published == [path[-2][0]]
-    # All states are on a way.
+    # Every state is on a path.
     assert {name for path in found for name, _ in path} == machine["States"].keys() - {"WaitForCapacity"}
 
 

@@ -1,4 +1,4 @@
-"""The cost of a synthesis in calls to CDK's process, which is the same on every machine, and in resources."""
+"""The cost of a synthesis in resources and in jsii calls, whose number is the same on every machine."""
 
 import importlib.util
 from collections.abc import Callable
@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).parents[3] / "benchmarks" / "synth.py"
 
 @pytest.fixture(scope="module")
 def synth() -> ModuleType:
-    """The benchmark's own stacks and counts."""
+    """The stacks and counters of the benchmark."""
     spec = importlib.util.spec_from_file_location("synth", PROGRAM)
     assert spec is not None
     assert spec.loader is not None
@@ -47,7 +47,7 @@ def test_first_job_adds_at_most_16_resources_a_further_job_1(synth: ModuleType) 
 def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
     jobs = synth.MANY_JOBS
     assert jobs == 60
-    # `many_jobs` adds them to the first one, which has a storage of its own.
+    # `many_jobs` adds these jobs to the first job, which has its own storage.
     assert synth.resource_count(synth.many_jobs(jobs - 1, inline=True)) == synth.resource_count(
         synth.many_jobs(1, inline=True)
     ) + (jobs - 2)
@@ -55,7 +55,7 @@ def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
 
 @pytest.fixture
 def workflow_of() -> Callable[[int], Callable[[cdk.Stack], None]]:
-    """Returns what builds a workflow of a number of audiences."""
+    """Returns a function that takes a number of audiences and returns the builder of their workflow."""
 
     def of(number: int) -> Callable[[cdk.Stack], None]:
         def build(stack: cdk.Stack) -> None:

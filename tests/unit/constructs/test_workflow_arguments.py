@@ -1,4 +1,4 @@
-"""What a workflow refuses at synth time."""
+"""Invalid arguments of a workflow."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Workflows beside others, in other stacks, stages and accounts, and with an organization's roles."""
+"""Several workflows in a stack, workflows in other stacks, stages and accounts, and with an organization's roles."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def test_workflows_of_a_stack_share_the_functions(stack: cdk.Stack) -> None:
     assert first.workflow_name != second.workflow_name
     assert len(resources(stack, "AWS::Lambda::Function")) == 2
     assert len(resources(stack, "AWS::StepFunctions::StateMachine")) == 2
-    # Both write to folders of the same pattern.
+    # Both workflows write to folders of the same pattern.
     assert len(policy_statements(stack, "StorageRole")) == 4
 
 
@@ -265,6 +265,6 @@ def test_warns_of_the_statements_for_a_foreign_bucket(stack: cdk.Stack) -> None:
     ]
     (of_key,) = [text for text in warnings(stack) if "the policy of the key" in text]
     assert "kms:GenerateDataKey" in of_key
-    # No condition on the account of the bucket, which is another one.
+    # The bucket belongs to another account, so there is no condition on its account.
     results = next(one for one in policy_statements(stack, "StateMachinePolicy") if "s3:PutObject" in one["Action"])
     assert "Condition" not in results

@@ -19,7 +19,7 @@ COLUMNS = [
 
 
 class TableFixture:
-    """A table of segments with two audiences and two runs, and a user who may query it."""
+    """A table of segments with two audiences and two runs, and a user with permission to query it."""
 
     def __init__(self, client: Callable[..., Any], aws: LocalAws) -> None:
         self.name = f"t{uuid.uuid4().hex[:12]}"

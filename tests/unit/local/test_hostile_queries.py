@@ -1,4 +1,4 @@
-"""No query stops the local Personalize or the queries next to it."""
+"""No query stops the local Personalize or affects other queries."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Functions of the local AWS log and fail as those of Lambda do."""
+"""Functions in the local AWS log and fail like functions in Lambda."""
 
 import base64
 import io
@@ -51,7 +51,7 @@ def function(request: pytest.FixtureRequest, client: Clients) -> Any:
     def invoke(**event: Any) -> tuple[Any, list[str]]:
         answer = client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), LogType="Tail")
         log = base64.b64decode(answer["LogResult"]).decode().splitlines()
-        # Node warns of deprecated code of MiniStack in parentheses.
+        # Node.js prints deprecation warnings about MiniStack, with the hint in parentheses.
         own = [line for line in log if not line.startswith(("START", "END", "REPORT", "("))]
         return json.loads(answer["Payload"].read()), own
 

@@ -1,4 +1,4 @@
-"""Folders that Personalize does not import or train with, each with the exact message."""
+"""Folders that Personalize cannot import or train with, each with the exact message."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Filters of user segments that no page documents, each with the exact message."""
+"""Undocumented filters of user segments are rejected, each with the exact message."""
 
 import time
 from collections.abc import Iterator
@@ -208,5 +208,5 @@ def test_takes_linear_time(data: OwnData, part: str) -> None:
         return time.process_time() - started
 
     seconds(10)
-    # 64 times longer. Quadratic time would take 4096 times as long.
+    # 64 times the length. Quadratic time would be 4,096 times as long.
     assert seconds(6400) < 640 * max(seconds(100), 0.001)

@@ -1,4 +1,4 @@
-"""A command of ``personalize-local run`` has the terminal, Ctrl-C and Ctrl-Z as in a shell."""
+"""A command of ``personalize-local run`` uses the terminal, Ctrl-C and Ctrl-Z as in a shell."""
 
 import contextlib
 import os
@@ -46,7 +46,7 @@ def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str
     assert not folder.exists()
 
 
-# A command that has read from the terminal is in its foreground. Before that, only the tool receives Ctrl-C and Ctrl-Z.
+# A command that has read from the terminal is in the foreground. Before that, only the tool gets Ctrl-C and Ctrl-Z.
 READ_GO = "read go; echo ready"
 RUN = (
     "import os, sys; from personalize_local.process import run_command; sys.exit(run_command(sys.argv[1:], os.environ))"
@@ -54,7 +54,7 @@ RUN = (
 
 
 class Terminal:
-    """A terminal in which the tool runs a shell script. Every wait ends with a failure after two minutes."""
+    """A terminal in which the tool runs a shell script. Every wait fails after two minutes."""
 
     def __init__(self, script: str) -> None:
         self._pid, self._fd = pty.fork()

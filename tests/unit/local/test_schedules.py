@@ -23,7 +23,7 @@ EVERY_ATTRIBUTE = {
 
 
 class ScheduleFixture:
-    """A schedule that starts a state machine, with a role of its own."""
+    """A schedule with its own role that starts a state machine."""
 
     def __init__(self, machine: MachineFixture) -> None:
         aws = machine.aws
@@ -160,9 +160,9 @@ def test_rejects_expressions(schedule: ScheduleFixture, expression: str, time_zo
         ("cron(15 10 L * ? *)", "America/New_York", ["2026-11-30T15:15", "2026-12-31T15:15"]),
         ("cron(0/20 8-9 ? * MON-FRI 2026-2027)", "UTC", ["2026-11-26T08:00", "2026-11-26T08:20"]),
         ("cron(0 12 ? * 2#1 *)", "UTC", ["2026-12-07T12:00", "2027-01-04T12:00"]),
-        # The night in which clocks go forward has no 2:30, and fires again a day later.
+        # In the night when clocks go forward, 2:30 does not exist. The schedule fires a day later.
         ("cron(30 2 28-29 3 ? 2027)", "Europe/Berlin", ["2027-03-29T00:30"]),
-        # In the night in which clocks go back there are two.
+        # In the night when clocks go back, 2:30 exists twice.
         ("cron(30 2 31 10 ? 2027)", "Europe/Berlin", ["2027-10-31T00:30"]),
         ("rate(7 days)", "UTC", ["2026-11-28T00:00", "2026-12-05T00:00"]),
         ("at(2026-12-24T18:00:00)", "Europe/Berlin", ["2026-12-24T17:00"]),

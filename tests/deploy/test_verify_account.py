@@ -92,7 +92,7 @@ def test_finds_the_conditions_that_work_without_a_source(
     code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
     assert code == 0, said
     assert command.answers() == {
-        "strict-conditions": ("No job that works; the evidence says why.", "either works"),
+        "strict-conditions": ("No, no job succeeded; see the evidence.", "either works"),
         "conditions": (
             "Works: s3:prefix; aws:SourceAccount and aws:SourceArn with IfExists. Does not work: aws:SourceAccount; "
             "aws:SourceArn.",
@@ -121,10 +121,10 @@ def test_reports_each_inverted_answer(
         refuses_output_without_slash=True,
     )
     turned = {
-        "output-listing": ("No, the job became ACTIVE: s3:ListBucket on the output can go.", "**differs**"),
+        "output-listing": ("No, the job became ACTIVE: s3:ListBucket on the output is not needed.", "**differs**"),
         "output-slash": ("Refused when the job is created.", "as assumed"),
         "create-resources": ("Yes.", "as assumed"),
-        "describe-paths": ("Without the last slash.", "either works"),
+        "describe-paths": ("Without the trailing slash.", "either works"),
         "describe-absent": ("filterArn is ''; kmsKeyArn is ''.", "either works"),
         "num-results": ("numResults is absent", "**differs**"),
         "output-record": ("The record has input, output; its output has recommendedUsers.", "as assumed"),
@@ -133,7 +133,7 @@ def test_reports_each_inverted_answer(
     code, said = command.run(command.version, "--yes", f"--only={','.join(turned)}")
     assert code == 0, said
     assert command.answers() == turned
-    assert "The library assumes something else for: output-listing, num-results.\n" in command.report.read_text()
+    assert "The library assumes another answer for: output-listing, num-results.\n" in command.report.read_text()
     assert left() == []
 
 
@@ -169,7 +169,7 @@ def test_declining_creates_nothing(
         os.close(ours)
         os.close(theirs)
     assert code == 1, said
-    assert "4 stacks will be created, and deleted in the end:" in said
+    assert "4 stacks will be created, and deleted at the end:" in said
     assert "6 batch segment jobs will be created and billed, at most 3 at once:" in said
     assert "so at most 14 jobs are billed:" in said
     assert said.endswith("Aborted. Nothing was created.\n")
@@ -183,7 +183,7 @@ def test_requires_yes_without_a_terminal(
 ) -> None:
     code, said = command.run(command.version)
     assert code == 1
-    assert said.endswith("pass --yes to go on.\nAborted. Nothing was created.\n")
+    assert said.endswith("pass --yes to continue.\nAborted. Nothing was created.\n")
     assert left() == []
     assert jobs() == []
 

@@ -17,25 +17,24 @@ ANSWERS = {
     "bucket-policy": ("Yes, the request is refused with InvalidInputException.", "as assumed"),
     "strict-conditions": ("Yes, the job became ACTIVE.", "as assumed"),
     "conditions": (
-        "Each of the keys is sent and matches, since the job with all of them became ACTIVE. IfExists then matches as "
-        "well.",
+        "Each key is sent and matches, because the job with all keys became ACTIVE. IfExists then matches too.",
         "as assumed",
     ),
     "kms": ("Yes, the job became ACTIVE.", "as assumed"),
     "role-trust": ("InvalidInputException", "as assumed"),
     "solution-arn": ("ResourceNotFoundException", "as assumed"),
-    "output-listing": ("Yes, without the permission there is no job that works.", "as assumed"),
+    "output-listing": ("Yes, without the permission no job succeeds.", "as assumed"),
     "output-slash": ("Accepted. The job: ACTIVE.", "either works"),
     "create-resources": ("No, the job's ARN is enough.", "as assumed"),
     "tag-resource": ("No.", "as assumed"),
     "unknown-job": ("ResourceNotFoundException", "as assumed"),
     "name-reuse": ("Refused with ResourceAlreadyExistsException.", "as assumed"),
-    "describe-paths": ("As sent, with the last slash.", "either works"),
+    "describe-paths": ("As sent, with the trailing slash.", "either works"),
     "describe-absent": ("filterArn is absent; kmsKeyArn is absent.", "either works"),
     "num-results": ("numResults is 25", "as assumed"),
     "quota": ("The job was created and failed.", "as assumed"),
     "output-record": ("The record has input, output, error; its output has usersList.", "as assumed"),
-    "check-object": ("Yes, beside the segments.", "either works"),
+    "check-object": ("Yes, with the segments.", "either works"),
 }
 #: Questions whose answer depends on time or on other resources in the local AWS.
 OTHERS = {"status-words", "durations", "native-type"}

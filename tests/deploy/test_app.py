@@ -122,7 +122,7 @@ def test_new_tags_keep_the_job_and_new_num_results_start_one(
     assert stack.jobs == [job, other]
 
 
-def test_names_the_bucket_policy_that_somebody_edited(
+def test_names_the_bucket_policy_that_was_edited(
     deploy: Callable[..., Outcome], stack: RealStack, client: Clients
 ) -> None:
     bucket, _ = split_s3_uri(deploy().outputs["OutputUri"])
@@ -139,7 +139,7 @@ def test_names_the_bucket_policy_that_somebody_edited(
     assert len(stack.jobs) == 2
 
 
-def test_names_the_role_whose_policy_somebody_deleted(
+def test_names_the_role_whose_policy_was_deleted(
     deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws, client: Clients
 ) -> None:
     job = aws.personalize.jobs[deploy().outputs["JobArn"]]

@@ -57,7 +57,7 @@ def test_a_file_has_the_content_that_its_page_shows(name: str, content: str) -> 
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_a_how_to_page_begins_with_a_fold_that_has_its_set_up(page: Path) -> None:
+def test_a_how_to_page_starts_with_its_folded_set_up(page: Path) -> None:
     (before, fold) = page.read_text().split(pages.SET_UP)
     assert "```" not in before
     assert pages.set_up(page).code in fold.split("</details>")[0]

@@ -173,7 +173,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", ["actions", "resources", "principal
 
 @EVERY_KIND
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
-def test_every_removed_permission_is_missed(
+def test_a_path_fails_without_each_permission(
     deployed: Deployments,
     client: Clients,
     record_property: Callable[[str, object], None],
@@ -184,7 +184,7 @@ def test_every_removed_permission_is_missed(
 
 
 @EVERY_KIND
-def test_every_removed_permission_of_a_workflow_is_missed(
+def test_a_run_fails_without_each_permission_of_a_workflow(
     deployed_workflow: WorkflowExample,
     client: Clients,
     record_property: Callable[[str, object], None],

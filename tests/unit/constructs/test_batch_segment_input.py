@@ -60,7 +60,7 @@ def test_queries_keep_their_order(stack: cdk.Stack) -> None:
     assert lines == [b'{"itemId": "%d"}' % number for number in range(1000)]
 
 
-def test_queries_of_a_file_travel_unchanged_on_tidy_lines(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_queries_of_a_file_stay_unchanged_on_normalized_lines(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     content = b'{ "itemId" : "1" }\r\n{"itemId": "2"}'
     file.write_bytes(content)

@@ -100,7 +100,7 @@ def test_omits_properties_that_are_not_set(stack: cdk.Stack) -> None:
     }
 
 
-def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack: cdk.Stack) -> None:
+def test_inline_queries_are_an_asset_for_the_input_bucket(stack: cdk.Stack) -> None:
     made = add_job(stack, "ComedyFans")
     properties = job_properties(stack)
     assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"

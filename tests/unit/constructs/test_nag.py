@@ -102,7 +102,7 @@ def test_keeps_a_finding_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
     }
 
 
-def test_acknowledges_what_grants_add_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
+def test_acknowledges_statements_of_grants_in_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     trust = iam.ServicePrincipal("lambda.amazonaws.com")
     of_storage, of_job, writer = (iam.Role(stack, f"Role{number}", assumed_by=trust) for number in range(3))
@@ -153,7 +153,7 @@ def test_acknowledges_exactly_the_findings_of_state_machines(app: cdk.App, stack
     assert acknowledged(app) == findings(app)
 
 
-def test_acknowledges_what_a_workflow_grants_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
+def test_acknowledges_a_workflows_grants_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
     trust = iam.ServicePrincipal("lambda.amazonaws.com")
     reader, handler = (iam.Role(stack, f"Role{number}", assumed_by=trust) for number in range(2))
     BatchSegmentProvider(stack, "Provider", role=handler)

@@ -74,7 +74,7 @@ def test_stacks_of_one_path_with_other_names_share_nothing() -> None:
     assert not fnmatchcase(f"x/{prod[0]}-{HASH}", f"*{dev[1].rpartition('/')[2]}")
 
 
-def test_account_and_region_count_where_they_are_known() -> None:
+def test_names_depend_on_account_and_region_if_known() -> None:
     environments = [None, ENVIRONMENT, cdk.Environment(account=ACCOUNT, region="us-east-1")]
     prefixes = []
     for environment in environments:

@@ -35,7 +35,7 @@ def test_a_further_job_takes_at_most_twice_as_many_calls(synth: ModuleType, inli
     assert of_job <= 2 * synth.calls_of_further_job(synth.many_bare)
 
 
-def test_first_job_adds_at_most_16_resources_a_further_job_1(synth: ModuleType) -> None:
+def test_a_job_adds_at_most_16_resources_and_a_further_job_1(synth: ModuleType) -> None:
     first, second, third = (
         synth.resource_count(build)
         for build in (synth.with_library, synth.many_jobs(1, inline=True), synth.many_jobs(2, inline=True))

@@ -106,7 +106,7 @@ class Catalog:
         self.groups: dict[str, str] = {}
 
 
-def test_refuses_what_the_service_refuses(tmp_path: Path) -> None:
+def test_refuses_invalid_requests_as_the_service_does(tmp_path: Path) -> None:
     from personalize_local.own_data.stack_resources import StackResources
 
     with OwnData.load(write_folder(tmp_path / "data", {"users.csv": None})) as data:

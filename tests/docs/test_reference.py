@@ -1,4 +1,4 @@
-"""The site is built without a warning, and every public name has a docstring and a place in it."""
+"""The site builds without warnings, and every public name has a docstring and an entry in the reference."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ PACKAGE = cdk_personalize_segments.__name__
 
 
 def public_names() -> Iterator[tuple[str, str]]:
-    """Every public name, as it is written from outside, and its documentation."""
+    """Yields every public name, qualified as in users' code, and its documentation."""
     for name in cdk_personalize_segments.__all__:
         public = getattr(cdk_personalize_segments, name)
         yield f"{PACKAGE}.{name}", inspect.getdoc(public) or ""
@@ -27,13 +27,13 @@ def public_names() -> Iterator[tuple[str, str]]:
             for member in dict.fromkeys(member for base in bases for member in members_of(base)):
                 described = inspect.getdoc(getattr(public, member)) if hasattr(public, member) else ""
                 documented = comments.get(member) or described or ""
-                # What the library's own classes ask of each other is no part of the contract.
+                # Members that only the library's own classes use are not part of the contract.
                 if ":meta private:" not in documented:
                     yield f"{PACKAGE}.{name}.{member}", documented
 
 
 def members_of(of: type) -> list[str]:
-    """The public members that a class defines itself: those of its body, and those that its methods set."""
+    """Returns the public members that a class itself defines, in its body or by assignments in its methods."""
     names = [*vars(of), *inspect.get_annotations(of)]
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(of)))):
         match node:
@@ -43,7 +43,7 @@ def members_of(of: type) -> list[str]:
 
 
 def comments_of(of: type) -> dict[str, str]:
-    """The documentation of a class's attributes: comments that start with ``#:``, and the section of the docstring."""
+    """Returns the documentation of a class's attributes, from ``#:`` comments and the docstring's section."""
     analyzed = ModuleAnalyzer.for_module(of.__module__).find_attr_docs()
     comments = {name: "\n".join(lines) for (owner, name), lines in analyzed.items() if owner == of.__name__}
     _, section, attributes = (inspect.getdoc(of) or "").partition("Attributes:\n")

@@ -1,4 +1,4 @@
-"""Programs on the local AWS get no settings of the real AWS from the shell."""
+"""Programs that use the local AWS get no settings of the real AWS from the shell."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A command of ``personalize-local run`` has the terminal, Ctrl-C and Ctrl-Z as in a shell."""
+"""A command of ``personalize-local run`` uses the terminal, Ctrl-C and Ctrl-Z as in a shell."""
 
 import os
 import re
@@ -42,7 +42,7 @@ def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str
     assert not folder.exists()
 
 
-# A command that has read from the terminal is in its foreground. Before that, only the tool receives Ctrl-C and Ctrl-Z.
+# A command that has read from the terminal is in the foreground. Before that, only the tool gets Ctrl-C and Ctrl-Z.
 READ_GO = "read go; echo ready"
 
 

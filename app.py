@@ -49,7 +49,7 @@ _CONTEXT = {
     "max_query_errors": "queries that can fail before the deployment fails; needs wait_minutes",
     "removal_policy": "retain or destroy the new buckets and their objects; default: retain",
 }
-# A workflow has none of these: a list of audiences has its own queries and numbers, and its runs have their own names.
+# Only for a job. With audiences, the CSV file has the queries and numbers, and each run derives its job names.
 _OF_JOBS = (
     "queries_per_file",
     "validate_input",
@@ -59,8 +59,9 @@ _OF_JOBS = (
     "wait_minutes",
     "max_query_errors",
 )
+_OF_WORKFLOWS = ("schedule", "time_zone")
 
-# What the library's errors name, where the context has another name for it.
+# The library's errors name properties. Some have another name in the context.
 _CONTEXT_OF_PROPERTY = {
     "path": "queries",
     "key_or_prefix": "input",
@@ -77,10 +78,10 @@ class UsageError(ValueError):
 
 
 class PersonalizeSegmentsStack(cdk.Stack):
-    """A job, or a workflow, with its buckets and its role."""
+    """A job or a workflow, with its buckets and its role."""
 
     def __init__(self, scope: cdk.App, id: str, context: Mapping[str, str], **kwargs: Any) -> None:
-        """Reads the context, see ``_CONTEXT``."""
+        """Adds the job or the workflow for the context values in ``_CONTEXT``."""
         super().__init__(scope, id, **kwargs)
         if len({"queries", "input", "audiences"} & context.keys()) != 1:
             raise UsageError(
@@ -93,7 +94,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
             self._add_job(context)
 
     def _add_job(self, context: Mapping[str, str]) -> None:
-        for name in ("schedule", "time_zone"):
+        for name in _OF_WORKFLOWS:
             if name in context:
                 raise ValueError(f"{name}: got {context[name]!r} without audiences, expected audiences=FILE as well")
         job_input = self._job_input(context)
@@ -231,7 +232,7 @@ def _number(context: Mapping[str, str], name: str) -> int | None:
 
 
 def _one_of(context: Mapping[str, str], name: str, choices: Mapping[str, T]) -> T:
-    """Returns the choice that a word stands for, by default the first one."""
+    """Returns the choice of a context value, by default the first one."""
     got = context.get(name, next(iter(choices)))
     if got not in choices:
         raise ValueError(f"{name}: got {got!r}, expected {' or '.join(choices)}")
@@ -240,14 +241,14 @@ def _one_of(context: Mapping[str, str], name: str, choices: Mapping[str, T]) -> 
 
 def _context(app: cdk.App) -> dict[str, str]:
     values: dict[str, Any] = app.node.get_all_context()
-    # What the CLI and feature flags put into the context has a colon, a slash or a dash in its name.
+    # The names of feature flags, and of values from the CLI, contain a colon, a slash or a hyphen.
     for name in values:
         if name.isidentifier() and name not in _CONTEXT:
             close = difflib.get_close_matches(name, _CONTEXT, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_CONTEXT)}"
             raise UsageError(f"unknown context value {name!r}; {hint}")
     given = {name: values[name] for name in _CONTEXT if values.get(name) not in (None, "")}
-    # As in JSON, whoever wrote it.
+    # Values in cdk.json can have other types. Convert them to text as in JSON.
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in given.items()}
 
 

@@ -1,4 +1,4 @@
-"""The local AWS with data of 10 million interactions, 100,000 items and 1 million users."""
+"""Speed and memory of the local AWS with 10 million interactions, 100,000 items and 1 million users."""
 
 import json
 import resource
@@ -14,18 +14,18 @@ _ITEMS, _USERS, _INTERACTIONS, _QUERIES = 100_000, 1_000_000, 10_000_000, 1_000_
 
 
 def run() -> list[Row]:
-    """Measures in a process of its own, whose memory is only that of the data."""
+    """Measures in a separate process, whose memory is only that of the data."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, __file__, folder]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return [
         (f"load {_INTERACTIONS:,} interactions", f"{found['load']:.0f} s", "≤ 30 s"),
-        ("memory of the process, all of it", f"{found['memory']:.0f} MiB", "≤ 2048 MiB"),
+        ("total memory of the process", f"{found['memory']:.0f} MiB", "≤ 2048 MiB"),
         ("one itemAttributes query of 20% of the items", f"{found['attribute']:.2f} s", "≤ 1 s"),
         ("500 itemId queries", f"{found['items']:.2f} s", "≤ 10 s"),
         ("500 itemId queries with a filter", f"{found['filtered']:.2f} s", "≤ 10 s"),
         (f"personalize-local check of {_QUERIES:,} itemId queries", f"{found['check']:.2f} s", ""),
-        ("with the loaded data, to without", f"{(found['check'] + found['reach']) / found['check']:.1f}x", "≤ 2x"),
+        ("with loaded data / without", f"{(found['check'] + found['reach']) / found['check']:.1f}x", "≤ 2x"),
         (f"reach of {_QUERIES:,} itemAttributes queries, 675 different", f"{found['attributes']:.1f} s", ""),
     ]
 
@@ -49,7 +49,7 @@ def _measure(folder: Path) -> None:
     program = "import sys; from personalize_local import cli; sys.exit(cli.main(sys.argv[1:]))"
     check = [sys.executable, "-c", program, "check", str(item_queries)]
     found = {"check": min(_seconds(lambda: subprocess.run(check, check=True, capture_output=True)) for _ in range(3))}
-    # The memory of writing the sample is not that of loading it.
+    # Write the sample in another process, so that its memory is not measured.
     write = "import sys; from pathlib import Path; from personalize_local.own_data.samples import *; "
     write += f"write_sample(Path(sys.argv[1]), FILMS, {_ITEMS}, {_USERS}, {_INTERACTIONS})"
     subprocess.run([sys.executable, "-c", write, str(folder / "data")], check=True)

@@ -1,6 +1,6 @@
-"""Speed and memory of checking and splitting query files, on one core of a Linux machine, as ratios from one run.
+"""Speed and memory of checking and splitting query files, on one core of a Linux machine.
 
-Measured against Python's `json` and the fastest readers there are, which ``make bench`` installs.
+The peers are Python's `json` and the fastest JSON readers, which ``make bench`` installs.
 """
 
 import io
@@ -28,10 +28,10 @@ def run(records: int = 5 * _MILLION) -> list[Row]:
     """Measures everything.
 
     Args:
-        records: How many ``itemId`` queries to check; ten times as many for what must not grow with their number.
+        records: The number of ``itemId`` queries to check. The tests of constant memory use ten times as many.
 
     Returns:
-        What was measured, the result, and what it should be.
+        The name, the result and the expected result of each measurement.
     """
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
@@ -83,10 +83,10 @@ def _item_ids(records: int) -> Iterator[Row]:
             lambda: _check(content),
             ("/ counting lines, one by one", count_lines, "≤ 3.5x"),
             ("/ counting newlines in blocks", count_newlines, ""),
-            ("to json.loads of each line", lambda: _load_each(content), "≥ 15x"),
-            ("to orjson.loads of each line", with_orjson, "≥ 2.5x"),
-            ("to msgspec decode_lines", with_msgspec, "≥ 1x"),
-            ("to polars scan_ndjson", with_polars, "≥ 2.5x"),
+            ("speed-up over json.loads of each line", lambda: _load_each(content), "≥ 15x"),
+            ("speed-up over orjson.loads of each line", with_orjson, "≥ 2.5x"),
+            ("speed-up over msgspec decode_lines", with_msgspec, "≥ 1x"),
+            ("speed-up over polars scan_ndjson", with_polars, "≥ 2.5x"),
         )
 
 
@@ -105,12 +105,12 @@ def _attributes(records: int) -> Iterator[Row]:
     yield from _compare(
         f"check {records:,} itemAttributes queries",
         lambda: _check(content),
-        ("to json.loads and a naive parse", naive, "≥ 8x"),
+        ("speed-up over json.loads and a naive parse", naive, "≥ 8x"),
     )
 
 
 def _any_spelling(records: int) -> Iterator[Row]:
-    """Lines as nobody writes them: white space and order of keys at random, escapes in every tenth."""
+    """Checks lines with random white space and key order, of which every tenth has escapes."""
     random = Random(1)
     spaces = [b" " * count for count in range(6)]
 
@@ -129,7 +129,7 @@ def _any_spelling(records: int) -> Iterator[Row]:
     yield from _compare(
         f"check {records:,} queries of random spacing and key order, a tenth with escapes",
         lambda: _check(content, placeholders={"GENRE": True}),
-        ("to json.loads of each line", lambda: _load_each(content), "≥ 5x"),
+        ("speed-up over json.loads of each line", lambda: _load_each(content), "≥ 5x"),
     )
 
 
@@ -151,18 +151,18 @@ def _streams(records: int) -> Iterator[Row]:
     for work in ("check", "split"):
         first = None
         for count in (records // 5, records, records * 10):
-            # A process of its own: its peak of memory is that of nothing else.
+            # In a separate process, whose peak memory is only that of this work.
             command = [sys.executable, __file__, work, str(count)]
             seconds, mebibytes = map(float, subprocess.check_output(command, text=True).split())
             each = seconds / count
             first = first or each
             yield f"{work} a stream of {count:,} queries", f"{seconds:.2f} s", ""
-            yield "  seconds for each query, to the first of these", f"{each / first:.2f}x", "≤ 1.2x"
+            yield "  seconds for each query / those of the first stream", f"{each / first:.2f}x", "≤ 1.2x"
             yield "  memory over the interpreter", f"{mebibytes:.1f} MiB", "≤ 64 MiB"
 
 
 class _Stream:
-    """A file of alike queries, 20 bytes each, made while it is read."""
+    """A file of similar queries of 20 bytes each, which is generated while it is read."""
 
     def __init__(self, records: int) -> None:
         self._block = b"".join(b'{"itemId":"%06d"}\n' % i for i in range(50_000))
@@ -192,7 +192,7 @@ def _measure_stream(work: str, records: int) -> None:
 
 
 def _memory(field: str) -> float:
-    """Memory of this process in MiB, now (``VmRSS``) or at its peak (``VmHWM``)."""
+    """Returns the memory of this process in MiB, now (``VmRSS``) or at its peak (``VmHWM``)."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition(f"{field}:")[2].split()[0]) / 1024
 
@@ -208,12 +208,12 @@ def _check(content: bytes, **options: Any) -> None:
 
 
 def _compare(what: str, ours: Callable[[], None], *peers: tuple[str, Callable[[], None], str]) -> Iterator[Row]:
-    """Measures in turns, so that other work on the machine slows all alike.
+    """Measures in turns, so that other work on the machine affects all measurements alike.
 
     Args:
-        what: The name of our work.
-        ours: Our work.
-        peers: Name, work and expectation of each peer. A name that starts with "/" is a cost to divide by.
+        what: The name of the library's work.
+        ours: The library's work.
+        peers: Name, work and expected ratio of each peer. If the name starts with "/", the peer's time is the divisor.
     """
     works = [ours, *(work for _, work, _ in peers)]
     best = [float("inf")] * len(works)

@@ -1,8 +1,6 @@
-"""Prints the costs of the library as ratios from one run, and writes them to results.md: ``make bench``.
+"""Measures the costs of the library as ratios from one run, and writes them to results.md: ``make bench``.
 
-For single benchmarks: ``python benchmarks/run.py queries``.
-
-Peers of the check of query files are measured if they are there: ``pip install orjson msgspec polars``.
+To run one benchmark: ``python benchmarks/run.py queries``. It needs the packages in benchmarks/requirements.txt.
 """
 
 import os
@@ -28,7 +26,7 @@ os.environ["CDK_VALIDATION"] = "false"
 
 
 def deploy_local() -> list[synth.Row]:
-    """The whole of ``make deploy-local`` when everything is installed."""
+    """Measures ``make deploy-local`` with everything installed."""
     started = time.perf_counter()
     subprocess.run(["make", "deploy-local"], cwd=ROOT, check=True, capture_output=True)
     return [("make deploy-local, everything installed", f"{time.perf_counter() - started:.0f} s", "≤ 40 s")]
@@ -45,7 +43,7 @@ MEASURES = {
 
 
 def main(names: list[str]) -> None:
-    """Runs the benchmarks of these names, or all, and replaces their sections in results.md."""
+    """Runs the named benchmarks, or all, and replaces their sections in results.md."""
     packages = ", ".join(f"{name} {version(name)}" for name in ("aws-cdk-lib", "constructs", "boto3"))
     title = f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}; {packages}"
     sections = dict(re.findall(r"^## (\S+)\n(.*?)(?=^## |\Z)", RESULTS.read_text(), re.M | re.S))
@@ -58,8 +56,8 @@ def main(names: list[str]) -> None:
                 lines.append(f"| {what.strip()} | {measured} | {expected} |")
             sections[name] = "\n".join(lines) + "\n\n"
     Console().print(table)
-    text = "".join(f"## {name}\n{sections[name]}" for name in MEASURES if name in sections)
-    RESULTS.write_text(f"# Benchmarks\n\n{text}".rstrip() + "\n")
+    text = "\n\n".join(f"## {name}\n{sections[name].rstrip()}" for name in MEASURES if name in sections)
+    RESULTS.write_text(f"# Benchmarks\n\n{text}\n")
 
 
 if __name__ == "__main__":

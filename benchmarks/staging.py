@@ -1,4 +1,4 @@
-"""Memory of moving a large asset into the input bucket, by the handler's own code over the local AWS."""
+"""Memory of the handler's code when it copies a large asset into the input bucket of the local AWS."""
 
 import json
 import os
@@ -17,10 +17,10 @@ _BUCKET, _KEY, _ATTRIBUTES = "queries-bucket", "asset.jsonl", "attributes.jsonl"
 
 
 def run(records: int = _RECORDS) -> Iterator[Row]:
-    """Measures staging of as many queries as the service takes, which is a gigabyte.
+    """Measures staging of the maximum input of a job, which is a gigabyte.
 
     Args:
-        records: How many queries.
+        records: The number of queries.
     """
     import boto3
     from personalize_local.gateway import LocalAws
@@ -40,12 +40,12 @@ def run(records: int = _RECORDS) -> Iterator[Row]:
         attributes = rb'{"itemAttributes": "ITEMS.genres = \"Comedy\""}' b"\n" * 200_000
         _upload(s3, _ATTRIBUTES, attributes, max(1, records * _LINE // len(attributes)))
         command = [sys.executable, __file__, str(records)]
-        # The handler's own process, so that its peak is that of nothing else.
+        # In a separate process, whose peak memory is only that of the handler.
         out = subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
         seconds, mebibytes, files, refused = json.loads(out.splitlines()[-1])
     size = f"{records * _LINE / 1024**2:,.0f} MiB"
     yield f"stage {records:,} queries, {size}, into {files} files", f"{seconds:.0f} s", ""
-    yield "  memory of the function, all of it", f"{mebibytes:.0f} MiB", "≤ 512 MiB"
+    yield "  total memory of the function", f"{mebibytes:.0f} MiB", "≤ 512 MiB"
     yield f"refuse an object of {size} by its number of queries", f"{refused:.2f} s", "≤ 2 s"
 
 
@@ -65,7 +65,7 @@ def _stage(records: int) -> None:
     from batch_segment_handler.preflight import Preflight
     from batch_segment_handler.retries import RetryBudget
 
-    # The service's quota of queries per file, raised to what 1000 files need for 50 million.
+    # The quota of queries per file, raised so that 50 million queries fit into 1,000 files.
     properties = {"AssetBucket": _BUCKET, "AssetKey": _KEY, "QueriesPerFile": str(records // 1000)}
     started = time.perf_counter()
     path = staging.stage(

@@ -1,7 +1,7 @@
-"""Cost and size of what the library adds to a stack, against the same thing without it.
+"""Cost and size of the library in a stack, compared with the same stack without the library.
 
-The cost of a synthesis is measured twice: in calls to the process that runs CDK, of which each takes about as long as
-the next and which are the same on every machine, and in time.
+The cost of a synthesis is measured in time and in jsii calls. Every jsii call takes about the same time, and their
+number is the same on every machine.
 """
 
 import io
@@ -37,12 +37,12 @@ Row = tuple[str, str, str]
 
 
 def new_stack() -> cdk.Stack:
-    # Validation of templates takes longer than all the rest, and the same for both.
+    # Disable the validation of templates: it takes most of the time, and the same in both cases.
     return cdk.Stack(cdk.App(analytics_reporting=False), "Stack", env=ENVIRONMENT)
 
 
 def with_library(stack: cdk.Stack) -> None:
-    """One job, as a user of the library writes it."""
+    """Adds one job with the library."""
     BatchSegmentJob(
         stack,
         "Job",
@@ -52,7 +52,7 @@ def with_library(stack: cdk.Stack) -> None:
 
 
 def hand_wired(stack: cdk.Stack) -> None:
-    """The same resources, as somebody without the library writes them."""
+    """Adds the same resources without the library."""
     service = iam.ServicePrincipal(
         "personalize.amazonaws.com",
         conditions={
@@ -121,7 +121,7 @@ def hand_wired(stack: cdk.Stack) -> None:
 
 
 def with_aws_custom_resource(stack: cdk.Stack) -> None:
-    """The nearest thing without a function of one's own: CDK's AwsCustomResource calling the API once."""
+    """Adds the closest alternative without a handler: an AwsCustomResource of CDK that calls the API once."""
     role = iam.Role(stack, "Role", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
     buckets = [s3.Bucket(stack, name, enforce_ssl=True) for name in ("Input", "Output")]
     call = cr.AwsSdkCall(
@@ -146,12 +146,12 @@ def with_aws_custom_resource(stack: cdk.Stack) -> None:
 
 
 def empty(stack: cdk.Stack) -> None:
-    """A stack with one bucket."""
+    """Adds one bucket."""
     s3.Bucket(stack, "Bucket")
 
 
 def many_jobs(number: int, *, inline: bool) -> Callable[[cdk.Stack], None]:
-    """One job and a number of further ones on its storage."""
+    """Returns a function that adds one job and a number of further jobs on its storage."""
 
     def build(stack: cdk.Stack) -> None:
         with_library(stack)
@@ -168,7 +168,7 @@ def many_jobs(number: int, *, inline: bool) -> Callable[[cdk.Stack], None]:
 
 
 def many_bare(number: int) -> Callable[[cdk.Stack], None]:
-    """One job and a number of bare custom resources with as many properties as a job has."""
+    """Returns a function that adds one job and a number of custom resources with as many properties as a job."""
 
     def build(stack: cdk.Stack) -> None:
         with_library(stack)
@@ -192,7 +192,7 @@ def many_bare(number: int) -> Callable[[cdk.Stack], None]:
 
 
 def seconds(*builds: Callable[[cdk.Stack], None], times: int = 12) -> list[float]:
-    """The shortest time to build and synthesise each, taken in turns: noise only ever adds."""
+    """Returns the shortest time to build and synthesize each stack, measured in turns. Noise can only add time."""
     taken: list[list[float]] = [[] for _ in builds]
     for turn in range(times + 1):
         for results, build in zip(taken, builds, strict=True):
@@ -202,15 +202,15 @@ def seconds(*builds: Callable[[cdk.Stack], None], times: int = 12) -> list[float
             app = stack.node.root
             assert isinstance(app, cdk.App)
             app.synth()
-            if turn:  # the first turn warms up
+            if turn:  # the first turn is a warm-up
                 results.append(time.perf_counter() - started)
     return [min(results) for results in taken]
 
 
 @contextmanager
 def counted_calls() -> Iterator[list[int]]:
-    """Counts the calls to CDK's process, and the answers to its callbacks, until the end of the block."""
-    # There is no public interface to the process; each request passes through this method.
+    """Counts the jsii calls, and the responses to jsii's callbacks, until the end of the block."""
+    # jsii has no public interface for this. Each request passes through this method.
     from jsii._kernel.providers.process import _NodeProcess as Process
 
     send = Process.send
@@ -228,7 +228,7 @@ def counted_calls() -> Iterator[list[int]]:
 
 
 def calls(build: Callable[[cdk.Stack], None]) -> int:
-    """How many calls to CDK's process it takes to build and synthesize a stack."""
+    """Returns the number of jsii calls to build and synthesize a stack."""
     stack = new_stack()
     app = stack.node.root
     assert isinstance(app, cdk.App)
@@ -239,20 +239,20 @@ def calls(build: Callable[[cdk.Stack], None]) -> int:
 
 
 def calls_of_further_job(build: Callable[[int], Callable[[cdk.Stack], None]]) -> float:
-    """How many calls one more job takes when the stack has jobs already."""
+    """Returns the number of jsii calls of one more job in a stack with jobs."""
     few, more = 2, 12
     return (calls(build(more)) - calls(build(few))) / (more - few)
 
 
 def resource_count(build: Callable[[cdk.Stack], None]) -> int:
-    """How many resources a stack has."""
+    """Returns the number of resources in a stack."""
     stack = new_stack()
     build(stack)
     return len(Template.from_stack(stack).to_json()["Resources"])
 
 
 def asset_kilobytes() -> float:
-    """The handler's package as Lambda gets it."""
+    """Returns the size of the handler's Lambda asset."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for file in HANDLER.rglob("*.py"):
@@ -263,7 +263,7 @@ def asset_kilobytes() -> float:
 
 
 def cold_start_ratio(times: int = 9) -> float:
-    """Importing the handler and making its client, over importing boto3 and making the client."""
+    """Returns the time to import the handler and create its client, divided by the time for boto3 and the client."""
     statements = [
         "import boto3; boto3.client('personalize', region_name='eu-west-1')",
         "import batch_segment_handler.handler, batch_segment_handler.clients as clients; clients.personalize()",
@@ -286,7 +286,7 @@ def cold_start_ratio(times: int = 9) -> float:
 
 
 def run() -> list[Row]:
-    """Measures everything: what it is, what was measured, what it may be at most."""
+    """Returns the name, the result and the limit of each measurement."""
     ours, theirs, call, bare_stack = seconds(with_library, hand_wired, with_aws_custom_resource, empty, times=40)
     base, jobs, inline, bare = seconds(
         many_jobs(0, inline=False), many_jobs(MORE_JOBS, inline=False), many_jobs(MORE_JOBS, inline=True),
@@ -299,9 +299,9 @@ def run() -> list[Row]:
     first = resource_count(with_library)
     two = resource_count(many_jobs(2, inline=True)) - resource_count(many_jobs(1, inline=True))
     return [
-        ("synth, one job / the same hand-wired", f"{ours / theirs:.2f}x", "≤ 1.1x"),
+        ("synth, one job / the same without the library", f"{ours / theirs:.2f}x", "≤ 1.1x"),
         (
-            "calls to CDK's process, one job / the same hand-wired",
+            "jsii calls, one job / the same without the library",
             f"{calls_of_one} / {calls_of_hand_wired} = {calls_of_one / calls_of_hand_wired:.2f}x",
             "≤ 1.1x",
         ),
@@ -309,12 +309,12 @@ def run() -> list[Row]:
         ("synth, one job / a stack with one bucket", f"{ours / bare_stack:.1f}x", "-"),
         ("synth, each further job / a bare CustomResource", f"{(jobs - base) / (bare - base):.2f}x", "≤ 2x"),
         (
-            "calls to CDK's process, each further job / a bare CustomResource",
+            "jsii calls, each further job / a bare CustomResource",
             f"{of_in_s3:.0f} / {of_bare:.0f} = {of_in_s3 / of_bare:.2f}x",
             "≤ 2x",
         ),
         (
-            "calls to CDK's process, each further job with inline queries / a bare CustomResource",
+            "jsii calls, each further job with inline queries / a bare CustomResource",
             f"{of_inline:.0f} / {of_bare:.0f} = {of_inline / of_bare:.2f}x",
             "≤ 2x",
         ),
@@ -326,7 +326,7 @@ def run() -> list[Row]:
         ("resources with the first job", str(first), "≤ 16"),
         ("resources with each further job", str(two), "1"),
         ("jobs of one stack on one storage, synthesized", str(MANY_JOBS), f"≥ {MANY_JOBS}"),
-        ("resources, the same hand-wired", str(resource_count(hand_wired)), "-"),
+        ("resources, the same without the library", str(resource_count(hand_wired)), "-"),
         ("resources, AwsCustomResource", str(resource_count(with_aws_custom_resource)), "-"),
         ("handler's asset", f"{asset_kilobytes():.1f} KB", "≤ 34 KB"),
         ("import of the handler / boto3 and its client", f"{cold_start_ratio():.2f}x", "≤ 1.15x"),

@@ -28,12 +28,12 @@ _SOLUTION = "arn:aws:personalize:eu-west-1:123456789012:solution/films"
 _MANY, _QUERIES_EACH = 300, 10
 # Personalize runs five jobs at once.
 _AT_ONCE = 5
-# A local job's requests take about half a second of CPU, a part that an hour on AWS does not notice.
+# The requests of a local job take about half a second of CPU time, which matters in a run of seconds.
 _JOB_SECONDS = 2
 
 
 def workflow(number: int, solution_arn: str = _SOLUTION) -> Callable[[cdk.Stack], None]:
-    """A number of audiences with a schedule and a rule for the end of a run."""
+    """Returns a function that adds a workflow with a number of audiences, a schedule and a rule for completed runs."""
 
     def build(stack: cdk.Stack) -> None:
         genres = ["Comedy", "Drama", "Thriller", "Romance", "Crime"]
@@ -87,7 +87,7 @@ def run() -> list[Row]:
         (f"resources beyond the storage, {_MANY} audiences", str(many), str(one)),
         (f"synth, {_MANY} audiences / 1 audience", f"{of_many / of_one:.2f}x", "≤ 1.5x"),
         (
-            f"calls to CDK's process, {_MANY} audiences / 1 audience",
+            f"jsii calls, {_MANY} audiences / 1 audience",
             f"{calls_of_many} / {calls_of_one} = {calls_of_many / calls_of_one:.2f}x",
             "-",
         ),
@@ -104,7 +104,7 @@ def run() -> list[Row]:
 
 
 def _deployed(number: int) -> dict[str, Any]:
-    """Deploys a stack to a local AWS of its own and runs it."""
+    """Deploys a stack to a new local AWS and runs it."""
     command = ["personalize-local", "run", "--job-seconds", str(_JOB_SECONDS), "--"]
     program = [sys.executable, __file__, "measure", str(number)]
     printed = subprocess.run([*command, *program], check=True, capture_output=True, text=True).stdout
@@ -113,7 +113,7 @@ def _deployed(number: int) -> dict[str, Any]:
 
 
 def _measure(number: int) -> None:
-    """Deploys and runs the stack in the local AWS of the environment, and prints what was found."""
+    """Deploys and runs the stack in the local AWS of the environment, and prints the results."""
     import boto3
 
     with tempfile.TemporaryDirectory() as folder:

@@ -4,7 +4,9 @@ import functools
 import html
 import importlib.metadata
 import inspect
+import sys
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import cdk_personalize_segments
@@ -12,6 +14,10 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
+import generated_text
 
 project = "cdk-personalize-segments"
 release = importlib.metadata.version(project)
@@ -60,6 +66,17 @@ html_css_files = ["site.css"]
 html_js_files = [("accessibility.js", {"defer": "defer"})]
 html_copy_source = False
 html_show_copyright = False
+
+
+class _Generated(SphinxDirective):
+    """Puts Markdown that is generated from the code into a page."""
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        """Returns the nodes of the text that the argument names."""
+        text = generated_text.GENERATORS[self.arguments[0]]()
+        return self.parse_text_to_nodes(text, allow_section_headings=True)
 
 
 @functools.cache
@@ -142,6 +159,7 @@ def setup(app: Sphinx) -> None:
     """Connects the functions above. Sphinx calls it."""
     # Before napoleon, whose priority is 500.
     app.connect("autodoc-process-docstring", _property, priority=400)
+    app.add_directive("generated", _Generated)
     app.connect("missing-reference", _parameter)
     app.connect("doctree-read", _index_keywords)
     app.connect("html-page-context", _describe)

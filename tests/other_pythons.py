@@ -1,7 +1,7 @@
-"""The pytest plugin of `make test-pythons`, for the versions of Python that `make test` does not run everything on.
+"""The pytest plugin of `make test-pythons`, for the Python versions on which only a part of the tests runs.
 
-It leaves out the tests that an interpreter cannot run, and those that take long and depend on no version. It names the
-files it leaves out, and fails a run with fewer tests than ``--at-least``.
+It leaves out tests that an interpreter cannot run, and long tests whose result depends on no version. It lists the
+files that it leaves out, and fails the run if fewer tests than ``--at-least`` pass.
 """
 
 import importlib.util
@@ -15,7 +15,7 @@ _IMPORTS_CDK = re.compile(
     r"^(?:from|import) (?:aws_cdk|cdk_personalize_segments|support\.(?:stacks|templates|segments|custom_resources))\b",
     re.MULTILINE,
 )
-# Staging sends an object's parts from threads.
+# Staging uploads the parts of an object from threads.
 _STARTS_THREADS = {"test_staging.py"}
 _left_out: dict[str, str] = {}
 _passed: list[str] = []
@@ -27,9 +27,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure() -> None:
-    """Asks Hypothesis for a quarter of the examples. `make test` runs all of them on one version."""
+    """Reduces Hypothesis to a quarter of the examples. `make test` runs all of them on one version."""
     if sys.platform == "emscripten":
-        # Hypothesis is partly compiled code. No test that Pyodide runs needs it.
+        # Hypothesis has compiled parts, so Pyodide lacks it. No test that runs there needs it.
         return
     import hypothesis
 
@@ -38,7 +38,7 @@ def pytest_configure() -> None:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leaves out the files that cannot run: those that import CDK where there is none, and in Pyodide threads."""
+    """Leaves out the files that cannot run: those that import CDK where it is not installed, and threads in Pyodide."""
     name = collection_path.name
     if not re.fullmatch(r"test_.*\.py", name):
         return None
@@ -52,7 +52,7 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselects tests that use the local AWS, which is a server in a thread, and tests marked ``exhaustive``."""
+    """Deselects tests marked ``exhaustive``, and tests that use the local AWS, which runs in a thread."""
     deselected = [
         item
         for item in items
@@ -69,15 +69,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Fails a run that has lost its tests."""
+    """Fails a run in which too few tests passed."""
     if not hasattr(session.config, "workerinput") and len(_passed) < session.config.getoption("at_least"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Names the files that were left out, and a number of tests that is too small."""
+    """Lists the files that were left out, and reports if too few tests passed."""
     for name, reason in sorted(_left_out.items()):
         terminalreporter.write_line(f"left out: {name} {reason}")
     expected = config.getoption("at_least")
     if len(_passed) < expected:
-        terminalreporter.write_line(f"got {len(_passed)} tests that pass, expected at least {expected}", red=True)
+        terminalreporter.write_line(f"{len(_passed)} tests passed, expected at least {expected}", red=True)

@@ -1,4 +1,4 @@
-"""Query files, and the answers of S3 with them."""
+"""Query files, and S3's responses with them."""
 
 import io
 from typing import Any

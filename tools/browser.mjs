@@ -1,4 +1,4 @@
-// Drives the Chromium of this machine by the Chrome DevTools Protocol, for tools/check-docs.mjs.
+// Controls the installed Chromium with the Chrome DevTools Protocol, for tools/check-docs.mjs.
 import { spawn } from "node:child_process";
 import { accessSync, constants, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -11,7 +11,7 @@ const OPTIONS = [
 ];
 const TIMEOUT_MS = 60_000;
 
-// Returns the path of Chromium, or undefined if the PATH has none.
+// Returns the path of Chromium, or undefined if it is not in PATH.
 export function findChromium() {
   const folders = (process.env.PATH ?? "").split(delimiter);
   return folders.flatMap((folder) => NAMES.map((name) => join(folder, name))).find(isExecutable);
@@ -54,7 +54,7 @@ export class Browser {
     return this.#within(method, (resolve, reject) => this.#calls.set(id, { method, resolve, reject }));
   }
 
-  // Resolves when a tab's next event of that name arrives.
+  // Resolves when the next event of that name in a tab arrives.
   next(event, sessionId) {
     return this.#within(event, (resolve) => this.#events.set(`${sessionId} ${event}`, resolve));
   }
@@ -120,7 +120,7 @@ class Tab {
     });
   }
 
-  // Returns the value of a JavaScript expression; a promise is awaited.
+  // Returns the value of a JavaScript expression. Promises are awaited.
   async evaluate(expression) {
     const { result, exceptionDetails } = await this.call("Runtime.evaluate", {
       expression, awaitPromise: true, returnByValue: true,

@@ -1,7 +1,7 @@
 // Checks the built documentation in a browser: `make docs-check`.
 //
-// Every page must have no violation that axe-core finds and must not scroll sideways, in the light and the dark color
-// scheme, on a desktop and on a phone.
+// axe-core must find no violation on any page, and no page may scroll sideways, in the light and the dark color scheme,
+// on a desktop and on a phone.
 import { readFileSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join, resolve } from "node:path";

@@ -10,19 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-# Packages in the wheel, and the folder of each.
+# The packages in the wheel, and their folders.
 PACKAGES = {
     "batch_segment_handler": "lambda",
     "cdk_personalize_segments": "constructs",
     "personalize_local": "local",
     "personalize_segments_reader": "lambda",
 }
-# What `make test` and `make check` need, so that the source distribution is the whole project.
+# Files that `make test` and `make check` need. They work in an unpacked source distribution too.
 IN_SOURCE = (".ci/run", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "package-lock.json", "requirements.txt")
 
 
 def check_wheel(wheel: Path, version: str) -> Iterator[str]:
-    """Yields the faults of a wheel: a file too many or too few, another version, no README."""
+    """Yields the faults of a wheel: extra or missing files, a wrong version, no README."""
     archive = zipfile.ZipFile(wheel)
     info = f"cdk_personalize_segments-{version}.dist-info"
     files = {name for name in archive.namelist() if not name.startswith(f"{info}/")}
@@ -42,7 +42,7 @@ def check_wheel(wheel: Path, version: str) -> Iterator[str]:
 
 
 def check_source(source: Path, version: str) -> Iterator[str]:
-    """Yields the faults of a source distribution: a file that is missing, or one that was generated."""
+    """Yields the faults of a source distribution: missing or generated files."""
     folder = f"cdk_personalize_segments-{version}/"
     with tarfile.open(source) as archive:
         files = {name.removeprefix(folder) for name in archive.getnames()}
@@ -54,7 +54,7 @@ def check_source(source: Path, version: str) -> Iterator[str]:
 
 
 def main() -> int:
-    """Prints the faults, or what the release consists of."""
+    """Prints the faults, or the files of the release."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     folder: Path = parser.parse_args().folder

@@ -1,6 +1,6 @@
 """Checks synthesized stacks with cdk-nag, cfn-lint and parliament; run by ``make check``.
 
-``python tools/check_security.py --write`` writes docs/permissions.md anew, which lists the permissions of the stacks.
+``python tools/check_security.py --write`` regenerates docs/permissions.md, which lists the permissions of the stacks.
 """
 
 import argparse
@@ -22,17 +22,17 @@ from permissions_page import page_of, policies
 
 ROOT = Path(__file__).parents[1]
 PERMISSIONS = ROOT / "docs" / "permissions.md"
-# The file with the acknowledgements without a finding.
+# The file for acknowledgements without a finding.
 UNUSED = "unused.json"
 
-# The service authorization reference lists batch segment jobs for these, and parliament's copy of it none.
+# The service authorization reference lists these actions for batch segment jobs. Parliament's copy is older.
 NEWER_THAN_PARLIAMENT = {"personalize:TagResource", "personalize:UntagResource"}
 
-# An execution of a Standard or of an Express workflow, of which parliament asks for both.
+# Parliament requires the ARNs of both Standard and Express executions.
 EITHER_EXECUTION = {"states:DescribeExecution"}
 
-# The actions that Lambda needs in a VPC, on interfaces that do not exist yet, as in AWS's policy
-# AWSLambdaVPCAccessExecutionRole; and the log delivery of CDK's state machine.
+# Actions that need all resources: those for a VPC, as in AWS's policy AWSLambdaVPCAccessExecutionRole, and the log
+# delivery of CDK's state machine.
 STAR_IS_NEEDED = {
     "ec2:AssignPrivateIpAddresses",
     "ec2:CreateNetworkInterface",
@@ -44,7 +44,7 @@ STAR_IS_NEEDED = {
 
 
 def synthesize(folder: str) -> None:
-    """Writes the stacks to a folder, with the report of the packs, and what is acknowledged in the stacks."""
+    """Synthesizes the stacks into a folder, with cdk-nag's reports and the acknowledgements without a finding."""
     app = cdk.App(outdir=folder, analytics_reporting=False)
     for make in security_stacks.ALL:
         make(app)
@@ -60,7 +60,7 @@ def synthesize(folder: str) -> None:
     try:
         app.synth()
     except RuntimeError as error:
-        # The report has the findings.
+        # The reports list the findings.
         if not str(error).startswith("ValidationFailed:"):
             raise
     acknowledged = [(rule, place.node.path, entry) for place, rule, entry in nag.acknowledgements(app)]
@@ -77,20 +77,20 @@ def synthesize(folder: str) -> None:
 
 
 def check_nag(folder: str) -> Iterator[str]:
-    """Findings that are not acknowledged, and acknowledgements without a finding."""
+    """Yields the findings that are not acknowledged, and the acknowledgements without a finding."""
     report = json.loads((Path(folder) / "validation-report.json").read_text())
     for plugin in report["pluginReports"]:
         for violation in plugin["violations"]:
             for found in violation["violatingConstructs"]:
                 yield f"cdk-nag: {violation['ruleName']} in {found['constructPath']}"
     for unused in json.loads((Path(folder) / UNUSED).read_text()):
-        yield f"cdk-nag: nothing is found any more for the acknowledgement of {unused}"
+        yield f"cdk-nag: the acknowledgement of {unused} has no finding: remove it"
 
 
 def check_lint(folder: str) -> Iterator[str]:
-    """What cfn-lint says."""
+    """Yields the findings of cfn-lint."""
     templates = [str(path) for path in Path(folder).glob("*.template.json")]
-    # W3005: CDK writes the dependencies of a role's policies out, those that a reference implies included.
+    # W3005: CDK writes dependencies on a role's policies even where a reference implies them.
     command = ["cfn-lint", "--format", "parseable", "--ignore-checks", "W3005", "--", *templates]
     done = subprocess.run(command, capture_output=True, text=True)
     yield from (f"cfn-lint: {line}" for line in done.stdout.splitlines())
@@ -99,8 +99,8 @@ def check_lint(folder: str) -> Iterator[str]:
 
 
 def check_parliament(templates: Iterable[dict[str, Any]]) -> Iterator[str]:
-    """What parliament says of the policies of roles: unknown actions and conditions, resources that do not fit."""
-    # It says that setuptools deprecates what it imports.
+    """Yields parliament's findings in the policies of roles, such as unknown actions and mismatched resources."""
+    # Parliament imports a deprecated module of setuptools, which prints a warning.
     warnings.simplefilter("ignore")
     import parliament
 
@@ -119,7 +119,7 @@ def check_parliament(templates: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def main() -> int:
-    """Prints what is wrong, if anything."""
+    """Prints all findings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--write", action="store_true", help="write docs/permissions.md")
     parser.add_argument("--synthesize", metavar="FOLDER", help=argparse.SUPPRESS)
@@ -128,8 +128,8 @@ def main() -> int:
         synthesize(options.synthesize)
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        # In a process whose output is not shown, as CDK prints each finding, acknowledged here or not. This is where
-        # CDK's own validation of templates runs.
+        # In a process whose output is hidden, because CDK prints every finding, acknowledged or not. CDK's own
+        # validation of templates runs here too.
         environment = {name: value for name, value in os.environ.items() if name != "CDK_VALIDATION"}
         command = [sys.executable, __file__, "--synthesize", folder]
         done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True)
@@ -144,8 +144,8 @@ def main() -> int:
             PERMISSIONS.write_text(page)
         faults = [*check_nag(folder), *check_lint(folder), *check_parliament(templates.values())]
         if PERMISSIONS.read_text() != page:
-            faults.append("docs/permissions.md is not what the stacks grant: python tools/check_security.py --write")
-    print("\n".join(faults) or "nothing found by cdk-nag, cfn-lint and parliament that is not acknowledged")
+            faults.append("docs/permissions.md is outdated; run python tools/check_security.py --write")
+    print("\n".join(faults) or "cdk-nag, cfn-lint and parliament have no findings that are not acknowledged")
     return 1 if faults else 0
 
 

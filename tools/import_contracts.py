@@ -1,7 +1,7 @@
-"""The kind of contract that pyproject.toml declares for import-linter: a list of what a package may import.
+"""The contract type in pyproject.toml for import-linter: an allowlist of the modules that a package can import.
 
-import-linter's own contracts list what is forbidden. A list of what is allowed also covers a module that nobody has
-written yet, and "the standard library and nothing else".
+import-linter's own contracts list forbidden modules. An allowlist also covers modules that do not exist yet, and can
+express "only the standard library".
 """
 
 import sys
@@ -15,8 +15,8 @@ from importlinter.domain.helpers import module_expressions_to_modules
 class AllowlistContract(Contract):
     """Source modules may import the standard library, each other and the allowed modules.
 
-    A source module stands for its submodules as well. An allowed module does not: ``package.**`` allows submodules. An
-    excepted module is no source module, and neither are its submodules.
+    A source module includes its submodules. An allowed module does not: use ``package.**`` to allow submodules.
+    Excepted modules and their submodules are not checked.
     """
 
     type_name = "allowlist"
@@ -29,10 +29,10 @@ class AllowlistContract(Contract):
         """Finds the imports that are not allowed.
 
         Args:
-            graph: The imports of all root packages; external modules are in it by their first name.
+            graph: The imports of all root packages. External modules are in it by their top-level name.
             verbose: Unused.
         """
-        # import-linter replaces the fields by the parsed options.
+        # import-linter replaces the fields with the parsed options.
         source_expressions: Any = self.source_modules
         allowed_expressions: Any = self.allowed_modules
         excepted_expressions: Any = self.excepted_modules

@@ -9,7 +9,7 @@ from security_stacks import PROVIDER
 
 
 def policies(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Owner and document of each policy in a template, intrinsic functions written out."""
+    """Yields the owner and document of each policy in a template, with intrinsic functions replaced by text."""
     for logical_id, resource in template["Resources"].items():
         properties = written_out(resource.get("Properties", {}))
         match resource["Type"]:
@@ -26,7 +26,7 @@ def policies(template: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def written_out(value: Any) -> Any:
-    """A template's value with plausible text for what is known at deploy time."""
+    """Returns a template's value with plausible text in place of values known only at deploy."""
     match value:
         case {"Ref": "AWS::Partition"}:
             return "aws"

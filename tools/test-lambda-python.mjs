@@ -1,7 +1,7 @@
 // Runs the handler's tests on Python 3.14, the version of the handler's Lambda runtime. Part of `make test-pythons`.
 //
-// The npm package pyodide is CPython 3.14 compiled to WebAssembly, so no interpreter has to be installed. Packages are
-// those of the virtual environment whose site-packages folder is the first argument; only pure Python works.
+// The npm package pyodide is CPython 3.14 compiled to WebAssembly, so you need no interpreter. The packages come from the
+// site-packages folder in the first argument. Only pure Python packages work.
 import { existsSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -12,7 +12,7 @@ const PACKAGES = [
   "pytest", "s3transfer", "sortedcontainers", "urllib3",
 ];
 const MODULES = ["_hypothesis_globals.py", "py.py", "six.py", "typing_extensions.py"];
-// Over 700 pass. A rule that leaves out too much would otherwise look like success.
+// More than 700 tests pass. Without this limit, leaving out too many would look like success.
 const AT_LEAST = 300;
 
 if (isMainThread) {
@@ -23,7 +23,7 @@ if (isMainThread) {
   });
   worker.on("message", (code) => (process.exitCode = code));
   worker.on("error", (error) => {
-    // The first lines; a stack of WebAssembly has source lines of a megabyte.
+    // Cut the stack trace: WebAssembly's source lines are a megabyte long.
     console.error(String(error.stack ?? error).slice(0, 4000));
     process.exitCode = 1;
   });
@@ -50,14 +50,14 @@ async function run(sitePackages, ...tests) {
   }
   return python.runPython(`
 import os, sys
-# Nothing of this run stays in the mounted folders.
+# Write no files to the mounted folders.
 sys.dont_write_bytecode = True
 sys.path[:0] = ["/project/lambda", "/project/local", "/project/tests", "/packages"]
 os.chdir("/project")
 print("Python", sys.version.split()[0], "in Pyodide", flush=True)
 import pytest
 options = ["-p", "other_pythons", "--at-least", "${AT_LEAST}", "-p", "no:cacheprovider", "--override-ini=addopts="]
-# There is neither pytest-timeout nor the signal that faulthandler needs.
+# Pyodide has neither pytest-timeout nor the signal that faulthandler needs.
 options += ["-p", "no:faulthandler", "-W", "ignore:Unknown config option", "--import-mode=importlib", "-q"]
 int(pytest.main([*options, *${JSON.stringify(tests)}]))
 `);

@@ -1,8 +1,8 @@
 """Runs unit tests on the supported versions of Python that this machine has; called by ``make test-pythons``.
 
-CDK apps run on any supported Python, so the tests of what `cdk synth` imports run on each version that is found. The
-version of the virtual environment runs all tests anyway. The handler runs in Lambda on Python 3.14, so its tests run on
-that version.
+CDK apps run on any supported Python, so the tests of the modules that `cdk synth` imports run on each version found.
+The version of the virtual environment is skipped: `make test` runs all tests on it. The handler runs in Lambda on
+Python 3.14, so its tests run on that version.
 """
 
 import hashlib
@@ -19,21 +19,21 @@ REQUIREMENTS = ROOT / "tests" / "requirements.txt"
 ENVIRONMENTS = ROOT / ".pythons"
 # The versions that pyproject.toml declares; Pyodide runs 3.14.
 VERSIONS = ("3.11", "3.12", "3.13")
-# What `cdk synth` runs: the constructs, and the handler's modules that check queries.
+# The tests of the modules that `cdk synth` imports: the constructs, and the handler's check of queries.
 SYNTH_TESTS = (
     "tests/unit/constructs/test_*.py",
     "tests/unit/handler/test_*quer*.py",
     "tests/unit/handler/test_limits.py",
     "tests/unit/reader/test_*.py",
 )
-# cdk-nag is not among the requirements. The others count calls to CDK and compare its feature flags: many syntheses,
-# and the same result on every Python.
+# cdk-nag is not installed. The other tests synthesize often, with the same result on every Python: they count jsii
+# calls and compare feature flags.
 OMITTED = ("test_nag.py", "test_synth_cost.py", "test_feature_flags.py")
 HANDLER_TESTS = ("tests/unit/handler", "tests/unit/reader")
 
 
 def candidates(version: str) -> Iterator[str]:
-    """Yields the places where an interpreter of a version can be."""
+    """Yields the possible paths of an interpreter of a version."""
     on_path = shutil.which(f"python{version}")
     if on_path:
         yield on_path
@@ -42,7 +42,7 @@ def candidates(version: str) -> Iterator[str]:
 
 
 def find(version: str) -> str | None:
-    """Finds an interpreter that can make virtual environments. A shim of pyenv exists for versions that do not run."""
+    """Finds an interpreter that can create virtual environments. pyenv has shims even for versions that do not run."""
     program = f"import ensurepip, venv, sys; sys.exit(sys.version_info[:2] != ({version.replace('.', ', ')}))"
     for candidate in candidates(version):
         if subprocess.run([candidate, "-c", program], capture_output=True).returncode == 0:
@@ -51,13 +51,13 @@ def find(version: str) -> str | None:
 
 
 def install(version: str, interpreter: str) -> Path:
-    """Makes a version's virtual environment, unless there is one with the same requirements. Returns its Python."""
+    """Creates a version's virtual environment unless one with the same requirements exists. Returns its Python."""
     folder = ENVIRONMENTS / version
     python, installed = folder / "bin" / "python", folder / ".installed"
     wanted = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
     if installed.exists() and installed.read_text() == wanted:
         return python
-    print(f"installing what the tests need on Python {version} into {folder.relative_to(ROOT)}", flush=True)
+    print(f"installing the requirements of the tests on Python {version} into {folder.relative_to(ROOT)}", flush=True)
     subprocess.run([interpreter, "-m", "venv", "--clear", folder], check=True)
     pip: list[str | Path] = [
         python,
@@ -68,14 +68,14 @@ def install(version: str, interpreter: str) -> Path:
         "--disable-pip-version-check",
         "--require-hashes",
     ]
-    # Compiling all of aws-cdk-lib takes longer than compiling what is imported.
+    # Compiling all of aws-cdk-lib takes longer than compiling the imported modules.
     subprocess.run([*pip, "--no-compile", "--requirement", REQUIREMENTS], check=True)
     installed.write_text(wanted)
     return python
 
 
 def run(title: str, command: Sequence[str | Path]) -> bool:
-    """Runs one version's tests. Returns whether they pass."""
+    """Runs the tests on one version. Returns whether they pass."""
     print(f"--- {title}", flush=True)
     source_roots = [str(ROOT / name) for name in ("constructs", "lambda", "local", "tests")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(source_roots)}
@@ -83,7 +83,7 @@ def run(title: str, command: Sequence[str | Path]) -> bool:
 
 
 def main() -> int:
-    """Runs the tests on each version, and says which versions are missing."""
+    """Runs the tests on each version, and lists the missing versions."""
     current = f"{sys.version_info[0]}.{sys.version_info[1]}"
     others = [version for version in VERSIONS if version != current]
     found = {version: interpreter for version in others if (interpreter := find(version))}
@@ -98,7 +98,7 @@ def main() -> int:
     passed.append(run("Python 3.14, Pyodide", ["node", script, sysconfig.get_path("purelib"), *handler_tests]))
     for version in others:
         if version not in found:
-            print(f"Python {version} was not found on this machine, so nothing was tested on it")
+            print(f"Python {version} was not found on this machine: no tests ran on it")
     return 0 if all(passed) else 1
 
 

@@ -127,7 +127,10 @@ def _add_common(
 
 
 class BatchSegmentInput:
-    """The input of a job. Create it with `from_queries`, `from_asset` or `from_bucket`."""
+    """The input of a job. Create it with `from_queries`, `from_asset` or `from_bucket`.
+
+    For example: ``BatchSegmentInput.from_asset("queries.jsonl")``.
+    """
 
     def __init__(self, content: bytes | Path | ExistingInput, queries_per_file: int | None) -> None:
         """Use the class methods."""

@@ -265,7 +265,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
         The event is S3's "Object Created"
         (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html), with ``detail.bucket.name`` and
         ``detail.object.key``. CloudFormation might create the rule or its target after the job starts. To avoid missing
-        events, add a dependency: ``job.node.add_dependency(function)``. For example::
+        events, add a dependency: ``job.node.add_dependency(function)``. For example:
         ``job.on_segments_written("Written", target=targets.LambdaFunction(function))``.
 
         Args:
@@ -282,7 +282,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     def limit_concurrency(jobs: Sequence["BatchSegmentJob"], max_concurrency: int = limits.MAX_JOBS_IN_FLIGHT) -> None:
         """Adds dependencies between jobs so that a deployment runs a limited number of them at once.
 
-        Each job depends on the job ``max_concurrency`` places before it. For example::
+        Each job depends on the job ``max_concurrency`` places before it. For example:
         ``BatchSegmentJob.limit_concurrency(jobs, 4)``.
 
         Args:

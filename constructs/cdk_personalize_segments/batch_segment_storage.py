@@ -31,7 +31,7 @@ class BatchSegmentStorage(Construct):
     that it uses to both policies.
 
     New buckets are encrypted, reject plain HTTP and public access, and are retained when you delete the stack. For
-    example, to use one KMS key for all data:
+    example, to use one KMS key for all data::
 
         BatchSegmentStorage(stack, "Storage", encryption_key=key)
     """
@@ -203,7 +203,7 @@ class BatchSegmentStorage(Construct):
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all jobs on this storage, including later jobs.
 
-        Does not cover segments that jobs of other apps write to the same bucket. For example::
+        Does not cover segments that jobs of other apps write to the same bucket. For example:
         ``storage.grant_read_segments(function)``.
 
         Args:
@@ -222,7 +222,7 @@ class BatchSegmentStorage(Construct):
         """Creates an EventBridge rule that matches every segment file that a job on this storage writes.
 
         The rule includes jobs that you add to the storage later. The event is S3's "Object Created"
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). For example::
+        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). For example:
         ``storage.on_segments_written("Written", target=targets.LambdaFunction(function))``.
 
         Args:

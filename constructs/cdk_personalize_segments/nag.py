@@ -33,10 +33,8 @@ def acknowledge_nag_findings(scope: IConstruct) -> None:
     resource.
 
     The findings are acknowledged during synthesis, when all resources are known, so the call can be anywhere in the
-    app:
+    app. For example::
 
-        app = cdk.App()
-        …
         acknowledge_nag_findings(app)
         cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
         app.synth()

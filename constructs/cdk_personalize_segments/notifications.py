@@ -58,7 +58,7 @@ class WorkflowEvents(Construct):
         """Creates an EventBridge rule that matches when an audience succeeds.
 
         The event's detail type is ``Personalize Segments Succeeded``. Its detail contains the audience, the run, the
-        jobs and the folder of the segments. For example::
+        jobs and the folder of the segments. For example:
         ``workflow.on_succeeded("Succeeded", target=targets.LambdaFunction(function))``.
 
         Args:
@@ -167,7 +167,7 @@ class JobEvents(Construct):
         """Creates an EventBridge rule that matches when the job fails after it was created; see `on_succeeded`.
 
         The event's detail type is ``Personalize Segments Failed``. Its detail contains the job and the ``reason``. If
-        the job cannot be created, the deployment fails and there is no event. For example::
+        the job cannot be created, the deployment fails and there is no event. For example:
         ``job.on_failed("Failed", target=targets.SnsTopic(topic))``.
 
         Args:

@@ -30,8 +30,8 @@ _PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakr
 class BatchSegmentProvider(Construct):
     """The shared part of a stack's jobs and workflows: functions, CDK's provider framework, roles and logs.
 
-    A stack has one provider. Its first `BatchSegmentJob` or `BatchSegmentWorkflow` creates it with the defaults; create
-    it before them to change the defaults:
+    A stack has one provider. Its first `BatchSegmentJob` or `BatchSegmentWorkflow` creates it with the defaults. To
+    change the defaults, create it before them. For example::
 
         BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=lambda_.Tracing.ACTIVE)
 
@@ -164,7 +164,10 @@ class BatchSegmentProvider(Construct):
 
     @classmethod
     def of(cls, scope: Construct) -> "BatchSegmentProvider":
-        """Returns the provider of the stack that a construct is in. Creates it on first use."""
+        """Returns the provider of the stack that a construct is in. Creates it on first use.
+
+        For example: ``BatchSegmentProvider.of(stack).role``.
+        """
         stack = StackFacts.of(scope).stack
         return _PROVIDERS.get(stack) or cls(stack, cls.DEFAULT_ID)
 

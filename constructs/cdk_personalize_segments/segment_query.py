@@ -20,7 +20,7 @@ from .validation import is_token
 class SegmentQuery:
     """One query: one line of the job's input, and one segment of its output.
 
-    Created by `items_like` and `where`.
+    Create it with `items_like` or `where`. For example: ``SegmentQuery.where(GENRES="Comedy")``.
     """
 
     #: The query as the service reads it, for example ``{"itemId": "105"}``.
@@ -29,6 +29,8 @@ class SegmentQuery:
     @classmethod
     def items_like(cls, item_id: str) -> "SegmentQuery":
         """Users with an affinity for an item; for a solution of the Item-Affinity recipe.
+
+        For example: ``SegmentQuery.items_like("105")``.
 
         Args:
             item_id: The item's id as in the Items or Interactions data.
@@ -45,6 +47,8 @@ class SegmentQuery:
     def where(cls, **columns: str | Sequence[str]) -> "SegmentQuery":
         """Users with an affinity for items of given attributes; for a solution of the Item-Attribute-Affinity recipe.
 
+        For example: ``SegmentQuery.where(GENRES=["Comedy", "Romance"], YEAR="1999")``.
+
         Args:
             **columns: Columns of the Items data and their values. All have to hold; several values for one column are
                 given as a list. Quotes and backslashes in values are escaped.
@@ -56,6 +60,8 @@ class SegmentQuery:
 
     def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
         """The same query with values for the placeholders of the job's filter.
+
+        For example: ``SegmentQuery.items_like("105").with_filter_values(COUNTRY=["Japan", "France"])``.
 
         Args:
             **values: Names of placeholders, without the ``$``, and their values; several values for one placeholder

@@ -43,7 +43,8 @@ class SegmentsTable(Construct):
 
     A run registers the segments of an audience when all of them are written, so a query never reads half a run. They
     are the partition of the audience and the run, and of the audience and the run ``latest``. A query should name the
-    run, since ``latest`` holds the same segments as the newest run:
+    run, since ``latest`` holds the same segments as the newest run. For example, with
+    ``SegmentsTable(stack, "Table", workflow=weekly)``::
 
         SELECT user_id
         FROM weekly
@@ -131,7 +132,8 @@ class SegmentsTable(Construct):
     ) -> iam.Grant:
         """Grants permission to query the table with Athena, and to read the segments.
 
-        If Lake Formation manages the catalog, grant SELECT there as well.
+        If Lake Formation manages the catalog, grant SELECT there as well. For example:
+        ``table.grant_query(analyst, results_bucket=bucket, results_prefix="results/")``.
 
         Args:
             grantee: The principal, for example a function.

@@ -11,7 +11,7 @@ from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSe
 from constructs import Construct
 
 COLUMNS = ["audience", "attribute", "values", "max_users"]
-# Personalize runs five batch segment jobs at once in an account and region. Four leave a place for somebody else's.
+# Personalize runs five batch segment jobs at once in an account and Region. Four leave one for others.
 JOBS_AT_ONCE = 4
 
 
@@ -28,7 +28,7 @@ def read_audiences(path: Path) -> list[Audience]:
     """Reads the list.
 
     Raises:
-        ValueError: A line is at fault; the message names it.
+        ValueError: A line is invalid. The message names the line.
     """
     audiences: dict[str, Audience] = {}
     with path.open(encoding="utf-8", newline="") as file:
@@ -50,7 +50,7 @@ def _audience(row: list[str]) -> Audience:
     if len(row) != len(COLUMNS):
         raise ValueError(f"got {len(row)} values, expected {len(COLUMNS)}: {', '.join(COLUMNS)}")
     name, attribute, values, max_users = row
-    # It is the id of a construct and of an output.
+    # The name is the ID of a construct and of an output.
     if not re.fullmatch(r"[A-Z][A-Za-z0-9]*", name):
         raise ValueError(f"audience: got {name!r}, expected letters and digits, the first one a capital letter")
     if not re.fullmatch(r"[1-9][0-9]{0,6}", max_users):
@@ -62,7 +62,7 @@ class AudiencesStack(cdk.Stack):
     """The jobs of all audiences, on the same buckets and the same role."""
 
     def __init__(self, scope: Construct, id: str, *, solution_version_arn: str, audiences: list[Audience]) -> None:
-        """Asks a solution version of the recipe aws-item-attribute-affinity for every audience."""
+        """Adds a job for each audience, with a solution version of the recipe aws-item-attribute-affinity."""
         super().__init__(scope, id)
         storage = BatchSegmentStorage(self, "Storage")
         jobs: list[BatchSegmentJob] = []

@@ -35,7 +35,7 @@ class FailureStack(cdk.Stack):
         """
         super().__init__(scope, id)
         queries = new_bucket(self, "Queries")
-        # Another team uploads these queries. Until there are any, the audience fails.
+        # Another team uploads these queries. Until then, the audience fails.
         campaign = BatchSegmentInput.from_bucket(queries, "campaign/")
         workflow = BatchSegmentWorkflow(
             self,
@@ -47,14 +47,14 @@ class FailureStack(cdk.Stack):
             ),
         )
 
-        # Who else wants to know subscribes to the topic, for example with an e-mail address.
+        # Others can subscribe to the topic too, for example with an email address.
         topic = sns.Topic(self, "Failures", enforce_ssl=True)
         queue = sqs.Queue(self, "TeamQueue", enforce_ssl=True, retention_period=cdk.Duration.days(14))
         topic.add_subscription(subscriptions.SqsSubscription(queue, raw_message_delivery=True))
-        # Matches each audience that fails, and a run that fails as a whole.
+        # Matches each failed audience, and a run that fails before its audiences start.
         workflow.on_failed("Failed", target=targets.SnsTopic(topic))
 
-        # `grant_query` grants a principal that is no administrator to query the table.
+        # `table.grant_query` lets a principal without administrator permissions query the table.
         table = SegmentsTable(self, "Table", workflow=workflow, table_name="segments")
         results = new_bucket(self, "QueryResults")
         cdk.CfnOutput(self, "QueueUrl", value=queue.queue_url)

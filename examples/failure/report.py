@@ -1,4 +1,4 @@
-"""Prints the failures that are in the queue, and the rows of overlap.sql. Needs boto3, and the stack's outputs."""
+"""Prints the failures in the queue, and the rows of overlap.sql. Needs boto3 and the deployed stack."""
 
 import json
 import time
@@ -11,7 +11,7 @@ SQL = (Path(__file__).parent / "overlap.sql").read_text()
 
 
 def failures(queue_url: str, seconds: int) -> list[dict[str, str]]:
-    """Takes the first messages from the queue, and waits for one. Each message is an event.
+    """Reads messages from the queue, and waits for the first one. Each message is an event.
 
     Args:
         queue_url: The queue.

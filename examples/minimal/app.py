@@ -6,10 +6,10 @@ from constructs import Construct
 
 
 class MinimalStack(cdk.Stack):
-    """One batch segment job, with a role and buckets of its own."""
+    """One batch segment job with its own role and buckets."""
 
     def __init__(self, scope: Construct, id: str, *, solution_version_arn: str) -> None:
-        """Asks a trained solution version of the recipe aws-item-attribute-affinity for the two segments."""
+        """Creates the segments with a trained solution version of the recipe aws-item-attribute-affinity."""
         super().__init__(scope, id)
         job = BatchSegmentJob(
             self,

@@ -1,4 +1,4 @@
-"""From a Personalize solution to the number of users in each segment, in a table."""
+"""A pipeline from a Personalize solution to a table with the number of users in each segment."""
 
 from pathlib import Path
 
@@ -16,19 +16,19 @@ FOLDER = Path(__file__).parent
 
 
 class PipelineStack(cdk.Stack):
-    """A data set group, a solution, a job with one of its versions, and a function that counts the users."""
+    """A dataset group, a solution, a job with a version of the solution, and a function that counts the users."""
 
     def __init__(
         self, scope: Construct, id: str, *, solution_version_arn: str | None = None, filter_arn: str | None = None
     ) -> None:
-        """Makes what can be made so far.
+        """Adds the dataset group and the solution, and the job if there is a version.
 
         Args:
             scope: The app.
             id: The stack's name.
             solution_version_arn: A trained version of the stack's solution. Training takes hours and needs the data, so
-                no deployment waits for it: the first one is without a version, and without a job.
-            filter_arn: A filter with the placeholder $COUNTRY, which needs the data too.
+                the first deployment has no version and no job.
+            filter_arn: A filter with the placeholder $COUNTRY. To create it, you need the data too.
         """
         super().__init__(scope, id)
         group = personalize.CfnDatasetGroup(self, "Films", name="films")
@@ -46,7 +46,7 @@ class PipelineStack(cdk.Stack):
         comedies = SegmentQuery.where(GENRES="Comedy")
         dramas = SegmentQuery.where(GENRES="Drama")
         if filter_arn is not None:
-            # One filter serves all queries; each has its own values for the filter's placeholder.
+            # All queries share a filter. Each has its own value for the filter's placeholder.
             comedies = comedies.with_filter_values(COUNTRY=["Japan", "Kenya"])
             dramas = dramas.with_filter_values(COUNTRY="France")
 
@@ -80,21 +80,21 @@ class PipelineStack(cdk.Stack):
             timeout=cdk.Duration.minutes(5),
         )
         table.grant(count_users, "dynamodb:PutItem")
-        # This job's segments and nothing else of the bucket; the key's decryption is part of the grant.
+        # Grants only the segments of this job, and decryption with the key.
         job.grant_read_segments(count_users)
-        # The deployment is over when the job is created. The function runs when the segments are there.
+        # The deployment ends when the job is created. The function runs when the segments are written.
         job.on_segments_written("Written", target=targets.LambdaFunction(count_users))
-        # A job is billed and cannot be stopped: none is created before the function that it is for.
+        # A job is billed and cannot be stopped, so create it after the function that reads its segments.
         job.node.add_dependency(count_users)
 
         cloudwatch.Alarm(
             self,
             "DeploymentFailed",
             metric=job.metric_deployments_failed(period=cdk.Duration.minutes(5)),
-            alarm_description="A deployment failed because of the batch segment job; the handler's log says why.",
+            alarm_description="A deployment failed because of the batch segment job. The handler's log has the reason.",
             threshold=1,
             evaluation_periods=1,
-            # Without a deployment there is no data, and nothing is wrong.
+            # Without a deployment, the metric has no data, which is not a failure.
             treat_missing_data=cloudwatch.TreatMissingData.NOT_BREACHING,
         )
         cdk.CfnOutput(self, "SegmentsUri", value=job.output_uri)

@@ -1,4 +1,4 @@
-"""Segments as a platform team ships them: two stages, shared buckets and key, thirteen jobs, and a reader."""
+"""A platform team's app: two stages with a shared storage and key, thirteen jobs, and a reader."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ from cdk_personalize_segments import (
 from constructs import Construct
 
 Audiences = Mapping[str, Mapping[str, str | Sequence[str]]]
-#: Who gets a segment: films of which genre and year.
+#: The audiences: fans of films of a genre and a year.
 AUDIENCES: Audiences = {
     f"{genre}Fans{year}": {"GENRES": genre, "YEAR": year}
     for year in ("1998", "1999")
@@ -33,7 +33,7 @@ JOBS_AT_ONCE = 5
 
 
 class DataStack(cdk.Stack):
-    """What outlives the jobs: the key, the buckets, and the role that Personalize assumes."""
+    """The resources that outlive the jobs: the key, the buckets, and the role that Personalize assumes."""
 
     def __init__(self, scope: Construct, id: str) -> None:
         """Adds the key and the storage that all jobs share."""
@@ -48,7 +48,7 @@ class SegmentsStack(cdk.Stack):
     def __init__(
         self, scope: Construct, id: str, *, data: DataStack, solution_version_arn: str, audiences: Audiences
     ) -> None:
-        """Asks a solution version of the recipe aws-item-attribute-affinity for each audience."""
+        """Adds a job for each audience, with a solution version of the recipe aws-item-attribute-affinity."""
         super().__init__(scope, id)
         BatchSegmentProvider(self, "Provider", log_encryption_key=data.key, tracing=True)
 
@@ -56,7 +56,7 @@ class SegmentsStack(cdk.Stack):
             return BatchSegmentJob(
                 scope,
                 id,
-                # The job keeps its name, and is not billed again, when its construct is renamed or moved.
+                # With an identity, renaming or moving the construct starts no new, billed job.
                 identity=id,
                 storage=data.storage,
                 solution_version_arn=solution_version_arn,
@@ -73,7 +73,7 @@ class SegmentsStack(cdk.Stack):
 
 
 class ReadersStack(cdk.Stack):
-    """A function that S3 calls for each file of segments, and that may read them."""
+    """A function that runs for each file of segments and can read it."""
 
     def __init__(self, scope: Construct, id: str, *, data: DataStack) -> None:
         """Adds the function and its rule."""
@@ -86,16 +86,16 @@ class ReadersStack(cdk.Stack):
             code=lambda_.Code.from_asset(str(Path(__file__).parent / "count_users")),
             timeout=cdk.Duration.minutes(1),
         )
-        # A finding of cdk-nag in a resource of the app is for the app to decide.
+        # The app itself acknowledges findings of cdk-nag in its own resources.
         cdk.Validations.of(function).acknowledge(
             cdk.Acknowledgment(
                 id="AwsSolutions::AwsSolutions-IAM4[Policy::arn:<AWS::Partition>:iam::aws:policy/service-role/"
                 "AWSLambdaBasicExecutionRole]",
-                reason="The policy lets the function write its log and nothing else.",
+                reason="The policy allows the function only to write its log.",
             )
         )
         data.storage.grant_read_segments(function)
-        # The rule belongs to this stack: in the storage's stack it would need the function, which needs the storage.
+        # Put the rule into this stack. In the storage's stack, it would create a cyclic dependency.
         data.storage.on_segments_written("SegmentsWritten", scope=self, target=targets.LambdaFunction(function))
 
 
@@ -119,14 +119,14 @@ class Platform(cdk.Stage):
             id: The stage's name, which starts the names of its stacks.
             env: Account and region.
             solution_version_arn: A trained solution version of the recipe aws-item-attribute-affinity.
-            audiences: Who gets a segment.
-            permissions_boundary: The name of the managed policy that bounds every role. Default: none.
+            audiences: The audiences.
+            permissions_boundary: The name of the managed policy that is the boundary of every role. Default: none.
         """
         super().__init__(scope, id, env=env)
         data = DataStack(self, "Data")
         SegmentsStack(self, "Segments", data=data, solution_version_arn=solution_version_arn, audiences=audiences)
         ReadersStack(self, "Readers", data=data)
-        # Aspects of the app do not reach into its stages.
+        # Aspects of the app do not apply to its stages.
         cdk.Tags.of(self).add("cost-center", "1234")
         cdk.Tags.of(self).add("stage", id)
         if permissions_boundary is not None:
@@ -145,7 +145,7 @@ def main(app: cdk.App) -> None:
             solution_version_arn=app.node.get_context("solution_version_arn"),
             permissions_boundary=app.node.try_get_context("permissions_boundary"),
         )
-    # Whatever cdk-nag finds fails the synthesis; the findings in the library's own resources have their reasons there.
+    # Every finding of cdk-nag fails the synthesis. This call acknowledges the findings in the library's own resources.
     acknowledge_nag_findings(app)
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 

@@ -13,7 +13,7 @@ AUDIENCES = Path(__file__).parent / "audiences.csv"
 
 
 class SpreadsheetStack(cdk.Stack):
-    """A workflow with a schedule. However many audiences there are, they are two assets and no resources."""
+    """A workflow with a schedule. Any number of audiences takes two assets and no further resources."""
 
     def __init__(self, scope: Construct, id: str, *, solution_arn: str, audiences: Sequence[Audience]) -> None:
         """Refreshes the audiences with a solution of the recipe aws-item-attribute-affinity.
@@ -46,7 +46,7 @@ if __name__ == "__main__":
     try:
         listed = Audience.list_from_csv(AUDIENCES)
     except ValueError as error:
-        # Each fault with its line, and no traceback.
+        # Print each fault with its line, without a traceback.
         sys.exit(str(error))
     SpreadsheetStack(app, "Films", solution_arn=app.node.get_context("solution_arn"), audiences=listed)
     app.synth()

@@ -12,7 +12,7 @@ def new_audience(name: str, *queries: SegmentQuery) -> Audience:
 
 
 class WeeklyStack(cdk.Stack):
-    """A workflow with a schedule, and with a role and buckets of its own."""
+    """A workflow with a schedule, and with its own role and buckets."""
 
     def __init__(self, scope: Construct, id: str, *, solution_arn: str) -> None:
         """Refreshes the audiences with a solution of the recipe aws-item-attribute-affinity.
@@ -30,7 +30,7 @@ class WeeklyStack(cdk.Stack):
             audiences=[
                 new_audience("comedy-fans", SegmentQuery.where(GENRES="Comedy")),
                 new_audience("drama-fans", SegmentQuery.where(GENRES="Drama")),
-                # Two queries make two segments of the audience.
+                # Two queries create two segments of the audience.
                 new_audience(
                     "classics-fans",
                     SegmentQuery.where(GENRES="Comedy", YEAR="1980"),

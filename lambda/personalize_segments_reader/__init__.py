@@ -20,7 +20,9 @@ _MAX_EXCERPT_LENGTH = 20
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """The segment of one query.
+    """The segment of one query. `read_segments` creates it.
+
+    For example: ``Segment(query={"itemId": "105"}, user_ids=["7", "42"], error=None)``.
 
     Attributes:
         query: The query from the job's input.
@@ -42,7 +44,8 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
     AWS's notebooks (``usersList``, and an ``error``). Queries of an ACTIVE job can end with an error. Such a query does
     not raise an exception: its segment has an ``error``. For example::
 
-        for segment in read_segments(body.iter_lines()):
+        lines = ['{"input": {"itemId": "105"}, "output": {"usersList": ["7", "42"]}}']
+        for segment in read_segments(lines):
             print(segment.query, segment.user_ids)
 
     Args:

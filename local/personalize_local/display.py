@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from .models import Job
 
 _NEWLINE = "\n"
+#: How the local Personalize ranks users. Every output of segments and numbers of users says so.
+SCORING = "counts of interactions, not the predictions of a model"
 _COUNTED = ("succeeded", "failed", "running", "pending", "aborted")
 
 
@@ -81,6 +83,16 @@ def job_table(rows: Iterable[tuple[str, str, str]]) -> Any:
     return _table(("job", "status", "why"), rows)
 
 
+def failure_table(stack: str, failures: Iterable[tuple[str, str, str]]) -> Any:
+    """Returns a table of the failed events of a stack.
+
+    Args:
+        stack: The name of the stack.
+        failures: The logical ID, status and reason of each event.
+    """
+    return _table(("resource", "status", "why"), failures, f"failures of the stack {stack}")
+
+
 def run_table(runs: Iterable[dict[str, Any]]) -> Any:
     """Returns a table of the runs of workflows."""
     rows = []
@@ -114,10 +126,20 @@ def _why(audience: dict[str, Any]) -> str:
     return str(audience["reason"])
 
 
-def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> Any:
+def new_table(title: str = "") -> Any:
+    """Returns an empty table without borders, so that it can be copied.
+
+    Args:
+        title: The line above the table.
+    """
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table()
+    return Table(title=title or None, title_justify="left", box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+
+
+def _table(columns: Iterable[str], rows: Iterable[Iterable[str]], title: str = "") -> Any:
+    table = new_table(title)
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
@@ -129,31 +151,31 @@ def job_line(job: dict[str, Any]) -> Any:
     """Returns a line with the name, status and failure reason of a job."""
     from rich.text import Text
 
-    reason = printable(job.get("failureReason", ""))
-    return Text.assemble(safe_text(job["jobName"], "bold"), " ", safe_text(job["status"]), " ", safe_text(reason))
+    parts = (job["status"], job.get("failureReason", ""))
+    return Text.assemble(safe_text(job["jobName"], "bold"), " ", safe_text(printable(" ".join(filter(None, parts)))))
 
 
-def segment_table(segments: "Iterable[tuple[str, Segment]]", limit: int) -> Any:
-    """Returns a table of segments.
+def segment_tables(segments: "Iterable[Segment]", limit: int) -> list[Any]:
+    """Returns a table of the segments with its explanation, and a table of failed queries. Omits tables without rows.
 
     Args:
-        segments: The name of the file and the segment, for each query.
+        segments: The segment of each query.
         limit: The maximum number of users to show in each row.
     """
-    from rich.table import Table
-
-    table = Table(caption="from a plain count of interactions, not from a model")
-    for column in ("file", "query", "users", f"the first {limit}"):
-        table.add_column(column, overflow="fold")
-    for name, segment in segments:
-        first = printable(segment.error or " ".join(segment.user_ids[:limit]))
-        table.add_row(
-            safe_text(printable(name)),
-            safe_text(describe_query(segment.query)),
-            str(len(segment.user_ids)),
-            safe_text(first),
-        )
-    return table
+    found, errors = new_table(), new_table("errors")
+    found.add_column("query", overflow="fold")
+    found.add_column("users", justify="right")
+    found.add_column(f"the first {limit}", overflow="fold")
+    errors.add_column("query", overflow="fold")
+    errors.add_column("error", overflow="fold")
+    for segment in segments:
+        query = safe_text(describe_query(segment.query))
+        if segment.error is None:
+            users = " ".join(segment.user_ids[:limit])
+            found.add_row(query, f"{len(segment.user_ids):,}", safe_text(printable(users)))
+        else:
+            errors.add_row(query, safe_text(printable(segment.error)))
+    return [*([found, safe_text(SCORING)] if found.row_count else []), *([errors] if errors.row_count else [])]
 
 
 def describe_query(query: dict[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Environment variables of the shell, and of programs that use the local AWS."""
 
-import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -109,8 +108,6 @@ def program_environment(
     """
     partition = "aws-cn" if connection.region.startswith("cn-") else "aws"
     arn = f"arn:{partition}:personalize:{connection.region}:{connection.account}"
-    # Programs of the project come last, so that `cdk` is found there without npx.
-    bin_folders = [str(folder / ".bin") for folder in toolchain.node_modules() if (folder / ".bin").is_dir()]
     return {
         # A filter of the sample films does not exist over own data.
         **{name: value for name, value in without_aws_variables(shell).items() if name not in SEEDS},
@@ -123,7 +120,7 @@ def program_environment(
         "CDK_DISABLE_CLI_TELEMETRY": "true",
         "NO_UPDATE_NOTIFIER": "1",
         **{name: f"{arn}:{resource}" for name, resource in seeds.items()},
-        "PATH": os.pathsep.join([path, *bin_folders]),
+        "PATH": toolchain.search_path(path),
     }
 
 

@@ -69,16 +69,15 @@ class LocalAws:
         self._environment_before = dict(os.environ)
         self._tempdir_before = tempfile.tempdir
         self._socket = socket.create_server(("127.0.0.1", port))
-        self._folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
+        #: The folder for its temporary files, which only this user can read. It is removed at the end.
+        self.folder = Path(tempfile.mkdtemp(prefix="personalize-local-"))
         #: The URL of the local AWS.
         self.endpoint_url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
         #: The access key ID of the account's root user. Each run has another.
         self.access_key = "AKIA" + "".join(secrets.choice("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567") for _ in range(16))
         #: The secret access key.
         self.secret_key = secrets.token_urlsafe(30)
-        self._connection = Connection(
-            self.endpoint_url, account, region, self.access_key, self.secret_key, self._folder
-        )
+        self._connection = Connection(self.endpoint_url, account, region, self.access_key, self.secret_key, self.folder)
         try:
             self._start(wait_scale, pending_seconds, in_progress_seconds, behavior or Behavior())
         except BaseException:
@@ -100,7 +99,7 @@ class LocalAws:
         environment = ministack_environment(self._connection, self._environment_before, scale)
         os.environ.clear()
         os.environ.update(environment)
-        tempfile.tempdir = str(self._folder)
+        tempfile.tempdir = str(self.folder)
 
         # MiniStack's KMS warns about a missing package for signing.
         logging.getLogger("kms").setLevel(logging.ERROR)
@@ -170,11 +169,10 @@ class LocalAws:
             subprocess.CalledProcessError: The command failed. Its output is in ``output``.
         """
         environment = self.environment()
-        command = [toolchain.find_cdk_cli(environment), "bootstrap", f"aws://{self.account}/{self.region}"]
-        toolchain.check_sdk()
-        toolchain.check_node(environment["PATH"])
+        toolchain.check(environment["PATH"])
+        command = [toolchain.find_cdk_cli(environment["PATH"]), "bootstrap", f"aws://{self.account}/{self.region}"]
         # In a folder without cdk.json. Otherwise, the CLI would synthesize the app first.
-        folder = self._folder / "bootstrap"
+        folder = self.folder / "bootstrap"
         folder.mkdir()
         subprocess.run(
             command,
@@ -237,7 +235,7 @@ class LocalAws:
         os.environ.clear()
         os.environ.update(self._environment_before)
         tempfile.tempdir = self._tempdir_before
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
         self._stand_in.close()
 
     async def _serve(self) -> None:

@@ -18,7 +18,9 @@ def check_version() -> None:
         RuntimeError: It is another one.
     """
     if (installed := importlib.metadata.version("ministack")) != VERSION:
-        raise RuntimeError(f"ministack: got {installed}, expected {VERSION}, whose internals the local AWS patches")
+        raise RuntimeError(
+            f"ministack: got {installed}, expected {VERSION}; install it: pip install 'cdk-personalize-segments[local]'"
+        )
 
 
 def replace(module: Any, name: str, parameters: str, make: Callable[[Any], Any]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,20 @@ from .display import print_message
 from .errors import UsageError
 
 _MAX_SECONDS_TO_STOP = 2
+
+
+def check_command(command: Sequence[str], path: str) -> None:
+    """Checks that a command exists.
+
+    Args:
+        command: The command and its arguments.
+        path: The ``PATH`` to search.
+
+    Raises:
+        UsageError: There is no such command.
+    """
+    if shutil.which(command[0], path=path) is None:
+        raise UsageError(f"run: got the command {command[0]!r}, expected a program in PATH or an executable file")
 
 
 def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
@@ -31,8 +46,6 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
     try:
         # In its own process group, so that all its processes can be stopped.
         process = subprocess.Popen(command, env=environment, process_group=0)
-    except FileNotFoundError:
-        raise UsageError(f"run: there is no command {command[0]!r}") from None
     except OSError as error:
         raise UsageError(f"run: {command[0]!r} cannot be run: {error.strerror}") from error
     try:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .display import describe_query, printable, safe_text
+from .display import describe_query, new_table, printable, safe_text
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -111,18 +111,16 @@ class SegmentExport:
             self._folder.cleanup()
 
     def _print_overlap(self, console: Any, path: Path) -> None:
-        from rich.table import Table
-
         if not 2 <= self._compared <= _MAX_COMPARED:
             text = (
                 f"overlap: got {self._compared:,} segments with users, expected 2 to {_MAX_COMPARED}; name fewer jobs"
             )
             console.print(safe_text(text), soft_wrap=True)
             return
-        table = Table(title="overlap", caption="shared users, and their part of the smaller segment")
+        table = new_table("overlap")
         for column in ("segment", "and"):
             table.add_column(column, overflow="fold")
-        for column in ("shared", "of the smaller"):
+        for column in ("shared users", "of the smaller"):
             table.add_column(column, justify="right")
         for job, query, size, other_job, other_query, other_size, shared in _query(_PAIRS, path):
             table.add_row(

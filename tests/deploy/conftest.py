@@ -11,14 +11,14 @@ from support.stacks import RealStack
 
 @pytest.fixture
 def stack(aws: LocalAws, client: Clients, request: pytest.FixtureRequest) -> RealStack:
-    """A stack of the test's own, deployed without the CLI."""
+    """A stack for this test only, deployed without the CLI."""
     digest = hashlib.sha256(request.node.nodeid.encode()).hexdigest()[:8]
     return RealStack(aws, client, f"Test{digest}")
 
 
 @pytest.fixture
 def cdk(aws: LocalAws, tmp_path: Path) -> Callable[..., Cdk]:
-    """Makes CLIs for apps; the feature flags are those of this project's ``cdk.json``."""
+    """Creates CLIs for apps, with the feature flags of this project's ``cdk.json``."""
 
     def make(app: str, stack: str) -> Cdk:
         (tmp_path / "cdk.json").write_text((ROOT / "cdk.json").read_text())
@@ -29,7 +29,7 @@ def cdk(aws: LocalAws, tmp_path: Path) -> Callable[..., Cdk]:
 
 @pytest.fixture
 def train(aws: LocalAws) -> Iterator[Callable[[], str]]:
-    """Trains the solution of the recipe Item-Attribute-Affinity. Other tests do not see the new versions."""
+    """Trains the solution of the recipe Item-Attribute-Affinity. Deletes the new versions after the test."""
     before = aws.personalize.catalog.versions
     yield lambda: aws.train("films-item-attribute-affinity")
     aws.personalize.catalog.versions = before

@@ -1,4 +1,4 @@
-"""How to provoke each failure of docs/troubleshooting.md, by its heading."""
+"""Provokes each failure in docs/troubleshooting.md, by its heading."""
 
 import gzip
 from collections.abc import Callable
@@ -31,7 +31,7 @@ CREATE = "CreateBatchSegmentJob"
 
 @dataclass
 class World:
-    """Everything that provoking an error uses."""
+    """The local AWS, a stack and helpers to provoke an error."""
 
     aws: LocalAws
     client: Clients
@@ -42,29 +42,29 @@ class World:
     folder: Path
 
     def seed(self, name: str) -> str:
-        """The ARN of a seeded resource."""
+        """Returns the ARN of a seeded resource."""
         return seeded_arn(self.aws, name)
 
     def job(self, stack: cdk.Stack, **props: Any) -> BatchSegmentJob:
-        """A job of the stack that would work, but for the given properties."""
+        """Adds a job that would succeed without the given properties."""
         if "solution_arn" not in props:
             props.setdefault("solution_version_arn", self.seed("ITEM_AFFINITY_VERSION"))
         return add_job(stack, **props)
 
     def synth_fails(self, build: Callable[[cdk.Stack], Any]) -> str:
-        """The error of the app."""
+        """Returns the error of the app."""
         with pytest.raises((ValueError, RuntimeError, TypeError)) as refused:
             self.stack.template(build)
         return str(refused.value)
 
     def deploy_fails(self, build: Callable[[cdk.Stack], Any]) -> str:
-        """The reasons of a deployment that fails."""
+        """Returns the reasons of a deployment that fails."""
         done = self.stack.deploy(build)
         assert done.status == NOT_CREATED, done.said
         return done.said
 
     def bucket(self, **objects: bytes) -> str:
-        """A bucket that is there before the stack, with objects under ``in/``."""
+        """Creates a bucket before the stack, with objects under ``in/``."""
         name = f"{self.stack.name.lower()}-imported"
         self.client("s3").create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self.aws.region})
         for key, body in objects.items():
@@ -72,7 +72,7 @@ class World:
         return name
 
     def from_bucket(self, name: str) -> Callable[[cdk.Stack], BatchSegmentJob]:
-        """A job whose queries are in that bucket."""
+        """Builds a job whose queries are in that bucket."""
 
         def build(stack: cdk.Stack) -> BatchSegmentJob:
             imported = s3.Bucket.from_bucket_name(stack, "Imported", name)
@@ -247,12 +247,12 @@ def rolling_back(world: World) -> str:
 
 
 def wait_is_over(world: World) -> str:
-    # Longer than functions take to start on a busy machine; nobody waits for it.
+    # Longer than functions take to start on a busy machine. The test does not wait for it.
     world.monkeypatch.setattr(world.aws.personalize, "in_progress_seconds", 60)
     return _deploy(wait_for_completion=cdk.Duration.seconds(1))(world)
 
 
-#: How to provoke a failure of the page, by its heading; returns what the user sees.
+#: Provoke a failure of the page and return the message that the user sees, by the failure's heading.
 PROVOKE: dict[str, Callable[[World], str]] = {
     "Solution ARN instead of a version": solution_arn,
     "Another region or account": another_region,
@@ -277,7 +277,7 @@ PROVOKE: dict[str, Callable[[World], str]] = {
         )
     ),
     "Explicit deny": explicit_deny,
-    # The local AWS decrypts without a key policy, so the service says it.
+    # The local AWS does not evaluate key policies, so a fault of the service stands in for the denial.
     "KMS denied": _fault(
         Fault(
             CREATE,

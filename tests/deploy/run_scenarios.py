@@ -1,4 +1,4 @@
-"""The scenarios of docs/runs.md: what fails in a run, how its audiences end, and the bill."""
+"""The scenarios of docs/runs.md: the failure in a run, the results of its audiences, and the billed jobs."""
 
 from dataclasses import dataclass, field
 
@@ -8,17 +8,17 @@ from personalize_local.faults import ANY, JOB, Fault
 
 @dataclass
 class RunScenario:
-    """A run of two audiences in which something goes wrong, and the same run started again without it.
+    """A run of two audiences with a failure, and the same run started again without the failure.
 
     Attributes:
-        name: What the test is called.
-        faults: What goes wrong.
-        failed: How many audiences fail.
-        bill: How many jobs the run creates.
-        in_the_end: How many jobs there are after the same run was started again.
-        says: A part of the reason of each audience that fails, or of the run if it has no audiences.
-        is_short: Whether the run has only a few seconds.
-        is_prepared: Whether the run gets as far as its audiences.
+        name: The name of the test.
+        faults: The injected faults.
+        failed: The number of audiences that fail.
+        bill: The number of jobs that the run creates.
+        in_the_end: The number of jobs after the same run was started again.
+        says: A part of the reason of each failed audience, or of the run if it starts no audiences.
+        is_short: Whether the timeout of the run is only a few seconds.
+        is_prepared: Whether the run starts its audiences.
     """
 
     name: str

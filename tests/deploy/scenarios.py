@@ -1,4 +1,4 @@
-"""The scenarios of docs/lifecycle.md: what fails in a deployment, how the stack ends, and the bill."""
+"""The scenarios of docs/lifecycle.md: the failure in a deployment, the final stack status, and the billed jobs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,17 +22,17 @@ def fails(code: str, message: str = "no", operation: str = CREATE, times: int | 
 
 @dataclass
 class Scenario:
-    """One deployment in which something goes wrong.
+    """One deployment with a failure.
 
     Attributes:
-        name: What the test is called.
-        faults: What goes wrong.
-        status: What the stack ends with.
-        bill: How many jobs were created until then.
+        name: The name of the test.
+        faults: The injected faults.
+        status: The final status of the stack.
+        bill: The number of jobs created until then.
         says: A part of the messages of the deployment.
         props: The job's properties in that deployment.
-        before: The job's properties in a deployment before it; None if the stack is new.
-        in_the_end: How many jobs there are after the same deployment without the failure.
+        before: The job's properties in an earlier deployment; None if the stack is new.
+        in_the_end: The number of jobs after the same deployment without the failure.
     """
 
     name: str

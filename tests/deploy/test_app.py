@@ -1,4 +1,4 @@
-"""The ready-made app: by the real CDK CLI where the CLI takes part, else by CloudFormation alone."""
+"""The ready-made app, deployed by the real CDK CLI where the CLI matters, otherwise by CloudFormation alone."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def stack(aws: LocalAws, client: Clients, request: pytest.FixtureRequest) -> Rea
 
 @pytest.fixture
 def context(aws: LocalAws, stack: RealStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The app's context values; the file of queries is in the current folder."""
+    """The context values of the app. The file of queries is in the current folder."""
     for name in ("CDK_DEFAULT_ACCOUNT", "CDK_DEFAULT_REGION"):
         monkeypatch.setenv(name, aws.environment()[name])
     monkeypatch.chdir(tmp_path)
@@ -45,13 +45,13 @@ def context(aws: LocalAws, stack: RealStack, tmp_path: Path, monkeypatch: pytest
 
 @pytest.fixture
 def app(cdk: Callable[..., Cdk], context: dict[str, Any]) -> Cdk:
-    """The CLI with the app, in the folder with the file of queries."""
+    """The CLI with the app, in the folder of the query file."""
     return cdk(f"{sys.executable} {APP}", context["stack_name"])
 
 
 @pytest.fixture
 def deploy(stack: RealStack, context: dict[str, Any]) -> Callable[..., Outcome]:
-    """Deploys the app without the CLI; None removes a context value."""
+    """Deploys the app without the CLI. None removes a context value."""
 
     def deploy(**changes: Any) -> Outcome:
         def make(made: cdk_lib.App) -> None:
@@ -69,7 +69,9 @@ def run_app(app: cdk_lib.App) -> None:
     runpy.run_path(str(APP))["main"](app)
 
 
-def test_a_life_by_the_cdk_cli(app: Cdk, context: dict[str, Any], stack: RealStack, client: Clients) -> None:
+def test_the_cdk_cli_deploys_redeploys_and_destroys(
+    app: Cdk, context: dict[str, Any], stack: RealStack, client: Clients
+) -> None:
     outputs = app.deploy(**context, wait_minutes="5")
     (job,) = stack.jobs
     assert outputs["JobArn"] == job
@@ -99,7 +101,7 @@ def test_a_life_by_the_cdk_cli(app: Cdk, context: dict[str, Any], stack: RealSta
     assert stack.jobs == [job]
 
 
-def test_tags_keep_the_job_and_another_num_results_starts_one(
+def test_new_tags_keep_the_job_and_new_num_results_start_one(
     deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws
 ) -> None:
     assert deploy(wait_minutes=5).status == CREATED
@@ -114,13 +116,13 @@ def test_tags_keep_the_job_and_another_num_results_starts_one(
     assert stack.jobs == [job, other]
     assert aws.personalize.jobs[other].request["numResults"] == 3
 
-    # Back again: the first job is adopted.
+    # Changed back: the first job is adopted.
     again = deploy().outputs
     assert (again["JobArn"], again["JobStatus"]) == (job, "ACTIVE")
     assert stack.jobs == [job, other]
 
 
-def test_names_the_bucket_policy_that_somebody_edited(
+def test_names_the_bucket_policy_that_was_edited(
     deploy: Callable[..., Outcome], stack: RealStack, client: Clients
 ) -> None:
     bucket, _ = split_s3_uri(deploy().outputs["OutputUri"])
@@ -137,7 +139,7 @@ def test_names_the_bucket_policy_that_somebody_edited(
     assert len(stack.jobs) == 2
 
 
-def test_names_the_role_whose_policy_somebody_deleted(
+def test_names_the_role_whose_policy_was_deleted(
     deploy: Callable[..., Outcome], stack: RealStack, aws: LocalAws, client: Clients
 ) -> None:
     job = aws.personalize.jobs[deploy().outputs["JobArn"]]
@@ -273,7 +275,7 @@ def test_accepts_context_as_json_and_a_key_without_a_dot(context: dict[str, Any]
     assert "ValidateInput" not in properties
 
 
-def test_the_cli_shows_the_sentence(app: Cdk, context: dict[str, Any]) -> None:
+def test_the_cli_shows_the_error_in_one_sentence(app: Cdk, context: dict[str, Any]) -> None:
     done = app.run("synth", **{**context, "num_results": "many"})
     assert done.returncode != 0
     assert "num_results: got 'many', expected a whole number" in done.stdout

@@ -1,4 +1,4 @@
-"""What each change of a platform bills: jobs on the storage of another stack, one in a nested stack, a reader."""
+"""The cost of changes to a platform with shared storage, a nested stack and a reader in other stacks."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ READER = "def handler(event, context): print(event)"
 
 @dataclass(frozen=True)
 class Job:
-    """A job as an app has it: the year of its one query, and what else is given."""
+    """A job as the app defines it: the year of its only query, and further arguments."""
 
     year: str = "1999"
     props: Mapping[str, Any] = field(default_factory=dict)
@@ -31,14 +31,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Platform:
-    """What an app of a platform team says at one time.
+    """The definition of a platform team's app at one time.
 
     Attributes:
         version: The solution version.
-        jobs: The jobs of the segments stack by their ids.
+        jobs: The jobs of the segments stack by construct ID.
         nested: The job of the nested stack.
         tags: The tags of the stage.
-        fails: Whether the segments stack has a resource that CloudFormation refuses after the jobs are made.
+        fails: Whether the segments stack has a resource that fails after the jobs are created.
     """
 
     version: str
@@ -48,7 +48,7 @@ class Platform:
     fails: bool = False
 
     def __call__(self, stage: cdk.Stage) -> None:
-        """Adds the stacks to a stage."""
+        """Adds the stacks to the stage."""
         data = cdk.Stack(stage, "Data")
         storage = BatchSegmentStorage(data, "Storage", encryption_key=kms.Key(data, "Key"))
         segments = cdk.Stack(stage, "Segments")
@@ -91,7 +91,7 @@ def stage(aws: LocalAws, client: Clients, request: pytest.FixtureRequest) -> Rea
 
 @pytest.fixture
 def deployed(stage: RealStage, platform: Platform) -> Platform:
-    """The platform, deployed: three jobs, two of the segments stack and one of the nested stack."""
+    """The deployed platform: two jobs in the segments stack and one in the nested stack."""
     assert statuses(stage.deploy(platform)) == {CREATED}
     assert len(stage.jobs) == 3
     return platform
@@ -103,7 +103,7 @@ def statuses(outcomes: Mapping[str, Outcome]) -> set[str]:
 
 @pytest.fixture
 def billed(stage: RealStage) -> Callable[[Platform], list[str]]:
-    """Deploys a change that has to succeed; the names of the jobs that are new, without that of their stack."""
+    """Deploys a change that must succeed. Returns the names of the new jobs without the stack's part."""
 
     def billed(change: Platform) -> list[str]:
         before = stage.jobs
@@ -125,13 +125,13 @@ def test_a_deployment_without_a_change_starts_no_job(
     assert billed(deployed) == []
 
 
-def test_one_year_in_one_query_starts_one_job(deployed: Platform, billed: Callable[[Platform], list[str]]) -> None:
+def test_a_changed_year_in_a_query_starts_one_job(deployed: Platform, billed: Callable[[Platform], list[str]]) -> None:
     assert billed(with_jobs(deployed, Drama=Job("2001"))) == ["Drama"]
-    # Back again: the first job is adopted.
+    # Changed back: the first job is adopted.
     assert billed(deployed) == []
 
 
-def test_a_number_of_results_in_a_nested_stack_starts_one_job(
+def test_a_changed_num_results_in_a_nested_stack_starts_one_job(
     deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage, aws: LocalAws
 ) -> None:
     assert billed(replace(deployed, nested=Job(props={"num_results": 7}))) == ["Romance"]
@@ -161,11 +161,11 @@ def test_a_rename_with_the_old_path_as_identity_starts_no_job(
 ) -> None:
     renamed = Job(props={"identity": "Drama"})
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Tragedy": renamed})) == []
-    # And once more, under the same identity.
+    # Renamed again with the same identity.
     assert billed(replace(deployed, jobs={"Comedy": Job(), "Catastrophe": renamed})) == []
 
 
-def test_a_failed_sibling_rolls_back_every_job_and_the_next_deploy_adopts(
+def test_the_deployment_after_a_rollback_adopts_every_job(
     deployed: Platform, billed: Callable[[Platform], list[str]], stage: RealStage
 ) -> None:
     change = replace(with_jobs(deployed, Drama=Job("2001")), nested=Job(props={"num_results": 7}))

@@ -1,4 +1,4 @@
-"""The apps in ``examples``, deployed as they are."""
+"""The apps in ``examples``, deployed unchanged."""
 
 import dataclasses
 import json
@@ -37,7 +37,7 @@ def test_minimal_by_the_cdk_cli(aws: LocalAws, cdk: Callable[..., Cdk], client: 
 def test_pipeline_counts_the_users_of_every_segment(stack: RealStack, aws: LocalAws, client: Clients) -> None:
     example = app_of("pipeline")
 
-    # First without a version, since there is none before the data is imported and the solution is trained.
+    # First without a version: it does not exist before the data is imported and the solution is trained.
     first = stack.deploy_app(lambda app: example.PipelineStack(app, stack.name))
     assert first.status == CREATED, first.said
     assert stack.resources_of("AWS::Personalize::Solution") == [seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")]
@@ -55,7 +55,7 @@ def test_pipeline_counts_the_users_of_every_segment(stack: RealStack, aws: Local
     (arn,) = stack.jobs
     assert aws.personalize.jobs[arn].tags == {"team": "marketing", "cost-center": "1234"}
 
-    # What the function wrote, against what the service did.
+    # The function's items match the service's output.
     wait_until(lambda: len(items(client, done.outputs["CountsTable"])) == 2)
     key = split_s3_uri(done.outputs["SegmentsUri"])[1] + "part-00000.jsonl.out"
     (found,) = segments_at(client, done.outputs["SegmentsUri"]).values()
@@ -104,7 +104,7 @@ def test_seven_audiences_start_seven_jobs_and_a_changed_line_one(
         assert segment.query == audience.query.content
         assert 0 < len(segment.user_ids) <= audience.max_users
 
-    # The first line is removed, by which all others wait for other jobs than before, and the last one is changed.
+    # Removing the first line changes the dependencies of all others. The last line is changed.
     done = deploy_audiences([*listed[1:-1], dataclasses.replace(listed[-1], max_users=5)])
     assert done.status == UPDATED, done.said
     (_, _, _, _, _, _, _, new) = stack.jobs
@@ -114,7 +114,7 @@ def test_seven_audiences_start_seven_jobs_and_a_changed_line_one(
 
 
 def test_runs_at_most_four_audiences_at_once(aws: LocalAws, audiences: ModuleType) -> None:
-    # MiniStack makes one resource after another, which CloudFormation does not: what counts is what waits for what.
+    # MiniStack, unlike CloudFormation, creates resources one after another, so check the dependencies.
     app = aws_cdk.App(analytics_reporting=False)
     listed = audiences.read_audiences(EXAMPLES / "audiences" / "audiences.csv")
     version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
@@ -123,7 +123,7 @@ def test_runs_at_most_four_audiences_at_once(aws: LocalAws, audiences: ModuleTyp
     jobs = template.find_resources(RESOURCE_TYPE)
     assert all(job["Properties"]["WaitSeconds"] for job in jobs.values())
     earlier = {id: [other for other in job["DependsOn"] if other in jobs] for id, job in jobs.items()}
-    # Four lines of jobs: four that wait for none, each of the others for one, and none is waited for by two.
+    # Four chains of jobs: four jobs depend on none, each other job on one, and no job has two dependents.
     assert sorted(map(len, earlier.values())) == [0, 0, 0, 0, 1, 1, 1]
     assert len({other for others in earlier.values() for other in others}) == 3
 

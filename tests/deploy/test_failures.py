@@ -1,7 +1,7 @@
-"""What becomes of a stack when something goes wrong: real deployments, with failures injected into the service.
+"""The outcome of real deployments when faults are injected into the service.
 
-Each scenario deploys with a failure, looks at the stack's state, at how many jobs were created (the bill) and at what
-was said, and then deploys the same again without it.
+Each scenario deploys with a fault, checks the stack's status, the number of jobs (the bill) and the messages, and then
+deploys the same again without the fault.
 """
 
 import itertools
@@ -24,13 +24,13 @@ from support.stacks import Build, RealStack
 from support.templates import add_job, resource_names
 
 QUERIES = BatchSegmentInput.from_queries([SegmentQuery.items_like("1")])
-#: Makes builders of stacks with one job, from the job's properties.
+#: Creates builders of stacks with one job, from the job's properties.
 Builder = Callable[..., Build]
 
 
 @pytest.fixture
 def build(aws: LocalAws) -> Builder:
-    """Makes stacks with one job."""
+    """Creates builders of stacks with one job."""
 
     def build(**props: Any) -> Build:
         if "filter_arn" in props:
@@ -85,10 +85,10 @@ def test_destroy_does_not_wait_for_a_running_job(
 # -- waiting
 
 
-def test_a_wait_that_times_out_says_that_the_job_is_still_running(
+def test_a_timed_out_wait_says_that_the_job_is_still_running(
     stack: RealStack, build: Builder, aws: LocalAws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Far longer than a function takes to start on a busy machine.
+    # Much longer than a function takes to start on a busy machine.
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 20)
     done = stack.deploy(build(wait_for_completion=cdk.Duration.seconds(1)))
     assert done.status == NOT_CREATED
@@ -111,7 +111,7 @@ def test_unknown_status_counts_as_in_progress(
     assert stack.deploy(build(**WAIT)).status == CREATED
 
 
-# -- what cannot be one job's fault
+# -- several resources in a stack
 
 
 def test_seven_jobs_of_one_stack_queue_for_five_slots(
@@ -199,7 +199,7 @@ def test_adopts_the_job_of_a_canceled_update(
         stack.cancel_update()
 
     def with_a_resource_after_it(scope: cdk.Stack) -> None:
-        # MiniStack looks before each resource whether it is to go on.
+        # MiniStack checks for a cancellation before each resource.
         build(trigger="2", **WAIT)(scope)
         sqs.Queue(scope, "After").node.add_dependency(scope.node.find_child("Job"))
 

@@ -1,4 +1,4 @@
-"""Every page in docs/how-to is deployed as it is, except for the ARNs of resources that a reader has."""
+"""Deploys every page in docs/how-to unchanged, except for the ARNs of the reader's resources."""
 
 import json
 from collections.abc import Callable
@@ -18,35 +18,35 @@ from support.stacks import Outcome, RealStack
 
 from docs import pages
 
-# Deployed by tests of their own: test_platform.py and test_verify_account.py.
+# test_platform.py and test_verify_account.py cover these pages.
 ELSEWHERE = {"large-organizations", "verify-account"}
 PAGES = [
     page for page in sorted((pages.DOCS / "how-to").glob("*.md")) if pages.python(page) and page.stem not in ELSEWHERE
 ]
 PLACE = "arn:aws:personalize:eu-west-1:123456789012:solution/"
-#: The solutions of the local AWS, by the ARNs that the pages have.
+#: The solutions of the local AWS by the ARNs on the pages.
 OWN = {
     f'"{PLACE}films"': f'"{PLACE}films-item-attribute-affinity"',
     f'"{PLACE}films/0123abcd"': f'"{PLACE}films-item-attribute-affinity/0002"',
     f'"{PLACE}items/4567cdef"': f'"{PLACE}films-item-affinity/0002"',
 }
-#: A query for each page with a job that reads objects in the bucket of its set-up.
+#: A query for each page whose job reads objects in the bucket of its set-up.
 QUERIES_IN_S3 = {"input": '{"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}\n', "pipelines": '{"itemId": "1"}\n'}
 
 
 class Reader:
-    """Somebody who follows a page: first the set-up if a job needs objects in its bucket, then the whole page."""
+    """Follows a page as a reader does: first the set-up if a job needs objects in its bucket, then the whole page."""
 
     def __init__(self, stack: RealStack, client: Clients, page: Path) -> None:
         self.stack = stack
         self._client = client
         self._page = page
-        #: What the page's snippets defined when they ran last.
+        #: The names that the page's snippets defined in the last run.
         self.names: dict[str, Any] = {}
         self._own = {'app, "Marketing"': f'app, "{stack.name}"', "app = cdk.App()": "", **OWN}
 
     def _prepare(self) -> str:
-        """Creates the resources that a reader has before, and returns the status that the stack then ends with."""
+        """Creates the resources that a reader already has. Returns the expected final status of the stack."""
         if self._page.stem == "kms":
             key = self._client("kms").create_key()["KeyMetadata"]["Arn"]
             self._own["arn:aws:kms:eu-west-1:123456789012:key/0123abcd"] = key
@@ -62,7 +62,7 @@ class Reader:
         return UPDATED
 
     def _create_bucket_and_role(self) -> None:
-        # In another stack or account, with the statements that the page asks for.
+        # In another stack or account, with the statements that the page requires.
         bucket, actions = "marketing-segments", ["s3:GetObject", "s3:ListBucket", "s3:PutObject"]
         s3, iam = self._client("s3"), self._client("iam")
         service = {"Service": "personalize.amazonaws.com"}
@@ -87,13 +87,13 @@ class Reader:
         return done
 
     def workflows(self) -> list[str]:
-        """The ARNs of the state machines of workflows."""
+        """Returns the ARNs of the workflows' state machines."""
         machines = self.stack.resources_of("AWS::StepFunctions::StateMachine")
-        # The provider's machines wait for jobs.
+        # The provider's state machines wait for jobs.
         return [arn for arn in machines if "PersonalizeBatchSegmentProvider" not in arn]
 
     def run(self, workflow: str) -> dict[str, Any]:
-        """Starts a run of a workflow, and returns the detail of its event when it is complete."""
+        """Starts a run of a workflow, and returns the detail of its event on completion."""
         states, ended = self._client("stepfunctions"), dict[str, Any]()
         execution = states.start_execution(stateMachineArn=workflow)["executionArn"]
 
@@ -119,7 +119,7 @@ class Reader:
 def make_reader(
     stack: RealStack, client: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], Reader]:
-    """Makes readers of pages, in a folder with the file that pages name."""
+    """Creates readers of pages, in a folder with the file that the pages use."""
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
     monkeypatch.chdir(tmp_path)
     Path("queries.jsonl").write_text(pages.QUERIES)
@@ -172,11 +172,11 @@ def test_a_failed_audience_raises_the_alarms_of_the_page(
     faults.inject(Fault(JOB, message="an internal error"))
     assert reader.run(workflow)["failed"] == 1
     wait_until(in_alarm)
-    # The page makes two alarms on failed audiences. The first run made its segments of today.
+    # The page creates two alarms on failed audiences. The segments are from today, so the alarm on their age stays OK.
     assert in_alarm() == ["JobsFailed", "JobsFailed"]
 
 
-def test_the_sql_of_the_page_runs_with_athena(
+def test_athena_runs_the_sql_of_the_page(
     make_reader: Callable[[Path], Reader], client: Clients, aws: LocalAws, train: Callable[[], str]
 ) -> None:
     page = pages.DOCS / "how-to" / "query-segments.md"
@@ -202,6 +202,6 @@ def test_the_sql_of_the_page_runs_with_athena(
     assert len(comedy) == len(drama) == 25
     assert rows(sizes) == [["comedy-fans", "25"], ["drama-fans", "25"]]
     assert {row[0] for row in rows(overlap)} == comedy & drama
-    # The local Personalize has the same data after a training.
+    # The local Personalize has the same data after each training.
     assert rows(new) == []
     assert rows(without_answer) == []

@@ -1,4 +1,4 @@
-"""Input, from a list of queries to the files that the service reads and the segments that it writes."""
+"""Input from a list of queries to the files that Personalize reads and the segments that it writes."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +22,12 @@ from docs import pages
 WAIT = cdk.Duration.minutes(30)
 FAULT = "line 777, column 2: unknown key 'itemID': write \"itemId\""
 DESTROY = cdk.RemovalPolicy.DESTROY
-#: The input, or a function that makes it in a stack.
+#: The input, or a function that creates it in a stack.
 JobInput = BatchSegmentInput | Callable[[cdk.Stack], BatchSegmentInput]
 
 
 def one_job(job_input: JobInput, version: str, **props: Any) -> Build:
-    """Builds a stack with one job that is waited for, and its attributes as outputs."""
+    """Builds a stack with one waiting job and its attributes as outputs."""
 
     def build(stack: cdk.Stack) -> None:
         given = job_input if isinstance(job_input, BatchSegmentInput) else job_input(stack)
@@ -122,14 +122,14 @@ def test_the_same_fault_in_s3_fails_the_deployment_without_a_job(
     assert f"1 fault in the queries:\n  's3://{bucket}/in/queries.jsonl', {FAULT}" in done.said
     assert stack.jobs == []
 
-    # Mended, the same stack deploys.
+    # With the file fixed, the same stack deploys.
     stack.destroy()
     client("s3").put_object(Bucket=bucket, Key="in/queries.jsonl", Body=b'{"itemId": "1"}\n' * 500)
     assert stack.deploy(build).status == CREATED
     assert len(stack.jobs) == 1
 
 
-def test_a_waiting_deployment_counts_faults_that_were_not_validated(
+def test_a_waiting_deployment_counts_unvalidated_faults(
     stack: RealStack, aws: LocalAws, client: Clients, tmp_path: Path
 ) -> None:
     bucket = f"{stack.name.lower()}-queries"

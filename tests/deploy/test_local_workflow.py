@@ -1,4 +1,4 @@
-"""The local AWS runs a workflow that is made of the CDK's own constructs, with the permissions that they grant."""
+"""The local AWS runs a workflow made of CDK's own constructs, with the permissions that they grant."""
 
 import json
 import zoneinfo

@@ -1,4 +1,4 @@
-"""A job in a nested stack: created, left alone, updated, rolled back and deleted with its parent."""
+"""A job in a nested stack: created, kept, updated, rolled back and deleted with its parent."""
 
 from collections.abc import Callable
 from typing import Any
@@ -19,7 +19,7 @@ class Platform(cdk.NestedStack):
     def __init__(self, scope: cdk.Stack, id: str, version: str, **props: Any) -> None:
         super().__init__(scope, id)
         self.job = add_job(self, solution_version_arn=version, **props)
-        # What the parent reads becomes an output of the child.
+        # CDK turns attributes that the parent reads into outputs of the child.
         cdk.CfnOutput(scope, "Segments", value=self.job.output_uri)
 
 
@@ -30,7 +30,7 @@ ResourcesOf = Callable[[], Resources]
 
 @pytest.fixture
 def build(aws: LocalAws) -> Callable[..., Build]:
-    """Makes parents of the nested stack; `more` is what else is in the child."""
+    """Creates builders of parents of the nested stack. `more` adds resources to the child."""
 
     def build(more: Callable[[Platform], None] | None = None, **props: Any) -> Build:
         version = seeded_arn(aws, "ITEM_AFFINITY_VERSION")
@@ -47,7 +47,7 @@ def build(aws: LocalAws) -> Callable[..., Build]:
 
 @pytest.fixture
 def resources_of(stack: RealStack, client: Clients) -> ResourcesOf:
-    """Looks at the child: the physical id and the status of each resource."""
+    """Returns the physical ID and the status of each resource of the child."""
     cloudformation = client("cloudformation")
 
     def resources_of() -> Resources:
@@ -59,7 +59,7 @@ def resources_of(stack: RealStack, client: Clients) -> ResourcesOf:
 
 
 def job_of(resources: Resources) -> str:
-    """The ARN of the job that the child's resource stands for."""
+    """Returns the ARN of the child's job."""
     (arn,) = [id for id, _ in resources.values() if ":batch-segment-job/" in id]
     return arn
 
@@ -169,7 +169,7 @@ def test_a_failed_new_nested_stack_leaves_no_function(
     assert [f for page in functions for f in page["Functions"] if stack.name in f["FunctionName"]] == []
 
 
-def test_deletes_removed_nested_resources_only_after_the_parents_update(
+def test_deletes_removed_resources_after_the_parents_update(
     stack: RealStack,
     build: Callable[..., Build],
     resources_of: ResourcesOf,

@@ -1,4 +1,4 @@
-"""Deployments on a service that answers otherwise than assumed, one unpublished answer turned round at a time."""
+"""Deployments to a service with other behavior than assumed: one undocumented behavior is changed at a time."""
 
 import dataclasses
 import functools
@@ -17,7 +17,7 @@ from support.stacks import Build, RealStack, add_failing_resource
 
 pytestmark = pytest.mark.slow
 
-#: Each answer that is not the default.
+#: Each behavior that differs from the default.
 OTHER: dict[str, dict[str, Any]] = {
     "an unknown job is invalid input": {"unknown_job_error": "InvalidInputException"},
     "a version that is not ready is invalid input": {"unready_error": "InvalidInputException"},
@@ -36,7 +36,7 @@ OTHER: dict[str, dict[str, Any]] = {
     "tagging is authorized without tags": {"authorizes_tagging": "always"},
     "an output without a slash is refused": {"refuses_output_without_slash": True},
 }
-#: Those that show in a job's description, with which a job of an explicit name is compared.
+#: Behaviors that change a job's description, which is compared if the job has an explicit name.
 DESCRIBED = [
     name
     for name, answers in OTHER.items()
@@ -44,13 +44,13 @@ DESCRIBED = [
 ]
 
 
-#: Those that a deployment meets only if it waits for the job, which takes twice as long.
+#: Behaviors that only a waiting deployment meets. Waiting doubles the time of the test.
 WAITS = {"statuses", "check_object", "output_format", "checks_access"}
 
 
 @pytest.fixture
 def behave(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Turns an answer round until the test is over."""
+    """Changes a behavior until the test ends."""
 
     def behave(name: str) -> None:
         behavior = dataclasses.replace(aws.personalize.behavior, **OTHER[name])
@@ -61,7 +61,7 @@ def behave(aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], No
 
 @pytest.fixture
 def build(aws: LocalAws) -> Callable[..., Build]:
-    """Makes stacks with one job that is waited for, and with a resource after it that fails, if asked for."""
+    """Creates builders of stacks with one waiting job, and with a failing resource after it if `fails`."""
 
     def build(*, fails: bool = False, waits: bool = True, **props: Any) -> Build:
         version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
@@ -169,7 +169,7 @@ def test_keeps_a_job_of_an_explicit_name_without_identity_change(
     assert stack.job_resource == first
 
 
-# -- where the deployment cannot succeed, it says why
+# -- failures that the behavior causes, with their message
 
 
 def test_a_policy_missing_at_run_time_fails_a_waiting_deployment(

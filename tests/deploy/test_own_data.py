@@ -1,4 +1,4 @@
-"""Both samples from CSV files to segments, by the commands: check, cdk deploy over own data, and the export."""
+"""Both samples from CSV files to segments with the commands: check, cdk deploy with own data, and export."""
 
 import csv
 import json
@@ -48,7 +48,7 @@ def read(path: Path) -> list[dict[str, str]]:
 
 
 def expected_users(data: Path, items: set[str], users: set[str]) -> list[str]:
-    """Returns the first 25 users by the documented count."""
+    """Returns the first 25 users, ordered as documented."""
     times: Counter[str] = Counter()
     latest: dict[str, int] = {}
     for row in read(data / "interactions.csv"):
@@ -59,13 +59,13 @@ def expected_users(data: Path, items: set[str], users: set[str]) -> list[str]:
 
 
 def deploy(folder: Path, *options: str, schedule: str = "", name: str = "") -> list[str]:
-    """Deploys the app of a folder over its data and returns the users that the export has.
+    """Deploys the app of a folder with its data and returns the exported users.
 
     Args:
-        folder: Where the app and its data are.
+        folder: The folder of the app and its data.
         options: Options of ``personalize-local run``.
         schedule: A schedule to fire after the deployment.
-        name: A part of the name of the job or audience; all without it.
+        name: A part of the name of the job or audience. By default, all are exported.
     """
     local = f"{sys.executable} -m personalize_local"
     commands = f"cdk deploy --app '{sys.executable} app.py' --require-approval never && "
@@ -83,7 +83,7 @@ def folder(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.mark.parametrize("folder", ["retail"], indirect=True)
-def test_the_tutorial_over_the_shop(folder: Path) -> None:
+def test_runs_the_tutorial_with_the_shop(folder: Path) -> None:
     queries = pages.snippets(TUTORIAL)
     lines = next(snippet.code for snippet in queries if snippet.language == "json")
     (folder / "queries.jsonl").write_text(lines.replace("footware", "footwear"))
@@ -100,7 +100,7 @@ def test_the_tutorial_over_the_shop(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["films"], indirect=True)
-def test_films_with_a_filter(folder: Path) -> None:
+def test_runs_the_films_with_a_filter(folder: Path) -> None:
     (folder / "queries.jsonl").write_text(
         r'{"itemAttributes": "ITEMS.GENRES = \"Drama\" AND ITEMS.GENRES = \"Western\""}'
     )
@@ -114,7 +114,7 @@ def test_films_with_a_filter(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("folder", ["retail"], indirect=True)
-def test_the_tutorial_shows_what_the_check_says(folder: Path) -> None:
+def test_the_tutorial_shows_the_output_of_the_check(folder: Path) -> None:
     (shown,) = [snippet.code for snippet in pages.snippets(TUTORIAL) if snippet.language == "text"]
     lines = next(snippet.code for snippet in pages.snippets(TUTORIAL) if snippet.language == "json")
     (folder / "queries.jsonl").write_text(lines)

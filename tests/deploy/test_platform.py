@@ -1,4 +1,4 @@
-"""The platform example: one of its stages deployed, left alone and changed by the real CDK CLI."""
+"""The platform example: the real CDK CLI deploys one of its stages, redeploys it, and deploys changes."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ ASSIGNED = "# Personalize runs five jobs of an account"
 
 @pytest.fixture
 def platform(cdk: Callable[..., Cdk]) -> Cdk:
-    """A copy of the example, to be edited as somebody does."""
+    """A copy of the example that tests edit."""
     made = cdk(f"{sys.executable} app.py", "Dev-Segments")
     shutil.copytree(EXAMPLE, made.folder, dirs_exist_ok=True)
     return made
@@ -30,11 +30,11 @@ def platform(cdk: Callable[..., Cdk]) -> Cdk:
 
 @pytest.fixture
 def context(aws: LocalAws, client: Clients) -> dict[str, str]:
-    """The app's context values; the boundary that they name exists."""
+    """The context values of the app. The permissions boundary in them exists."""
     allow = {"Effect": "Allow", "Action": "*", "Resource": "*"}
     document = json.dumps({"Version": "2012-10-17", "Statement": [allow]})
     iam = client("iam")
-    # The local AWS outlives a test.
+    # An earlier test can have created it: all tests share the local AWS.
     with contextlib.suppress(iam.exceptions.EntityAlreadyExistsException):
         iam.create_policy(PolicyName=BOUNDARY, PolicyDocument=document)
     return {
@@ -45,7 +45,7 @@ def context(aws: LocalAws, client: Clients) -> dict[str, str]:
 
 @pytest.fixture
 def run(platform: Cdk, context: dict[str, str]) -> Callable[..., str]:
-    """Runs a command of the CLI that has to succeed, and returns what it said."""
+    """Runs a CLI command that must succeed, and returns its output."""
 
     def run(*arguments: str) -> str:
         done = platform.run(*arguments, **context)
@@ -57,7 +57,7 @@ def run(platform: Cdk, context: dict[str, str]) -> Callable[..., str]:
 
 @pytest.fixture
 def new_jobs(aws: LocalAws) -> Callable[[], list[str]]:
-    """Looks which jobs of the stage there are that it has not seen; their names."""
+    """Returns the names of the stage's jobs that are new since the last call."""
     seen: set[str] = set()
 
     def new_jobs() -> list[str]:
@@ -69,10 +69,10 @@ def new_jobs(aws: LocalAws) -> Callable[[], list[str]]:
 
 
 def edit(platform: Cdk, old: str, new: str) -> None:
-    """Changes the one place of the app where there is a text."""
+    """Replaces a text that occurs once in the app."""
     path = platform.folder / "app.py"
     text = path.read_text()
-    assert text.count(old) == 1, f"{old!r} is in the app {text.count(old)} times"
+    assert text.count(old) == 1, f"{old!r} occurs {text.count(old)} times in the app"
     path.write_text(text.replace(old, new))
 
 
@@ -93,7 +93,7 @@ def test_deploys_a_stage_and_an_edited_query_starts_one_job(
     assert all(job.tags == {"cost-center": "1234", "stage": "Dev"} for job in jobs)
     assert len([name for name in created if name.startswith("DevSegmentsS-")]) == 1, "the nested stack's"
 
-    # Every role of the stage is bounded.
+    # Every role of the stage has the boundary.
     iam = client("iam")
     names = [role["RoleName"] for page in iam.get_paginator("list_roles").paginate() for role in page["Roles"]]
     roles = [iam.get_role(RoleName=name)["Role"] for name in names if name.startswith("Dev-")]
@@ -101,7 +101,7 @@ def test_deploys_a_stage_and_an_edited_query_starts_one_job(
     for role in roles:
         assert role["PermissionsBoundary"]["PermissionsBoundaryArn"].endswith(f":policy/{BOUNDARY}"), role["RoleName"]
 
-    # The reader of another stack is called for each file, and may read it.
+    # The reader in another stack is invoked for each file, and can read it.
     logs = client("logs")
 
     def counted() -> set[str]:
@@ -115,14 +115,14 @@ def test_deploys_a_stage_and_an_edited_query_starts_one_job(
         ]
         return {json.loads(one)["object"].split("/")[1] for one in messages if one.startswith('{"object"')}
 
-    # A look reads every log group, and keeps the local AWS from calling the function.
+    # Each check reads every log group, which delays the local AWS's invocations.
     wait_until(lambda: counted() == set(created), timeout=120, interval=8)
 
-    # Nothing has changed. Approval would be asked for if any permission did.
+    # Nothing has changed. The CLI would ask for approval of changed permissions.
     assert run("deploy", "Dev/*", "--require-approval=broadening").count("(no changes)") == 3
     assert new_jobs() == []
 
-    # One year in one query: the diff shows the query, what defines the job, and no change of a permission.
+    # A changed year: the diff shows the query and the job's definition, and no permission changes.
     edited = 'AUDIENCES = {**AUDIENCES, "DramaFans1999": {"GENRES": "Drama", "YEAR": "2001"}}\n'
     edit(platform, ASSIGNED, edited + ASSIGNED)
     said = run("diff", "Dev/*")
@@ -133,7 +133,7 @@ def test_deploys_a_stage_and_an_edited_query_starts_one_job(
     before, after = re.findall(r"[-+].*ITEMS\.YEAR = .*(1999|2001)", said)
     assert (before, after) == ("1999", "2001")
 
-    # The CLI skips what it cannot hotswap and says so nowhere. That is as documented here.
+    # The CLI silently skips resources that it cannot hotswap, as the page says.
     assert "(no changes)" in run("deploy", "Dev/Segments", "--exclusively", "--hotswap")
     assert new_jobs() == []
 
@@ -142,7 +142,7 @@ def test_deploys_a_stage_and_an_edited_query_starts_one_job(
     assert name.startswith("DevSegments-")
     assert "-DramaFans1999-" in name
 
-    # The nested job's number of results.
+    # num_results of the nested job.
     edit(platform, "num_results=500", "num_results=400")
     run("deploy", "Dev/*", "--require-approval=broadening")
     (name,) = new_jobs()

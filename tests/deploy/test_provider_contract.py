@@ -1,4 +1,4 @@
-"""CDK's real provider framework around the handler: the cases that the framework's own tests name.
+"""CDK's real provider framework with the handler: the cases in the framework's own tests.
 
 https://github.com/aws/aws-cdk/blob/main/packages/aws-cdk-lib/custom-resources/test/provider-framework/runtime.test.ts
 """
@@ -20,14 +20,14 @@ INVALID = Fault("CreateBatchSegmentJob", "InvalidInputException", "numResults is
 
 
 class Framework:
-    """CloudFormation's side of a deployed job: what it sends, and the responses."""
+    """Sends CloudFormation's requests to a deployed job."""
 
     def __init__(self, deployed: DeployedJob) -> None:
         self.stack, self.arn, self.response = deployed.stack, deployed.arn, deployed.response
         self._deployed = deployed
 
     def send(self, request_type: str, physical_id: str | None = None, trigger: str | None = None) -> dict[str, Any]:
-        """Sends a request, and returns what arrives at the ResponseURL."""
+        """Sends a request, and returns the response that arrives at the ResponseURL."""
         request = self._deployed.changed(**({} if trigger is None else {"Trigger": trigger}))
         old = {} if request_type != "Update" else {"old_props": self._deployed.request.properties}
         return send(self.stack.aws, request_type, request, physical_id=physical_id, **old)
@@ -50,7 +50,7 @@ def framework(request: pytest.FixtureRequest) -> Framework:
 
 @pytest.fixture
 def trigger() -> str:
-    """Makes a definition that no other test has."""
+    """Returns a trigger that no other test uses."""
     return uuid.uuid4().hex
 
 
@@ -111,7 +111,7 @@ def test_merges_the_attributes_of_start_and_wait(waiting: DeployedJob) -> None:
 
 
 @pytest.mark.parametrize(("name", "waiters"), [("synchronous", 0), ("waiting", 1)])
-def test_only_a_job_that_is_waited_for_has_a_waiter(name: str, waiters: int, request: pytest.FixtureRequest) -> None:
+def test_only_a_waiting_job_has_a_waiter(name: str, waiters: int, request: pytest.FixtureRequest) -> None:
     deployed: DeployedJob = request.getfixturevalue(name)
     assert len(deployed.stack.resources_of("AWS::StepFunctions::StateMachine")) == waiters
     assert ("WaitSeconds" in deployed.request.properties) == bool(waiters)

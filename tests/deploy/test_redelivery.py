@@ -1,4 +1,4 @@
-"""Events that arrive twice, at the same time, late or with an unknown physical ID, at the deployed handler."""
+"""Events that the deployed handler gets twice, concurrently, late or with an unknown physical ID."""
 
 import json
 import uuid
@@ -16,11 +16,11 @@ from support.stacks import RealStack
 
 
 class Handler:
-    """The deployed function, and the events that a test sends to it.
+    """The deployed function, to which a test sends events.
 
     Attributes:
         arn: The job that the deployment created.
-        trigger: Makes a definition that no other test has.
+        trigger: A trigger that no other test uses.
     """
 
     def __init__(self, deployed: DeployedJob, client: Clients) -> None:
@@ -39,7 +39,7 @@ class Handler:
     def send(
         self, request_type: str, physical_id: str | None = None, trigger: str | None = None, **properties: Any
     ) -> Any:
-        """Sends an event; `properties` with the value None are omitted."""
+        """Sends an event. `properties` with the value None are omitted."""
         request = self._deployed.changed(**({} if trigger is None else {"Trigger": trigger}))
         sent = {**request.properties, **properties}
         event = {
@@ -58,7 +58,7 @@ class Handler:
         return payload
 
     def job(self, request_type: str, *arguments: Any) -> str:
-        """Sends an event, and returns the job that the handler answers with."""
+        """Sends an event, and returns the job in the handler's response."""
         return str(self.send(request_type, *arguments)["PhysicalResourceId"])
 
 
@@ -72,7 +72,7 @@ def handler(deployed: DeployedJob, client: Clients) -> Handler:
     return Handler(deployed, client)
 
 
-def test_the_same_event_later_means_the_same_job(handler: Handler) -> None:
+def test_a_repeated_event_returns_the_same_job(handler: Handler) -> None:
     assert [handler.job("Create") for _ in range(3)] == [handler.arn] * 3
     assert handler.new_jobs == []
 
@@ -97,7 +97,7 @@ def test_an_update_delivered_after_its_rollback_adopts_its_job(handler: Handler)
     assert handler.new_jobs == [other]
 
 
-def test_an_event_of_a_later_release_means_the_same_job(handler: Handler) -> None:
+def test_an_event_of_a_later_release_returns_the_same_job(handler: Handler) -> None:
     changed = handler.send("Update", handler.arn, ServiceToken="another", SomethingNew={"a": ["b"]}, RoleArn="other")
     assert changed["PhysicalResourceId"] == handler.arn
     assert handler.new_jobs == []
@@ -123,7 +123,7 @@ def test_calls_each_operation_once_when_nothing_fails(handler: Handler, aws: Loc
     assert calls[before:] == ["DescribeBatchSegmentJob"]
 
 
-def test_finds_the_job_of_a_create_whose_answer_was_lost(handler: Handler, faults: Faults) -> None:
+def test_finds_the_job_of_a_create_whose_response_was_lost(handler: Handler, faults: Faults) -> None:
     faults.inject(Fault("CreateBatchSegmentJob", reset=True, after=True, times=8))
     assert [handler.job("Create", None, handler.trigger)] == handler.new_jobs
 

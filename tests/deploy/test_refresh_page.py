@@ -1,4 +1,4 @@
-"""The statements of the page on refreshing segments, about what a run starts and what it finds."""
+"""The page on refreshing segments is right about the jobs that a run starts and the jobs that it adopts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -88,7 +88,7 @@ def test_a_change_costs_what_the_page_says(
         assert new_jobs() == expected, changed
 
 
-def test_a_run_that_is_named_continues(
+def test_a_run_with_an_earlier_key_continues(
     workflow: RealWorkflow, app: App, new_jobs: Callable[[], list[str]], faults: Faults
 ) -> None:
     assert workflow.deploy(replace(app, options={"only_new_versions": False})).status == CREATED
@@ -102,9 +102,9 @@ def test_a_run_that_is_named_continues(
     assert {first.completed["run"], again.completed["run"]} == {"20261130T030000Z"}
     assert new_jobs() == [failed]
     assert again.audiences[failed]["jobNames"][0].endswith("-2")
-    # The others are published again.
+    # The events of the other audiences are published again.
     (other,) = {"comedy", "drama"} - {failed}
     assert again.audiences[other] == first.audiences[other]
-    # Nothing is new, and all jobs run.
+    # A run without a key has a new one, so all jobs run again.
     assert succeeds(workflow.run())
     assert new_jobs() == ["comedy", "drama"]

@@ -1,4 +1,4 @@
-"""Random steps from a seed: deploy, change, fail, roll back, destroy; and what must hold after each of them."""
+"""Random deployments, changes, failures, rollbacks and deletions from a seed, with invariants after each step."""
 
 import os
 import random
@@ -33,13 +33,13 @@ FAULTS = [
 
 @dataclass
 class Soak:
-    """A stack, what is done to it, and what has been done.
+    """A stack, and the steps that have been taken on it.
 
     Attributes:
         stack: The stack.
         faults: The local service's faults.
-        seed: Repeats the steps.
-        part: Makes other steps of the same seed.
+        seed: The seed, which makes the steps repeatable.
+        part: The part. Each part of a seed has different steps.
     """
 
     stack: RealStack
@@ -54,7 +54,7 @@ class Soak:
         self._random = random.Random(f"{self.seed} {self.part}")
 
     def run(self, steps: int) -> None:
-        """Takes steps, and checks the stack after each of them."""
+        """Takes steps, and checks the stack after each step."""
         for _ in range(steps):
             self._step()
             self._check()
@@ -97,7 +97,7 @@ class Soak:
         if self._exists:
             ids = self.stack.resources_of(RESOURCE_TYPE)
             self._hold(len(ids) == 1 and ids[0] in jobs, f"the physical ID is no job: {ids}")
-        # A definition is billed once for each stack, and once more for each time its job failed.
+        # A definition is billed once for each stack, and again after each failure of its job.
         attempts: dict[str, list[Any]] = {}
         for arn in self.stack.jobs:
             attempts.setdefault(re.sub(r"-\d{1,2}$", "", arn), []).append(jobs[arn])
@@ -112,7 +112,7 @@ class Soak:
 
 @pytest.fixture
 def soak(stack: RealStack, faults: Faults) -> Callable[[int, int], Soak]:
-    """Makes soaks of a seed and a part."""
+    """Creates a soak from a seed and a part."""
     return lambda seed, part: Soak(stack, faults, seed, part)
 
 

@@ -1,7 +1,7 @@
-"""docs/troubleshooting.md: each error of the page is provoked, and has the words that the page shows.
+"""docs/troubleshooting.md: each error on the page is provoked, and its message has the lines on the page.
 
-The page is the source: its level-3 headings are the failures, and the lines of the indented block below a heading are
-in the error message.
+The tests read the page: its level-3 headings are the failures, and the error message must have the lines of the
+indented block below the heading.
 """
 
 import re
@@ -18,7 +18,7 @@ from support.stacks import RealStack
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text()
-#: The lines that a failure shows, by its heading.
+#: The expected lines of each failure, by its heading.
 SECTIONS = {
     title: [line.strip() for line in block.splitlines()]
     for title, block in re.findall(r"^### (.+)\n\n((?: {4}.+\n)+)\n\*\*Cause:\*\* ", PAGE, re.M)

@@ -1,4 +1,4 @@
-"""The command that asks a real account, run against the local AWS, whose answers are known."""
+"""The command verify-account, run against the local AWS, whose behavior is known."""
 
 import dataclasses
 import os
@@ -27,7 +27,7 @@ def command(aws: LocalAws, tmp_path: Path) -> Command:
 
 @pytest.fixture
 def left(client: Clients) -> Callable[[], list[str]]:
-    """Finds the stacks and buckets of this command that are there."""
+    """Lists the stacks and buckets of this command that exist."""
 
     def find() -> list[str]:
         stacks = client("cloudformation").describe_stacks()["Stacks"]
@@ -53,7 +53,7 @@ def test_answers_every_question_and_leaves_nothing_behind(
     answers = command.answers()
     assert {id: answer for id, answer in answers.items() if id not in OTHERS} == ANSWERS, said
     assert answers.keys() == ANSWERS.keys() | OTHERS
-    # MiniStack has no DescribeType: a question that fails is reported, and the others are asked.
+    # MiniStack has no DescribeType. The failed question is reported, and the others are asked.
     assert answers["native-type"] == ("—", "not answered")
     assert code == 1
     assert "ACTIVE" in answers["status-words"][0]
@@ -76,7 +76,7 @@ def test_answers_every_question_and_leaves_nothing_behind(
 
 @pytest.fixture
 def behaves(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Turns round what the service answers where nobody has published it."""
+    """Changes undocumented behavior of the service."""
 
     def change(**changes: Any) -> None:
         behavior = dataclasses.replace(local_aws.personalize.behavior, **changes)
@@ -92,7 +92,7 @@ def test_finds_the_conditions_that_work_without_a_source(
     code, said = command.run(command.version, "--yes", "--only=strict-conditions,conditions", "--show-account")
     assert code == 0, said
     assert command.answers() == {
-        "strict-conditions": ("No job that works; the evidence says why.", "either works"),
+        "strict-conditions": ("No, no job succeeded; see the evidence.", "either works"),
         "conditions": (
             "Works: s3:prefix; aws:SourceAccount and aws:SourceArn with IfExists. Does not work: aws:SourceAccount; "
             "aws:SourceArn.",
@@ -121,10 +121,10 @@ def test_reports_each_inverted_answer(
         refuses_output_without_slash=True,
     )
     turned = {
-        "output-listing": ("No, the job became ACTIVE: s3:ListBucket on the output can go.", "**differs**"),
+        "output-listing": ("No, the job became ACTIVE: s3:ListBucket on the output is not needed.", "**differs**"),
         "output-slash": ("Refused when the job is created.", "as assumed"),
         "create-resources": ("Yes.", "as assumed"),
-        "describe-paths": ("Without the last slash.", "either works"),
+        "describe-paths": ("Without the trailing slash.", "either works"),
         "describe-absent": ("filterArn is ''; kmsKeyArn is ''.", "either works"),
         "num-results": ("numResults is absent", "**differs**"),
         "output-record": ("The record has input, output; its output has recommendedUsers.", "as assumed"),
@@ -133,7 +133,7 @@ def test_reports_each_inverted_answer(
     code, said = command.run(command.version, "--yes", f"--only={','.join(turned)}")
     assert code == 0, said
     assert command.answers() == turned
-    assert "The library assumes something else for: output-listing, num-results.\n" in command.report.read_text()
+    assert "The library assumes another answer for: output-listing, num-results.\n" in command.report.read_text()
     assert left() == []
 
 
@@ -169,7 +169,7 @@ def test_declining_creates_nothing(
         os.close(ours)
         os.close(theirs)
     assert code == 1, said
-    assert "4 stacks will be created, and deleted in the end:" in said
+    assert "4 stacks will be created, and deleted at the end:" in said
     assert "6 batch segment jobs will be created and billed, at most 3 at once:" in said
     assert "so at most 14 jobs are billed:" in said
     assert said.endswith("Aborted. Nothing was created.\n")
@@ -183,7 +183,7 @@ def test_requires_yes_without_a_terminal(
 ) -> None:
     code, said = command.run(command.version)
     assert code == 1
-    assert said.endswith("pass --yes to go on.\nAborted. Nothing was created.\n")
+    assert said.endswith("pass --yes to continue.\nAborted. Nothing was created.\n")
     assert left() == []
     assert jobs() == []
 
@@ -287,7 +287,7 @@ def test_finds_a_python_whose_path_a_shell_would_split(
 
     python = tmp_path / "my $(touch SHELL) python's" / "python"
     python.parent.mkdir()
-    # Not a link, because Python finds its packages relative to itself.
+    # A script instead of a link, because Python finds its packages relative to its own path.
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o700)
     folder = tmp_path / "run"

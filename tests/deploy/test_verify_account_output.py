@@ -1,4 +1,4 @@
-"""The output of the command that asks a real account, without any account."""
+"""The output of the command verify-account, tested without an account."""
 
 import re
 from pathlib import Path

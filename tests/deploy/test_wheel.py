@@ -1,4 +1,4 @@
-"""The wheel: what a user gets."""
+"""The content of the wheel, and apps that use it."""
 
 import importlib.metadata
 import json
@@ -48,7 +48,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of packages with the wheel, what it requires and nothing else."""
+    """A folder of packages with only the wheel and its requirements."""
     folder = tmp_path_factory.mktemp("clean")
     pip(*["install", "--no-deps", "--target"], str(folder), str(wheel))
     expected = requirements_of("cdk-personalize-segments")
@@ -58,7 +58,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         seen.add(name)
         expected |= requirements_of(name)
         distribution = importlib.metadata.distribution(name)
-        # Of a file in the folder of scripts the first part is "..".
+        # A script's path starts with "..".
         for top in {file.parts[0] for file in distribution.files or []} - {".."}:
             if not (folder / top).exists():
                 (folder / top).symlink_to(Path(str(distribution.locate_file(top))))
@@ -66,7 +66,7 @@ def clean(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def requirements_of(name: str) -> set[str]:
-    """What a distribution requires without its extras."""
+    """Returns the requirements of a distribution without its extras."""
     requirements = [Requirement(one) for one in importlib.metadata.distribution(name).requires or []]
     return {one.name for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})}
 
@@ -107,7 +107,7 @@ def test_the_source_distribution_builds_the_same_wheel(wheel: Path, tmp_path: Pa
     ):
         assert needed in files
     for folder in ("benchmarks", "constructs", "docs", "examples", "lambda", "local", "tests", "tools"):
-        # What examples are deployed from stays in their folders.
+        # Files that a deployment generates stay in the example's folder.
         sources = [file for file in (ROOT / folder).rglob("*.py") if "cdk.out" not in file.parts]
         present = {file.relative_to(ROOT).as_posix() for file in sources}
         assert {name for name in files if name.startswith(f"{folder}/") and name.endswith(".py")} == present
@@ -125,7 +125,7 @@ def test_the_package_description_has_no_relative_links(wheel: Path) -> None:
     (metadata,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
     fields, _, description = archive.read(metadata).decode().partition("\n\n")
     assert "Description-Content-Type: text/markdown" in fields.splitlines()
-    # https://packaging.python.org/en/latest/specifications/well-known-project-urls/ - an index takes no longer label.
+    # The longest label: https://packaging.python.org/en/latest/specifications/well-known-project-urls/
     labels = re.findall(r"^Project-URL: (.*), https:", fields, re.M)
     assert [label for label in labels if not 0 < len(label) <= 32] == []
     assert labels != []
@@ -144,12 +144,12 @@ def test_a_clean_environment_has_only_required_packages(clean: Path) -> None:
     assert packages & {"boto3", "botocore", "ministack", "rich", "pytest"} == set()
 
 
-def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, tmp_path: Path) -> None:
+def test_a_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, tmp_path: Path) -> None:
     folder = tmp_path / "elsewhere"
     folder.mkdir()
     (folder / "app.py").write_text(APP)
     done = subprocess.run(
-        # Without the packages of this Python.
+        # -S excludes the packages of this Python.
         [sys.executable, "-S", "app.py"],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(clean), "CDK_OUTDIR": "out", "CDK_VALIDATION": "false"},
@@ -171,7 +171,7 @@ def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, 
     handlers_own = {path.relative_to(package) for path in package.rglob("*.py")}
     assert files(asset / "batch_segment_handler") == handlers_own
 
-    # It needs nothing but the standard library and boto3.
+    # The asset needs only the standard library and boto3.
     site_packages = Path(boto3.__file__).parents[1]
     only = tmp_path / "only"
     only.mkdir()
@@ -183,9 +183,7 @@ def test_a_users_stack_synthesizes_from_the_wheel_with_the_handler(clean: Path, 
     subprocess.run([sys.executable, "-I", "-S", "-c", f"{program}; handler.on_event, handler.is_complete"], check=True)
 
 
-def test_deploys_a_users_stack_from_the_wheel_in_another_folder(
-    clean: Path, cdk: Callable[..., Cdk], aws: LocalAws
-) -> None:
+def test_deploys_a_stack_from_the_wheel_in_another_folder(clean: Path, cdk: Callable[..., Cdk], aws: LocalAws) -> None:
     version = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_VERSION")
     made = cdk(f"env PYTHONPATH={clean} {sys.executable} -S app.py", "Mine")
     deployable = APP.replace('cdk.Fn.import_value("version")', f'"{version}"').replace(

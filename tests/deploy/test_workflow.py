@@ -1,4 +1,4 @@
-"""A workflow runs on the local AWS: state machine, functions, jobs and events, with the permissions of the stack."""
+"""A workflow runs on the local AWS with the permissions of its stack: state machine, functions, jobs and events."""
 
 import datetime
 import itertools
@@ -23,13 +23,13 @@ _SECONDS = itertools.count()
 
 
 def new_time() -> str:
-    """Returns a scheduled time that no other run has."""
+    """Returns a scheduled time that no other run uses."""
     start = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC)
     return (start + datetime.timedelta(seconds=next(_SECONDS))).isoformat()
 
 
 def new_workflow(aws: LocalAws, client: Clients, name: str, **props: Any) -> RealWorkflow:
-    """Deploys a workflow whose every scheduled time is another run."""
+    """Deploys a workflow with a separate run for each scheduled time."""
     audiences = [new_audience(audience, *items) for audience, items in AUDIENCES.items()]
 
     def build(stack: cdk.Stack) -> BatchSegmentWorkflow:
@@ -45,13 +45,13 @@ def new_workflow(aws: LocalAws, client: Clients, name: str, **props: Any) -> Rea
 
 @pytest.fixture(scope="session")
 def workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
-    """The workflow of this file's tests, deployed once."""
+    """The workflow of the tests in this file, deployed once."""
     return new_workflow(aws, client, "Runs")
 
 
 @pytest.fixture(scope="session")
 def short_workflow(aws: LocalAws, client: Clients) -> RealWorkflow:
-    """The same, with runs that give up after eight seconds."""
+    """The same workflow with a timeout of eight seconds."""
     return new_workflow(aws, client, "ShortRuns", timeout=cdk.Duration.seconds(8))
 
 

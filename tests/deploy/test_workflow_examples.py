@@ -1,4 +1,4 @@
-"""The apps in ``examples`` that have a workflow, deployed as they are."""
+"""The apps with a workflow in ``examples``, deployed unchanged."""
 
 import re
 import subprocess
@@ -59,7 +59,7 @@ def test_weekly_refreshes_its_audiences_after_each_training(
     first = workflow.fire()
     assert first["status"] == "SUCCEEDED", first
     assert len(stack.jobs) == 3
-    # Nothing new to compute: the schedule fires, and no job is billed.
+    # No new solution version: the schedule fires, and no job is billed.
     assert workflow.fire()["status"] == "SUCCEEDED"
     assert len(stack.jobs) == 3
     version = train()
@@ -106,7 +106,7 @@ def test_spreadsheet_refreshes_five_audiences_at_a_time(
     assert {key.split("/")[0].removeprefix("audience=") for key in found} == {audience.name for audience in audiences}
 
 
-def test_failure_is_in_the_queue_and_latest_keeps_the_run_before(
+def test_a_failure_is_queued_and_latest_keeps_the_earlier_run(
     workflow: ExampleWorkflow, aws: LocalAws, client: Clients, faults: Faults, train: Callable[[], str]
 ) -> None:
     solution = seeded_arn(aws, "ITEM_ATTRIBUTE_AFFINITY_SOLUTION")
@@ -123,7 +123,7 @@ def test_failure_is_in_the_queue_and_latest_keeps_the_run_before(
         ((segment,),) = segments_at(client, output).values()
         return set(segment.user_ids)
 
-    # An audience has no queries yet.
+    # The third audience has no queries yet.
     assert workflow.fire()["status"] == "SUCCEEDED"
     (missing,) = workflow.events()
     assert faults_of(missing) == []
@@ -135,14 +135,14 @@ def test_failure_is_in_the_queue_and_latest_keeps_the_run_before(
     expected = [[str(len(comedy)), str(len(drama)), str(len(comedy & drama))]]
     assert overlap() == expected
 
-    # The same run again: only the audience that has failed.
+    # The same run again: only the failed audience gets a job.
     bucket, prefix = split_s3_uri(workflow.outputs["Uploads"])
     queries = b'{"itemAttributes": "ITEMS.GENRES = \\"Romance\\""}\n'
     client("s3").put_object(Bucket=bucket, Key=f"{prefix}spring.jsonl", Body=queries)
     assert workflow.run().status == "SUCCEEDED"
     assert len(stack.jobs) == 3
 
-    # Next week a job fails. Its audience keeps its segments of this week.
+    # A job fails in the next week. The audience keeps the segments of this week.
     train()
     faults.inject(Fault(JOB, message="an internal error"))
     assert workflow.fire()["status"] == "SUCCEEDED"

@@ -1,4 +1,4 @@
-"""A run whose stack is broken: each audience and each run has an event, and none is stuck."""
+"""Runs with a broken stack: each audience and each run still has an event, and no run gets stuck."""
 
 import json
 import re
@@ -59,7 +59,7 @@ def deny(workflow: RealWorkflow, client: Clients) -> Iterator[Deny]:
 
 
 def reasons_of(run: Run) -> dict[str, str]:
-    """The reasons of the audiences that failed."""
+    """Returns the reasons of the failed audiences."""
     assert [fault for event in run.events for fault in faults_of(event)] == []
     return {name: detail["reason"] for name, detail in run.audiences.items() if detail["status"] == "FAILED"}
 
@@ -71,14 +71,14 @@ def test_missing_queries_fail_their_audience_alone(workflow: RealWorkflow) -> No
     assert (run.completed["succeeded"], run.completed["failed"]) == (2, 1)
 
 
-def test_a_filter_that_is_gone_fails_its_audience(workflow: RealWorkflow, faults: Faults) -> None:
+def test_a_deleted_filter_fails_its_audience(workflow: RealWorkflow, faults: Faults) -> None:
     faults.inject(Fault("DescribeFilter", "ResourceNotFoundException", "no such filter", times=None))
     run = workflow.run()
     assert sorted(reasons_of(run)) == ["adults", "missing"]
     assert "no such filter" in reasons_of(run)["adults"]
 
 
-def test_output_that_cannot_be_read_fails_the_audience(workflow: RealWorkflow, deny: Deny) -> None:
+def test_unreadable_output_fails_the_audience(workflow: RealWorkflow, deny: Deny) -> None:
     deny("Describe", "s3:GetObject")
     run = workflow.run()
     reason = reasons_of(run)["comedy"]
@@ -88,13 +88,13 @@ def test_output_that_cannot_be_read_fails_the_audience(workflow: RealWorkflow, d
     assert run.completed["failed"] == 3
 
 
-def test_queries_that_are_gone_fail_the_audience(workflow: RealWorkflow, deny: Deny) -> None:
-    # As if the objects of the bootstrap bucket had expired.
+def test_expired_queries_fail_the_audience(workflow: RealWorkflow, deny: Deny) -> None:
+    # As if a lifecycle rule had deleted the objects of the bootstrap bucket.
     deny("Start", "s3:GetObject")
     assert "AccessDenied" in reasons_of(workflow.run())["comedy"]
 
 
-def test_a_manifest_that_cannot_be_read_fails_the_run(workflow: RealWorkflow, deny: Deny) -> None:
+def test_an_unreadable_manifest_fails_the_run(workflow: RealWorkflow, deny: Deny) -> None:
     deny("StateMachine", "s3:GetObject")
     run = workflow.run()
     assert (run.status, run.audiences) == ("FAILED", {})
@@ -103,13 +103,13 @@ def test_a_manifest_that_cannot_be_read_fails_the_run(workflow: RealWorkflow, de
     assert "States.ItemReaderFailed" in run.completed["reason"]
 
 
-# MiniStack's words, of which the second come if the process has ended before its error was read.
+# MiniStack's messages. The second one appears if the process exits before its error is read.
 BROKEN = re.compile("No module named 'nothing'|Worker process exited immediately")
 
 
 @pytest.fixture
 def broken(workflow: RealWorkflow, client: Clients) -> Iterator[Callable[[str], None]]:
-    """Breaks functions until the test ends, as a bad deployment of their code does."""
+    """Breaks functions until the test ends, like a deployment of faulty code."""
     handlers: dict[str, str] = {}
 
     def break_function(containing: str) -> None:
@@ -122,19 +122,17 @@ def broken(workflow: RealWorkflow, client: Clients) -> Iterator[Callable[[str], 
         client("lambda").update_function_configuration(FunctionName=name, Handler=handler)
 
 
-def test_a_start_function_that_is_broken_fails_the_run(workflow: RealWorkflow, broken: Callable[[str], None]) -> None:
+def test_a_broken_start_function_fails_the_run(workflow: RealWorkflow, broken: Callable[[str], None]) -> None:
     broken("Start")
     run = workflow.run()
     assert (run.status, run.audiences, reasons_of(run)) == ("FAILED", {}, {})
     assert BROKEN.search(run.completed["reason"])
 
 
-def test_a_describe_function_that_is_broken_fails_each_audience(
-    workflow: RealWorkflow, broken: Callable[[str], None]
-) -> None:
+def test_a_broken_describe_function_fails_each_audience(workflow: RealWorkflow, broken: Callable[[str], None]) -> None:
     broken("Describe")
     run = workflow.run()
-    # The state machine publishes the faults itself, and cannot count the audiences.
+    # The state machine publishes the faults itself, but cannot count the audiences.
     assert sorted(reasons_of(run)) == ["adults", "comedy", "missing"]
     assert BROKEN.search(reasons_of(run)["comedy"])
     assert run.status == "FAILED"
@@ -160,7 +158,7 @@ def test_two_executions_of_a_run_at_once_start_its_jobs_once(workflow: RealWorkf
     assert len(workflow.stack.jobs) - before == 2
 
 
-def test_a_run_that_is_stopped_continues_with_its_jobs(
+def test_a_stopped_run_continues_with_its_jobs(
     workflow: RealWorkflow, aws: LocalAws, client: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aws.personalize, "in_progress_seconds", 2)

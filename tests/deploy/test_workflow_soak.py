@@ -1,4 +1,4 @@
-"""Random runs from a seed: faults, redeliveries, new solution versions, other jobs; and what must hold after each."""
+"""Random runs from a seed with faults, redeliveries, trainings and other jobs, with invariants after each step."""
 
 import os
 import random
@@ -39,13 +39,13 @@ FAULTS = [
 
 @dataclass
 class WorkflowSoak:
-    """Two stacks with workflows, of which one has a job too, and what has been done to them.
+    """Two stacks with workflows, one of them with a job too, and the steps that have been taken.
 
     Attributes:
-        workflows: The workflows. The first has runs by time, the second by solution version.
+        workflows: The workflows. The first has a run for each time, the second for each solution version.
         aws: The local AWS.
-        seed: Repeats the steps.
-        part: Makes other steps of the same seed.
+        seed: The seed, which makes the steps repeatable.
+        part: The part. Each part of a seed has different steps.
     """
 
     workflows: list[RealWorkflow]
@@ -56,11 +56,11 @@ class WorkflowSoak:
 
     def __post_init__(self) -> None:
         self._random = random.Random(f"{self.seed} {self.part}")
-        # Jobs of other tests are none of this test's.
+        # Ignore the jobs of other tests.
         self.aws.personalize.max_in_flight = 0
 
     def run(self, steps: int) -> None:
-        """Takes steps, and checks the runs after each of them."""
+        """Takes steps, and checks the runs after each step."""
         for _ in range(steps):
             self._step()
 
@@ -98,7 +98,7 @@ class WorkflowSoak:
         self._hold(len(events) - len(completed) == total, f"{total} audiences published {len(events)} events")
 
     def _check_bill(self, workflow: RealWorkflow) -> None:
-        # An audience is billed once for each run, and once more for each time its job failed.
+        # An audience is billed once for each run, and again after each failure of its job.
         attempts: dict[str, list[Job]] = {}
         for arn in workflow.stack.jobs:
             attempts.setdefault(re.sub(r"-\d{1,2}$", "", arn), []).append(self.aws.personalize.jobs[arn])
@@ -115,7 +115,7 @@ class WorkflowSoak:
 def soak(
     aws: LocalAws, client: Clients, stack: RealStack, faults: Faults
 ) -> Iterator[Callable[[int, int], WorkflowSoak]]:
-    """Makes soaks of a seed and a part."""
+    """Creates a soak from a seed and a part."""
     versions = aws.personalize.catalog.versions
 
     def workflow(name: str, **options: Any) -> RealWorkflow:

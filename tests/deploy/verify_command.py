@@ -1,4 +1,4 @@
-"""The command verify-account on the local AWS, and the answers that it must find."""
+"""The command verify-account on the local AWS, and the expected answers."""
 
 import os
 import re
@@ -10,41 +10,40 @@ from typing import Any
 from personalize_local.gateway import LocalAws
 
 ROOT = Path(__file__).parents[2]
-#: What the local Personalize answers, by the question's id: the answer, and what it means for the library.
+#: The expected answer and verdict of each question, by its ID.
 ANSWERS = {
     "role-split": ("Yes, the job became ACTIVE.", "as assumed"),
     "trust-conditions": ("Yes, the role was assumed.", "as assumed"),
     "bucket-policy": ("Yes, the request is refused with InvalidInputException.", "as assumed"),
     "strict-conditions": ("Yes, the job became ACTIVE.", "as assumed"),
     "conditions": (
-        "Each of the keys is sent and matches, since the job with all of them became ACTIVE. IfExists then matches as "
-        "well.",
+        "Each key is sent and matches, because the job with all keys became ACTIVE. IfExists then matches too.",
         "as assumed",
     ),
     "kms": ("Yes, the job became ACTIVE.", "as assumed"),
     "role-trust": ("InvalidInputException", "as assumed"),
     "solution-arn": ("ResourceNotFoundException", "as assumed"),
-    "output-listing": ("Yes, without the permission there is no job that works.", "as assumed"),
+    "output-listing": ("Yes, without the permission no job succeeds.", "as assumed"),
     "output-slash": ("Accepted. The job: ACTIVE.", "either works"),
     "create-resources": ("No, the job's ARN is enough.", "as assumed"),
     "tag-resource": ("No.", "as assumed"),
     "unknown-job": ("ResourceNotFoundException", "as assumed"),
     "name-reuse": ("Refused with ResourceAlreadyExistsException.", "as assumed"),
-    "describe-paths": ("As sent, with the last slash.", "either works"),
+    "describe-paths": ("As sent, with the trailing slash.", "either works"),
     "describe-absent": ("filterArn is absent; kmsKeyArn is absent.", "either works"),
     "num-results": ("numResults is 25", "as assumed"),
     "quota": ("The job was created and failed.", "as assumed"),
     "output-record": ("The record has input, output, error; its output has usersList.", "as assumed"),
-    "check-object": ("Yes, beside the segments.", "either works"),
+    "check-object": ("Yes, with the segments.", "either works"),
 }
-#: Questions whose answer depends on time, or on what else the local AWS has.
+#: Questions whose answer depends on time or on other resources in the local AWS.
 OTHERS = {"status-words", "durations", "native-type"}
 VERSION = "PERSONALIZE_LOCAL_ITEM_AFFINITY_VERSION_ARN"
 FAST = ["--poll-seconds=0.1", "--patience-seconds=2"]
 
 
 class Command:
-    """The command with the local AWS's environment, in a folder of its own."""
+    """Runs the command with the local AWS's environment in its own folder."""
 
     def __init__(self, aws: LocalAws, folder: Path) -> None:
         self.aws = aws
@@ -54,7 +53,7 @@ class Command:
         self.version = self.environment[VERSION]
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[str]":
-        """Starts it, with stdout and stderr together."""
+        """Starts the command with stderr redirected to stdout."""
         return subprocess.Popen(
             [sys.executable, "-m", "verify_account", f"--report={self.report}", *FAST, *arguments],
             env=self.environment,
@@ -66,7 +65,7 @@ class Command:
         )
 
     def run(self, *arguments: str, **options: Any) -> tuple[int, str]:
-        """Runs it to its end."""
+        """Runs the command, and returns its exit code and output."""
         process = self.start(*arguments, **options)
         try:
             said, _ = process.communicate(timeout=400)
@@ -75,6 +74,6 @@ class Command:
         return process.returncode, said
 
     def answers(self) -> dict[str, tuple[str, str]]:
-        """The table of the report."""
+        """Returns the table of the report: answer and verdict by question."""
         rows = re.findall(r"^\| \[([\w-]+)\]\(#\1\) \| (.*) \| (.*) \|$", self.report.read_text(), re.M)
         return {id: (answer.replace(r"\|", "|"), verdict) for id, answer, verdict in rows}

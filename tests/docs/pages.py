@@ -1,4 +1,4 @@
-"""The code in the pages of the documentation; called with a page's path, it runs the page's Python."""
+"""Reads and runs the code in documentation pages. As a script, it takes a page's path and runs the page's Python."""
 
 import re
 import sys
@@ -11,18 +11,18 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = [ROOT / "README.md", *sorted(page for page in DOCS.rglob("*.md") if "_build" not in page.parts)]
 
-#: How a page begins the fold with its set-up.
+#: The start of the folded set-up of a page.
 SET_UP = "<details>\n<summary>Set-up</summary>\n"
 
-_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
+_FENCE = re.compile(r"^(?P<fence>```+)(?P<language>\S*)(?: .*)?\n(?P<code>.*?)^(?P=fence)$", re.M | re.S)
 _INDENTED = re.compile(r"(?<=\n\n)(?: {4}.*\n)+")
 _SPAN = re.compile(r"`([^`\n]+)`")
-#: The content of ``queries.jsonl``, which a page shows.
+#: The content of ``queries.jsonl`` as a page shows it.
 QUERIES = """\
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\""}
 {"itemAttributes": "ITEMS.GENRES = \\"Comedy\\" AND ITEMS.GENRES = \\"Romance\\""}
 """
-#: The content of ``audiences.csv``, which a page shows.
+#: The content of ``audiences.csv`` as a page shows it.
 AUDIENCES = """\
 name;ITEMS.GENRES;num_results;filter.COUNTRY
 comedy-fans;Comedy;100;Japan
@@ -42,7 +42,7 @@ class Snippet:
 
 
 def snippets(page: Path) -> list[Snippet]:
-    """The fenced blocks of a page."""
+    """Returns the fenced blocks of a page."""
     text = page.read_text()
     return [
         Snippet(page, text.count("\n", 0, found.start()) + 2, found["language"], found["code"])
@@ -51,17 +51,17 @@ def snippets(page: Path) -> list[Snippet]:
 
 
 def python(page: Path) -> list[Snippet]:
-    """The Python of a page."""
+    """Returns the Python blocks of a page."""
     return [snippet for snippet in snippets(page) if snippet.language == "python"]
 
 
 def set_up(page: Path) -> Snippet:
-    """The first Python of a page: imports, app, stack and the names that the other snippets use."""
+    """Returns the first Python block of a page: imports, app, stack and the names that the other snippets use."""
     return python(page)[0]
 
 
 def shell(page: Path) -> list[str]:
-    """What of a page is typed in a shell: lines of blocks, and spans of code."""
+    """Returns the shell commands of a page: the lines of blocks, and inline code."""
     text = page.read_text()
     blocks = [snippet.code for snippet in snippets(page) if snippet.language in ("sh", "")]
     blocks += _INDENTED.findall(_FENCE.sub("", text))
@@ -70,10 +70,10 @@ def shell(page: Path) -> list[str]:
 
 
 def run(page: Path) -> list[str]:
-    """Runs a page's Python in one namespace, in this folder, which has the query file, and synthesizes its apps.
+    """Runs a page's Python in one namespace in the current folder, which has the query file, and synthesizes its apps.
 
     Returns:
-        What went wrong, one text for each snippet that did.
+        The error of each snippet that failed.
     """
     names: dict[str, Any] = {}
     faults: list[str] = []
@@ -94,7 +94,7 @@ def run(page: Path) -> list[str]:
 
 
 def _exec(snippet: Snippet, names: dict[str, Any]) -> None:
-    # Lines of the page, so that an error names the right one.
+    # Keep the line numbers of the page, so that an error names the right line.
     code = "\n" * (snippet.line - 1) + snippet.code
     exec(compile(code, str(snippet.page), "exec"), names)
 

@@ -1,4 +1,4 @@
-"""The schema of events describes the types that the functions return, and the examples of the page."""
+"""The event schema matches the types that the functions return and the examples on the page."""
 
 import json
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -14,12 +14,12 @@ SEGMENTS = [contract.SEGMENTS_SUCCEEDED, contract.SEGMENTS_FAILED]
 
 
 def type_of(schema: dict[str, Any]) -> Any:
-    """The part of a schema that a type expresses."""
+    """Returns the part of a schema that a Python type can express."""
     return {name: value for name, value in resolved(schema).items() if name in ("type", "items", "values")}
 
 
 def resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema with what its reference leads to, and constants as lists of one value."""
+    """Returns a schema with its reference resolved and constants as lists of one value."""
     if "$ref" in schema:
         definitions = next(iter(DETAILS.values()))["$defs"]
         schema = {**definitions[schema["$ref"].removeprefix("#/$defs/")], **schema}
@@ -29,7 +29,7 @@ def resolved(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def schema_of(hint: Any) -> dict[str, Any]:
-    """The schema of a type."""
+    """Returns the schema of a type."""
     if get_origin(hint) is Literal:
         return {"values": list(get_args(hint))}
     if get_origin(hint) is list:
@@ -54,10 +54,10 @@ def test_schema_has_the_members_and_types_of_the_contract(detail_types: list[str
             values = found.get(name, {}).get("values", [])
             found[name] = type_of(member)
             if "values" in found[name] and values != found[name]["values"]:
-                # The status has one value in each schema.
+                # Each schema fixes the status to one value.
                 found[name] = {"values": [*values, *found[name]["values"]]}
     assert found == {name: schema_of(hint) for name, hint in get_type_hints(detail).items()}
-    # A member that only one of the events has is not required by the type that both share.
+    # Both events share a type, in which the members of only one event are optional.
     shared = set.intersection(*(set(schema["required"]) for schema in schemas))
     assert shared == detail.__required_keys__
 

@@ -1,4 +1,4 @@
-"""The pictures of README and documentation: right in light and dark, readable on a phone, and used."""
+"""The pictures of the README and the documentation are readable in light and dark mode and on phones, and used."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ _PHONE = 390
 
 
 @pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.stem)
-def test_a_picture_has_a_title_and_a_dark_style_and_loads_nothing(picture: Path) -> None:
+def test_a_picture_has_a_title_and_dark_style_and_loads_nothing(picture: Path) -> None:
     text = picture.read_text()
     title = ET.fromstring(text).find(f"{_SVG}title")
     assert title is not None

@@ -1,7 +1,7 @@
-"""The SQL of the page on queries, run over files in both forms of segments.
+"""Runs the SQL of the page on queries with files in both formats of segments.
 
-DuckDB stands for Athena, as it does in the local AWS. The columns have the types of the Glue table, and the keys of the
-files are read in lower case, as the table's SerDe reads them.
+DuckDB replaces Athena, as in the local AWS. The columns have the types of the Glue table. The keys of the files are
+converted to lower case, as the table's SerDe does.
 """
 
 import json
@@ -47,7 +47,7 @@ SEGMENTS |= {(audience, "latest"): SEGMENTS[audience, "20261130T030000Z"] for au
 
 @pytest.fixture(scope="module")
 def table() -> dict[str, str]:
-    """The columns of the Glue table, with DuckDB's types."""
+    """The columns of the Glue table with DuckDB's types."""
     stack = cdk.Stack()
     SegmentsTable(stack, "Table", workflow=add_workflow(stack))
     (found,) = Template.from_stack(stack).find_resources("AWS::Glue::Table").values()
@@ -103,11 +103,11 @@ def test_finds_the_overlap_of_two_audiences(query: Query) -> None:
 
 
 def test_finds_the_users_that_are_new_since_last_week(query: Query) -> None:
-    # "9" was there two weeks ago, and not last week.
+    # "9" was in the segment two weeks ago, but not last week.
     assert sorted(query(SQL[3])) == [("4",), ("5",), ("6",), ("9",)]
 
 
-def test_finds_queries_without_an_answer(query: Query) -> None:
+def test_finds_queries_without_segments(query: Query) -> None:
     assert query(SQL[4]) == [("drama-fans", 'ITEMS.GENRES = "Nothing"', "no such item")]
 
 

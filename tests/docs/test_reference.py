@@ -1,16 +1,14 @@
-"""The site is built without a warning, and every public name has a docstring and a place in it."""
+"""The site builds without warnings, and every public name has a docstring and an entry in the reference."""
 
 import ast
 import inspect
-import subprocess
-import sys
+import re
 import textwrap
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
 import cdk_personalize_segments
-import pytest
 from sphinx.pycode import ModuleAnalyzer
 
 from docs import pages
@@ -18,17 +16,8 @@ from docs import pages
 PACKAGE = cdk_personalize_segments.__name__
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
-    built = subprocess.run([*command, str(pages.DOCS), str(folder)], capture_output=True, text=True)
-    assert built.returncode == 0, built.stderr
-    return folder
-
-
 def public_names() -> Iterator[tuple[str, str]]:
-    """Every public name, as it is written from outside, and its documentation."""
+    """Yields every public name, qualified as in users' code, and its documentation."""
     for name in cdk_personalize_segments.__all__:
         public = getattr(cdk_personalize_segments, name)
         yield f"{PACKAGE}.{name}", inspect.getdoc(public) or ""
@@ -38,13 +27,13 @@ def public_names() -> Iterator[tuple[str, str]]:
             for member in dict.fromkeys(member for base in bases for member in members_of(base)):
                 described = inspect.getdoc(getattr(public, member)) if hasattr(public, member) else ""
                 documented = comments.get(member) or described or ""
-                # What the library's own classes ask of each other is no part of the contract.
+                # Members that only the library's own classes use are not part of the contract.
                 if ":meta private:" not in documented:
                     yield f"{PACKAGE}.{name}.{member}", documented
 
 
 def members_of(of: type) -> list[str]:
-    """The public members that a class defines itself: those of its body, and those that its methods set."""
+    """Returns the public members that a class itself defines, in its body or by assignments in its methods."""
     names = [*vars(of), *inspect.get_annotations(of)]
     for node in ast.walk(ast.parse(textwrap.dedent(inspect.getsource(of)))):
         match node:
@@ -54,7 +43,7 @@ def members_of(of: type) -> list[str]:
 
 
 def comments_of(of: type) -> dict[str, str]:
-    """The documentation of a class's attributes: comments that start with ``#:``, and the section of the docstring."""
+    """Returns the documentation of a class's attributes, from ``#:`` comments and the docstring's section."""
     analyzed = ModuleAnalyzer.for_module(of.__module__).find_attr_docs()
     comments = {name: "\n".join(lines) for (owner, name), lines in analyzed.items() if owner == of.__name__}
     _, section, attributes = (inspect.getdoc(of) or "").partition("Attributes:\n")
@@ -80,3 +69,34 @@ def test_every_page_is_in_the_site(site: Path) -> None:
         page.relative_to(pages.DOCS).with_suffix(".html") for page in pages.PAGES if page.is_relative_to(pages.DOCS)
     }
     assert {page for page in made if not (site / page).is_file()} == set()
+
+
+def test_every_public_class_and_method_has_an_example_in_python() -> None:
+    without = [
+        name
+        for name, documented in public_names()
+        if callable(public(name)) and not any(shows(code, name) for code in examples(documented))
+    ]
+    assert without == []
+
+
+def examples(documented: str) -> list[str]:
+    """The code that follows "For example" in a docstring: in its line, or in a block."""
+    in_line = re.findall(r"[Ff]or\s+example[^.]*?\s``([^`]+)``", documented)
+    blocks = re.findall(r"[Ff]or\s+example[^.]*?::\n\n((?: +.+\n?|\n)+)", documented)
+    return [*(" ".join(code.split()) for code in in_line), *(textwrap.dedent(block) for block in blocks)]
+
+
+def shows(code: str, name: str) -> bool:
+    """Whether code calls a class or method."""
+    calls = [node.func for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    called = {part for call in calls for part in ast.unparse(call).split(".")}
+    return name.rpartition(".")[2] in called
+
+
+def public(name: str) -> object:
+    """The public object of a qualified name; None for an attribute of instances only."""
+    found: object = cdk_personalize_segments
+    for part in name.removeprefix(f"{PACKAGE}.").split("."):
+        found = getattr(found, part, None)
+    return found

@@ -1,4 +1,4 @@
-"""What the documentation shows works: its Python runs and synthesizes, its commands exist."""
+"""The documentation's Python runs and synthesizes, and its commands exist."""
 
 import argparse
 import ast
@@ -25,7 +25,7 @@ HOW_TO = [page for page in WITH_PYTHON if page.parent.name == "how-to"]
 def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
-    # What a program finds within `personalize-local run`.
+    # The environment within `personalize-local run`.
     for name, resource in SEEDS.items():
         monkeypatch.setenv(name, f"arn:aws:personalize:{REGION}:{ACCOUNT}:{resource}")
     monkeypatch.setenv("CDK_DEFAULT_ACCOUNT", ACCOUNT)
@@ -34,7 +34,7 @@ def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, m
     Path("queries.jsonl").write_text(pages.QUERIES)
     Path("audiences.csv").write_text(pages.AUDIENCES)
     if any("LocalAws" in snippet.code for snippet in pages.python(page)):
-        # There is one local AWS in a process.
+        # A process can have only one local AWS.
         command = [sys.executable, pages.__file__, str(page)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert ran.returncode == 0, ran.stderr
@@ -44,7 +44,9 @@ def test_the_python_of_a_page_runs_and_synthesizes(page: Path, tmp_path: Path, m
 
 @EVERY_PAGE
 def test_no_snippet_has_an_unknown_language_or_an_ellipsis(page: Path) -> None:
-    known = {"python", "sh", "json", "sql", "text", "{toctree}", "{eval-rst}"}
+    known = {"python", "sh", "json", "sql", "text"}
+    directives = ("eval-rst", "generated", "glossary", "include", "literalinclude", "toctree")
+    known |= {f"{{{directive}}}" for directive in directives}
     assert {snippet.language for snippet in pages.snippets(page)} <= known
     assert [snippet.line for snippet in pages.python(page) if re.search(r"…|^ *\.\.\.$", snippet.code, re.M)] == []
 
@@ -57,7 +59,7 @@ def test_a_file_has_the_content_that_its_page_shows(name: str, content: str) -> 
 
 
 @pytest.mark.parametrize("page", HOW_TO, ids=lambda page: page.stem)
-def test_a_how_to_page_begins_with_a_fold_that_has_its_set_up(page: Path) -> None:
+def test_a_how_to_page_starts_with_its_folded_set_up(page: Path) -> None:
     (before, fold) = page.read_text().split(pages.SET_UP)
     assert "```" not in before
     assert pages.set_up(page).code in fold.split("</details>")[0]
@@ -82,7 +84,7 @@ def test_every_make_target_exists(page: Path) -> None:
 
 
 def local_commands(page: Path) -> list[list[str]]:
-    """The command lines of ``personalize-local`` on a page, those within ``sh -c`` too."""
+    """Returns the ``personalize-local`` command lines of a page, including those in ``sh -c``."""
     found, lines = [], pages.shell(page)
     while lines:
         line = lines.pop()

@@ -1,4 +1,4 @@
-"""Calls that roles of the example stacks try: the refused ones, and those that differ in one thing and succeed."""
+"""Calls by roles of the example stacks: denied calls, and allowed calls that differ from them in one point."""
 
 import json
 from collections.abc import Callable
@@ -12,14 +12,14 @@ from support.local import seeded_arn
 
 @dataclass(frozen=True)
 class Attempt:
-    """Something that a principal tries.
+    """A call by a principal.
 
     Attributes:
-        name: What the test is called.
-        example: The stack it is tried in.
-        role: What the logical id of the principal's role contains.
-        service: Which client it takes.
-        call: What is tried.
+        name: The name of the test.
+        example: The example stack.
+        role: A part of the logical ID of the principal's role.
+        service: The service of the client.
+        call: The call.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Stacks whose permissions are looked at, and every path that a permission of theirs is there for."""
+"""Example stacks, and the code paths that need their permissions."""
 
 import contextlib
 import itertools
@@ -18,9 +18,9 @@ from support.custom_resources import recorded, send
 from support.local import Clients, seeded_arn, use_account, wait_until
 from support.stacks import RealStack
 
-#: What a path gives back if nothing went wrong.
+#: The result of a path that succeeds.
 WORKS = ""
-#: Builds an example's stack.
+#: Builds the stack of an example.
 Builder = Callable[[LocalAws], Callable[[cdk.Stack], BatchSegmentJob]]
 
 
@@ -42,7 +42,7 @@ def given_in_the_app(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
 
 
 def in_s3_already(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
-    """Queries in a bucket of the stack, checked there; the latest version of a solution; a deployment that waits."""
+    """Queries in a bucket of the stack, which are checked; the latest version of a solution; a waiting deployment."""
 
     def build(stack: cdk.Stack) -> BatchSegmentJob:
         return BatchSegmentJob(
@@ -57,7 +57,7 @@ def in_s3_already(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
 
 
 def with_a_key_and_strict_conditions(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentJob]:
-    """Buckets with a key, and every condition that can be had."""
+    """Buckets with a key, and all optional conditions."""
 
     def build(stack: cdk.Stack) -> BatchSegmentJob:
         return BatchSegmentJob(
@@ -75,7 +75,7 @@ EXAMPLES = (given_in_the_app, in_s3_already, with_a_key_and_strict_conditions)
 
 
 class Example:
-    """A stack as deployed, and its job's events sent again."""
+    """A deployed stack, and the paths that its permissions serve."""
 
     def __init__(self, aws: LocalAws, client: Clients, example: Builder) -> None:
         """Deploys the stack by CloudFormation, as its users do; the job runs once."""
@@ -86,12 +86,12 @@ class Example:
         self._runs = itertools.count()
         self.template = self.stack.template(example(aws))
         for name in self.named("AWS::Lambda::Function"):
-            # The less time there is, the sooner the handler gives up: what is taken away does not come by itself.
+            # A short timeout, so that the handler soon stops retrying: a removed permission does not come back.
             self.template["Resources"][name]["Properties"]["Timeout"] = 105
         without_job = json.loads(json.dumps(self.template))
         for name in self.named(RESOURCE_TYPE):
             del without_job["Resources"][name]
-        # Two deployments, since queries that are in S3 already have to be there before the job.
+        # Two deployments: existing queries in S3 must be uploaded before the job is created.
         assert self.stack.deploy_template(without_job).status == "CREATE_COMPLETE"
         self.physical_ids = self._physical_ids(client)
         for name in self.named("AWS::S3::Bucket"):
@@ -112,35 +112,35 @@ class Example:
         return {one["LogicalResourceId"]: one["PhysicalResourceId"] for one in found}
 
     def named(self, of_type: str) -> list[str]:
-        """The logical ids of a type's resources."""
+        """Returns the logical IDs of the resources of a type."""
         return [name for name, one in self.template["Resources"].items() if one["Type"] == of_type]
 
     # -- paths
 
     @property
     def paths(self) -> list[Callable[[], str]]:
-        """Every path there is a permission for. Each says what went wrong, or that nothing did."""
+        """All paths that need permissions. Each returns the failure, or `WORKS`."""
         waits = [self.is_looked_at, self.a_wait_in_a_rollback, self.the_waiter] if self._function("IsComplete") else []
         return [self.a_new_job, *waits, self.other_tags, self.a_recipe_nobody_knows, self.a_rollback, self.framework]
 
     def a_new_job(self) -> str:
-        """The handler starts a job, and the service runs it."""
+        """The handler creates a job, and the service runs it."""
         return self._handled("Create", self._properties())
 
     def is_looked_at(self) -> str:
-        """The function that looks at jobs looks at one that is complete."""
+        """The `is_complete` function checks a job that is complete."""
         event = {"PhysicalResourceId": self.job, "Deadline": int(time.time()) + 1000}
         answer, error = self._invoke("IsComplete", "Create", self._properties(), **event)
         return error or (WORKS if answer["Data"]["QueryErrors"] == "none" else f"{answer}, {self._logs_of_call()}")
 
     def other_tags(self) -> str:
-        """An update that starts nothing takes the tags off that the template had before."""
+        """An update that creates no job removes the earlier tags."""
         old = {**self.properties, "Tags": [{"key": "old", "value": "1"}]}
         event = {"PhysicalResourceId": self.job, "OldResourceProperties": old}
         return self._invoke("Handler", "Update", self.properties, **event)[1]
 
     def a_recipe_nobody_knows(self) -> str:
-        """The handler asks of what type a recipe is, and refuses it."""
+        """The handler looks up the type of an unknown recipe, and rejects it."""
         version = seeded_arn(self.aws, "USER_PERSONALIZATION_VERSION")
         role = {"RoleName": self.physical_ids[self._named_like("HandlerRole")], "PolicyName": "OfTheTest"}
         statement = {"Effect": "Allow", "Action": "personalize:DescribeSolutionVersion", "Resource": version}
@@ -150,14 +150,14 @@ class Example:
         return WORKS if "of type USER_PERSONALIZATION, expected" in error else error
 
     def a_rollback(self) -> str:
-        """An update that fails succeeds all the same if the stack is being rolled back."""
+        """An update that would fail succeeds during a rollback of the stack."""
         event = {"PhysicalResourceId": self.job, "OldResourceProperties": self._properties()}
         with self._rolling_back():
             error = self._handled("Update", self._properties(NumResults="0"), **event)
             return f"{error}\n{self._logs_of_call()}" if error else WORKS
 
     def a_wait_in_a_rollback(self) -> str:
-        """A wait that is over succeeds all the same if the stack is being rolled back."""
+        """A wait that has timed out succeeds during a rollback of the stack."""
         none = f"{self.job}-99"
         with self._rolling_back():
             event = {"PhysicalResourceId": none, "Deadline": 0, "Created": True}
@@ -165,12 +165,12 @@ class Example:
             return f"{error}\n{self._logs_of_call()}" if error else WORKS
 
     def the_waiter(self) -> str:
-        """The framework's state machine invokes each of its functions, without the retries of half an hour."""
+        """The framework's state machine invokes each of its functions. The half hour of retries is skipped."""
         (waiter,) = self.named("AWS::StepFunctions::StateMachine")
         machine = self._states.describe_state_machine(stateMachineArn=self.physical_ids[waiter])
         for state in json.loads(machine["definition"])["States"].values():
             cause = self._cause(state["Resource"], machine["roleArn"])
-            # The functions reject an event without a request, but they are invoked.
+            # The functions reject an event without a request, but the invocation itself works.
             if "is not authorized" in cause:
                 return cause
         return WORKS
@@ -202,11 +202,11 @@ class Example:
             stack["StackStatus"] = "UPDATE_COMPLETE"
 
     def framework(self) -> str:
-        """CloudFormation calls CDK's framework, which calls the handler and, where jobs are waited for, waits."""
+        """CloudFormation calls CDK's framework, which calls the handler and waits if the job waits."""
         response = send(self.aws, "Create", replace(self._request, properties=self._properties()))
         return WORKS if response["Status"] == "SUCCESS" else str(response["Reason"])
 
-    # -- what they are made of
+    # -- helpers of the paths
 
     def _properties(self, **changed: str) -> dict[str, Any]:
         definition = {**self.properties[DEFINITION], "Trigger": str(next(self._runs)), **changed}

@@ -1,4 +1,4 @@
-// Decides requests with an IAM simulator that shares nothing with the local AWS: JSON in, JSON out.
+// Evaluates requests with an IAM simulator that shares no code with the local AWS. Reads and writes JSON.
 import { readFileSync } from "node:fs";
 import { runSimulation } from "@cloud-copilot/iam-simulate";
 

@@ -1,4 +1,4 @@
-"""What a test run says at its end about permissions."""
+"""The summary of the permission tests at the end of a test run."""
 
 from collections import Counter
 
@@ -6,7 +6,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Says how much was proven; tests record it, so that it arrives from the processes of xdist as well."""
+    """Prints the counts. Tests record them as properties, which xdist's workers report too."""
     counted: Counter[str] = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
@@ -16,12 +16,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     terminalreporter.section("permissions")
     kinds = ("actions", "resources", "principals", "conditions")
-    taken_away = {kind: counted[f"{kind} taken away"] for kind in kinds}
-    if any(taken_away.values()):
-        listed = ", ".join(f"{number} {kind}" for kind, number in taken_away.items())
+    removed = {kind: counted[f"{kind} removed"] for kind in kinds}
+    if any(removed.values()):
+        listed = ", ".join(f"{number} {kind}" for kind, number in removed.items())
         terminalreporter.write_line(
-            f"{sum(taken_away.values())} permissions taken away ({listed}), {counted['missed']} missed; "
-            f"{counted['unproven']} cannot be proven here"
+            f"{sum(removed.values())} permissions removed ({listed}): {counted['missed']} broke a path; "
+            f"{counted['unproven']} more cannot be tested on the local AWS"
         )
     if counted["refused"]:
-        terminalreporter.write_line(f"{counted['refused']} attempts refused, {counted['allowed']} allowed")
+        terminalreporter.write_line(f"{counted['refused']} calls denied, {counted['allowed']} allowed")

@@ -1,4 +1,4 @@
-"""Least privilege from the other side, for the principals of a workflow: what no path needs is refused."""
+"""Least privilege, part 2, for the principals of a workflow: calls that no path needs are denied."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from policy.workflow_examples import WorkflowExample
 from policy.world import OTHER_NAME
 from support.local import role_session, seeded_arn
 
-#: Calls an AWS service as a principal, with the stack at hand.
+#: Calls an AWS service as a principal of the stack.
 Call = Callable[[Any, WorkflowExample], Any]
 START, DESCRIBE, MACHINE, SCHEDULE = "StartRole", "DescribeRole", "WeeklyStateMachineRole", "WeeklyScheduleRole"
 
@@ -23,7 +23,7 @@ def job_arn(name: str, stack: WorkflowExample) -> str:
 
 
 def create_job(name: str, tag: str) -> Call:
-    """Creates a job of the newest run again, with another name and tag."""
+    """Creates a job of the newest run again with another name and tag."""
 
     def call(personalize: Any, stack: WorkflowExample) -> Any:
         arn = stack.job
@@ -98,7 +98,7 @@ REFUSED: dict[str, tuple[str, str, Call]] = {
     ),
     "the schedule publishes events": (SCHEDULE, "events", put_event("cdk-personalize-segments")),
 }
-#: The same calls where only the refused part differs.
+#: The same calls with only the denied part changed.
 ALLOWED: dict[str, tuple[str, str, Call]] = {
     "start creates a job of the stack": (START, "personalize", create_job("", "team")),
     "start describes the filter": (

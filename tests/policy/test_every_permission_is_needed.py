@@ -1,10 +1,9 @@
-"""Least privilege from the one side: what can be taken away without a loss should not have been given.
+"""Least privilege, part 1: removing any permission breaks a path.
 
-Each action that a policy of a deployed stack allows is taken out, and each resource where there are several, each
-principal gives way to another, and each condition becomes one that is not met: one at a time, in the deployed policy.
-Then the stack's paths are tried until one fails for want of just that. What to take away is read from the synthesized
-template, so that a statement that is added tomorrow is tried tomorrow.
-`test_everything_else_is_refused` is the other side.
+One at a time, the test changes the policies of a deployed stack: it removes an action or one of several resources,
+replaces a principal, or changes a condition so that it is not met. Then it runs the stack's paths until one fails
+because of the change. The changes are derived from the synthesized template, so new statements are tested too.
+`test_everything_else_is_refused` is part 2.
 """
 
 import copy
@@ -26,37 +25,37 @@ from support.templates import as_list, policies, readable
 
 Statement = dict[str, Any]
 
-#: What no path on the local AWS can show the need for, "<logical id> <what is taken away>", and why.
+#: Permissions that no path on the local AWS proves, as "<logical ID> <removed permission>", and the reason.
 UNPROVEN_HERE = {
     "*Role* logs:CreateLogStream": "MiniStack writes the logs of functions itself",
     "*Role* logs:PutLogEvents": "MiniStack writes the logs of functions itself",
-    "*Role* lambda:GetFunction": "the framework asks it of a function that sleeps, and then again for five minutes",
-    "PersonalizeBatchSegmentProvider*Role* sts:AssumeRole": "MiniStack runs functions whatever their role trusts",
-    "PersonalizeBatchSegmentProvider*Role* for *.amazonaws.com": "MiniStack runs functions whatever their role trusts",
-    "*waiterstatemachineRole* on *:*": "CDK's grants cover the versions of a function, which the framework has none of",
+    "*Role* lambda:GetFunction": "the framework needs it only for an inactive function, and then retries for 5 minutes",
+    "PersonalizeBatchSegmentProvider*Role* sts:AssumeRole": "MiniStack ignores the trust policies of functions",
+    "PersonalizeBatchSegmentProvider*Role* for *.amazonaws.com": "MiniStack ignores the trust policies of functions",
+    "*waiterstatemachineRole* on *:*": "CDK's grants include function versions, and the framework has none",
     "*StateMachinePolicy* states:StopExecution": "MiniStack runs the child executions of a Map without these calls",
     "*StateMachinePolicy* states:[DR]*Execution": "MiniStack runs the child executions of a Map without these calls",
     "*StateMachinePolicy* on arn:*:states:*": "MiniStack runs the child executions of a Map without these calls",
-    "*StartPolicy* personalize:DescribeRecipe": "asked of an unknown recipe only, by the handler's code, for which a "
-    "path of the handler proves it",
-    "*Provider*Policy* on arn:aws:personalize:*:solution/*": "CreateBatchSegmentJob is of the job by AWS's reference, "
-    "and of the solution too by AWS's own solution: whichever is right works",
-    "* kms:*": "MiniStack's S3 uses keys without asking their policies",
-    "*Policy* if kms:ViaService": "MiniStack's S3 uses keys without asking their policies",
-    "Key* for *": "MiniStack's S3 uses keys without asking their policies",
-    "*HandlerPolicy* personalize:TagResource without tags": "whether a create without tags is authorized for it is not "
-    "documented; test_other_answers deploys on a service that does",
-    "*HandlerPolicy* if no aws:TagKeys": "the same",
-    "Key* if *": "MiniStack's S3 uses keys without asking their policies",
+    "*StartPolicy* personalize:DescribeRecipe": "needed for an unknown recipe only; a path of the handler, which "
+    "runs the same code, proves it",
+    "*Provider*Policy* on arn:aws:personalize:*:solution/*": "AWS's reference lists only the job as a resource of "
+    "CreateBatchSegmentJob, and AWS's own solution grants it on the solution too; see docs/decisions/0006",
+    "* kms:*": "MiniStack's S3 does not check permissions for keys",
+    "*Policy* if kms:ViaService": "MiniStack's S3 does not check permissions for keys",
+    "Key* for *": "MiniStack's S3 does not check permissions for keys",
+    "*HandlerPolicy* personalize:TagResource without tags": "undocumented whether a create without tags needs it; "
+    "test_other_answers deploys to a service that requires it",
+    "*HandlerPolicy* if no aws:TagKeys": "as for personalize:TagResource without tags",
+    "Key* if *": "MiniStack's S3 does not check permissions for keys",
 }
-# A pattern of what a failure has to name. Default: the name of the action.
+# Patterns that a failure must match. Default: the name of the action.
 _NAMED_AS = {"sts:AssumeRole": r"cannot be assumed: fix its trust policy|to assume the (provided )?role"}
 _NOBODY = {"Service": "nobody.amazonaws.com", "AWS": "arn:aws:iam::000000000000:root"}
 
 
 @dataclass(frozen=True)
 class Loss:
-    """Something that a statement of a policy no longer says."""
+    """A permission that is removed from a policy."""
 
     logical_id: str
     policy: str
@@ -78,7 +77,7 @@ class Loss:
 
 
 def losses(template: dict[str, Any]) -> Iterator[Loss]:
-    """Everything that can be taken away from a template's policies."""
+    """Yields all permissions in a template's policies that can be removed."""
     for logical_id, policy, document in policies(template):
         for number, statement in enumerate(document["Statement"]):
             if statement["Effect"] == "Allow":
@@ -87,16 +86,16 @@ def losses(template: dict[str, Any]) -> Iterator[Loss]:
 
 
 def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callable[[Statement], None]]]:
-    """What can be taken away from a statement."""
+    """Yields the removable permissions of a statement: kind, description, affected actions, change."""
     actions = as_list(statement["Action"])
     is_untagged = "aws:TagKeys" in statement.get("Condition", {}).get("Null", {})
     for action in actions:
 
         def without_action(changed: Statement, action: str = action) -> None:
-            # An action that nobody needs a permission for, lest a statement is left without any.
+            # A statement needs an action. This one requires no permission.
             changed["Action"] = [one for one in actions if one != action] or ["sts:GetCallerIdentity"]
 
-        # What is allowed only without tags is told from what is allowed with them.
+        # Tell the statement for requests without tags from the one for requests with tags.
         yield "actions", f"{action}{' without tags' if is_untagged else ''}", [action], without_action
     resources = as_list(statement.get("Resource", []))
     for number, resource in enumerate(resources if len(resources) > 1 else []):
@@ -123,14 +122,14 @@ def changes(statement: Statement) -> Iterator[tuple[str, str, list[str], Callabl
 
 
 class Deployed:
-    """The policies of a stack as they are in force."""
+    """The policies of a deployed stack."""
 
     def __init__(self, example: Example | WorkflowExample, client: Clients) -> None:
         self._example = example
         self._iam, self._s3 = client("iam"), client("s3")
 
     def failure_without(self, loss: Loss) -> str:
-        """What the first path that fails says while something is lost; `WORKS` if none does."""
+        """Returns the first failure of a path while a permission is removed; `WORKS` if no path fails."""
         before = self._get(loss)
         after = copy.deepcopy(before)
         loss.change(after["Statement"][loss.statement])
@@ -174,7 +173,7 @@ EVERY_KIND = pytest.mark.parametrize("kind", ["actions", "resources", "principal
 
 @EVERY_KIND
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.__name__)
-def test_every_removed_permission_is_missed(
+def test_a_path_fails_without_each_permission(
     deployed: Deployments,
     client: Clients,
     record_property: Callable[[str, object], None],
@@ -185,7 +184,7 @@ def test_every_removed_permission_is_missed(
 
 
 @EVERY_KIND
-def test_every_removed_permission_of_a_workflow_is_missed(
+def test_a_run_fails_without_each_permission_of_a_workflow(
     deployed_workflow: WorkflowExample,
     client: Clients,
     record_property: Callable[[str, object], None],
@@ -197,7 +196,7 @@ def test_every_removed_permission_of_a_workflow_is_missed(
 def remove_each(
     stack: Example | WorkflowExample, client: Clients, record_property: Callable[[str, object], None], kind: str
 ) -> None:
-    """Takes each permission of a kind away, and checks that a path fails for want of it."""
+    """Removes each permission of a kind, and checks that a path fails because of it."""
     assert fails(stack) == []
     in_force = Deployed(stack, client)
     all_losses = [loss for loss in losses(stack.template) if loss.kind == kind]
@@ -209,17 +208,17 @@ def remove_each(
             not_missed.append(str(loss))
         elif not loss.explains(failure):
             otherwise.append(f"{loss}: {failure}")
-    record_property(f"{kind} taken away", len(to_try))
+    record_property(f"{kind} removed", len(to_try))
     record_property("missed", len(to_try) - len(not_missed))
     record_property("unproven", len(all_losses) - len(to_try))
-    assert "\n".join(not_missed) == "", "given, and needed by no path"
-    assert "\n".join(otherwise) == "", "the failure does not name what is missing"
-    # Everything is as it was.
+    assert "\n".join(not_missed) == "", "granted, but no path needs it"
+    assert "\n".join(otherwise) == "", "the failure does not name the missing permission"
+    # All permissions are restored.
     assert fails(stack) == []
 
 
 def fails(stack: Example | WorkflowExample) -> list[str]:
-    """The paths that fail."""
+    """Returns the failures of all paths."""
     return [f"{path.__name__}: {failure}" for path in stack.paths if (failure := path()) != WORKS]
 
 

@@ -1,7 +1,7 @@
-"""Least privilege from the other side: what no path needs is refused, to each principal in its own session.
+"""Least privilege, part 2: calls that no path needs are denied, for each principal in its own session.
 
-The same attempts with what is allowed in place of what is not succeed, so that a refusal is for the one thing that
-differs. `test_every_permission_is_needed` is the other half.
+Each denied call has an allowed counterpart that differs from it in one point, which proves the reason of the denial.
+`test_every_permission_is_needed` is part 1.
 """
 
 import functools
@@ -109,7 +109,7 @@ def test_buckets_refuse_personalize_unneeded_actions(
 
 
 def in_bucket(around: World, what: str) -> tuple[tuple[Any, str, str], dict[str, Any]]:
-    """What the service does in a bucket, as `World.service_may` takes it."""
+    """Returns the arguments of `World.service_may` for a request of the service to a bucket."""
     bucket = around.input if what.endswith("input") else around.output
     prefix = f"{around.staged.rpartition('/')[0]}/" if what.endswith("input") else around.folder
     action = {"lists": "s3:ListBucket", "reads": "s3:GetObject", "writes": "s3:PutObject"}[what.partition("_")[0]]

@@ -1,6 +1,6 @@
-"""What an independent IAM simulator says of the same templates: https://www.npmjs.com/package/@cloud-copilot/iam-simulate
+"""An independent IAM simulator evaluates the same templates: https://www.npmjs.com/package/@cloud-copilot/iam-simulate
 
-It knows the service authorization reference, so that it finds actions on resources that AWS does not know them for.
+It uses the service authorization reference, so it detects actions on resources that do not support them.
 """
 
 import json
@@ -28,7 +28,7 @@ TEAM = {"aws:TagKeys": ["team"], "aws:RequestTag/team": "growth"}
 SERVICE = {"aws:SourceAccount": ACCOUNT, "aws:SourceArn": JOB, "aws:SecureTransport": "true"}
 INPUT, OUTPUT = "arn:aws:s3:::storageinputbucket0767fbbb", "arn:aws:s3:::storageoutputbucketcd2eeb3a"
 
-#: Whose policy (part of its owner's logical ID), action, resource, context, whether it is allowed.
+#: Owner of the policy (part of the logical ID), action, resource, context, whether the request is allowed.
 CASES: list[tuple[str, str, str, Mapping[str, Sequence[str]], bool]] = [
     ("ProviderHandlerRole", "personalize:DescribeBatchSegmentJob", JOB, {}, True),
     ("ProviderHandlerRole", "personalize:CreateBatchSegmentJob", JOB, TEAM, True),
@@ -109,7 +109,7 @@ def test_the_simulator_decides_as_the_local_aws_does(policies: list[tuple[str, d
                 "identityPolicies": [{"name": str(n), "policy": one} for n, one in enumerate(documents)],
                 "serviceControlPolicies": [],
                 "resourceControlPolicies": [],
-                # KMS asks both.
+                # KMS also evaluates the key policy.
                 **({"resourcePolicy": key_policy[0]} if action.startswith("kms:") else {}),
             }
         )

@@ -45,7 +45,7 @@ def a_workflow(aws: LocalAws) -> Callable[[cdk.Stack], BatchSegmentWorkflow]:
 
 
 class WorkflowExample:
-    """A stack with a workflow as deployed, and its runs."""
+    """A deployed stack with a workflow, and its runs."""
 
     def __init__(self, aws: LocalAws, client: Clients) -> None:
         """Deploys the stack by CloudFormation, as its users do."""
@@ -75,7 +75,7 @@ class WorkflowExample:
 
     @property
     def paths(self) -> list[Callable[[], str]]:
-        """Every path that there is a permission for. Each returns the failure, or `WORKS`."""
+        """All paths that need permissions. Each returns the failure, or `WORKS`."""
         return [self.a_scheduled_run]
 
     def a_scheduled_run(self) -> str:
@@ -83,7 +83,7 @@ class WorkflowExample:
         day = datetime.datetime(2026, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(days=next(self._days))
         before = self._executions()
         for other in before:
-            # A run that another test started publishes events until it ends.
+            # A run that another test started still publishes events.
             self._workflow.wait(other)
         self._workflow.events()
         (schedule,) = resource_names(self.template, "AWS::Scheduler::Schedule")

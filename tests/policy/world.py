@@ -1,4 +1,4 @@
-"""A deployed stack with resources beside it, and sessions of its roles."""
+"""A deployed stack, resources outside of it, and sessions of its roles."""
 
 import functools
 import json
@@ -18,7 +18,7 @@ OTHER_ACCOUNT = "999999999999"
 
 
 class World:
-    """A stack, and what is not the stack's but beside it."""
+    """A deployed stack and resources outside of it."""
 
     def __init__(self, example: Example, client: Clients) -> None:
         self.example = example
@@ -31,11 +31,11 @@ class World:
         self.other_job = self.arn("personalize", f"{JOB}/somebody-elses")
         self.other_key = client("kms").create_key()["KeyMetadata"]["Arn"]
         self.job = example.job
-        #: A client in a role's session, by what the role's logical id contains and the service.
+        #: Returns a client in a role's session. Takes a part of the role's logical ID, and the service.
         self.session = functools.cache(self._session)
         self.request: dict[str, Any] = dict(self.aws.personalize.jobs[example.job].request)
         self.input, self._input_prefix = split_s3_uri(self.request["jobInput"]["s3DataSource"]["path"])
-        #: The output bucket, and the job's folder in it.
+        #: The output bucket and the job's folder in it.
         self.output, self.folder = split_s3_uri(self.request["jobOutput"]["s3DataDestination"]["path"])
 
     def arn(self, service: str, resource: str, region: str | None = None) -> str:
@@ -43,7 +43,7 @@ class World:
         return f"arn:aws:{service}:{region}:{self.aws.account}:{resource}"
 
     def id(self, part: str) -> str:
-        """The physical id of the resource whose logical id contains a text."""
+        """Returns the physical ID of the resource whose logical ID contains a text."""
         found = self.example.physical_ids
         (logical_id,) = [name for name in found if part in name and "Policy" not in name]
         return found[logical_id]
@@ -59,7 +59,7 @@ class World:
         return str(self.example.properties["AssetKey"])
 
     def other_request(self, name: str = "", **changed: Any) -> dict[str, Any]:
-        """The job's request with another name, as the job's names go, and what else is to be different."""
+        """Returns the request of the job with another name of the same prefix, and with other changes."""
         return {**self.request, "jobName": name or self.job.rpartition("/")[2][:-1] + "x", **changed}
 
     def _session(self, role: str, service: str) -> Any:
@@ -68,7 +68,7 @@ class World:
             service, endpoint_url=self.aws.endpoint_url, config=Config(retries={"total_max_attempts": 1})
         )
 
-    # -- what the service itself may do, which has no session
+    # -- permissions of the service itself, which has no session
 
     def trust(self) -> Any:
         return self._iam.get_role(RoleName=self.id("StorageRole"))["Role"]["AssumeRolePolicyDocument"]
@@ -86,7 +86,7 @@ class World:
         secure: bool = True,
         **context: str,
     ) -> bool:
-        """What a policy of a resource says to a service that comes in the name of a job."""
+        """Returns whether a resource policy allows a request that a service makes for a job."""
         from ministack.core import iam_evaluator
 
         known = {"account": self.aws.account, "source": self.job, "prefix": "", **context}
@@ -107,5 +107,5 @@ class World:
         return bool(iam_evaluator.evaluate_resource_policy(document, asked, service=service).decision == "Allow")
 
 
-#: The stack of an example with what is beside it.
+#: Returns the world of an example.
 Worlds = Callable[[Any], World]

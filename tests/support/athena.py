@@ -9,7 +9,7 @@ def query(client: Clients, sql: str, database: str, results: str) -> list[list[s
     """Runs a query and returns its rows.
 
     Args:
-        client: Makes clients.
+        client: Creates clients.
         sql: The query.
         database: The database of its tables.
         results: The folder of its results, as a URI.

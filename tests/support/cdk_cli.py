@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Cdk:
-    """The CLI on an app in a folder of its own."""
+    """Runs the CLI for an app in its own folder."""
 
     def __init__(self, aws: LocalAws, folder: Path, app: str, stack: str) -> None:
         self.aws = aws
@@ -21,16 +21,16 @@ class Cdk:
         self.stack = stack
 
     def run(self, command: str, *arguments: str, **context: str) -> subprocess.CompletedProcess[str]:
-        """Runs the CLI. Its output has stdout and stderr, as on a terminal."""
+        """Runs the CLI with stderr redirected to stdout, as on a terminal."""
         environment = {
-            # `make check` validates templates. Here it would double the time.
+            # `make check` validates templates. Validation here would double the time.
             **self.aws.environment(),
             "CDK_VALIDATION": "false",
             "PATH": os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ["PATH"]]),
         }
         given = [part for name, value in context.items() for part in ("-c", f"{name}={value}")]
         return subprocess.run(
-            [find_cdk_cli(environment), command, "--app", self.app, *given, *arguments],
+            [find_cdk_cli(environment["PATH"]), command, "--app", self.app, *given, *arguments],
             cwd=self.folder,
             env=environment,
             stdin=subprocess.DEVNULL,

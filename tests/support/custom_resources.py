@@ -1,4 +1,4 @@
-"""The requests that MiniStack's CloudFormation sends to custom resources: recorded, and sent again."""
+"""Records and repeats the requests that MiniStack's CloudFormation sends to custom resources."""
 
 import contextlib
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Recording:
-    """The requests for jobs, and every response that arrived."""
+    """Recorded requests for jobs, and the responses to them."""
 
     requests: list[Request] = field(default_factory=list)
     responses: list[dict[str, Any]] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Recording:
 
 @contextlib.contextmanager
 def recorded() -> Iterator[Recording]:
-    """Records what CloudFormation sends for jobs, and what it is answered, until the context ends."""
+    """Records CloudFormation's requests for jobs and the responses until the context ends."""
     from ministack.services.cloudformation import custom_resource
 
     recording = Recording()
@@ -95,7 +95,7 @@ def send(aws: LocalAws, request_type: str, request: Request, **more: Any) -> dic
 class DeployedJob:
     """A stack with one job, and the request and response that created the job.
 
-    Tests share it: each sends definitions of its own, with `Trigger`, and looks only at the jobs that are new.
+    Tests share the stack: each sends its own definitions with `Trigger`, and checks only the new jobs.
 
     Attributes:
         stack: The stack.

@@ -1,4 +1,4 @@
-"""CloudFormation's events, answers of the services, and the handler's responses."""
+"""CloudFormation's events, responses of the services, and the handler's responses."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ PROPERTIES = {
     "NewJobIfChanged": DEFINITION,
 }
 DEFINING = set(JobDefinition.__annotations__)
-#: Properties of a job with an explicit name, and of a job that the deployment waits for.
+#: Properties of a job with an explicit name, and of a waiting job.
 EXPLICIT = {"JobNamePrefix": None, "JobName": "mine"}
 WAIT = {"WaitSeconds": "1800"}
 RESPONSE_URL = "https://cloudformation.example/signed?Signature=secret"
@@ -45,7 +45,7 @@ def arn(name: str = NAME) -> str:
 
 
 def properties_with(**changes: Any) -> dict[str, Any]:
-    """The properties with changes, each where it belongs; None removes a property."""
+    """Returns the properties with changes, nested as in the template. None removes a property."""
     defining = {**DEFINITION, **{key: value for key, value in changes.items() if key in DEFINING}}
     beside = {**PROPERTIES, **{key: value for key, value in changes.items() if key not in DEFINING}}
     properties = {**beside, "NewJobIfChanged": {key: value for key, value in defining.items() if value is not None}}
@@ -53,12 +53,12 @@ def properties_with(**changes: Any) -> dict[str, Any]:
 
 
 def failure(message: str) -> str:
-    """The message of an error as the entry points raise it."""
+    """Returns the message of an error as the entry points raise it."""
     return f"{message}{'' if message.endswith('.') else '.'} Log group: {LOG_GROUP}."
 
 
 def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
-    """A request as the framework hands it on: every value a string."""
+    """Returns a request as the framework passes it, with every value as a string."""
     return {
         "RequestType": request,
         "RequestId": "b6f0",
@@ -73,7 +73,7 @@ def event(request: str = "Create", **changes: Any) -> dict[str, Any]:
 
 
 def waiting(request: str = "Create", deadline: float = 9e9, **changes: Any) -> dict[str, Any]:
-    """The event of `is_complete` for a job that the deployment waits for."""
+    """Returns the event of `is_complete` for a waiting job."""
     physical_id = changes.pop("PhysicalResourceId", arn())
     return event(request, properties={**WAIT, **changes}, PhysicalResourceId=physical_id, Deadline=deadline)
 
@@ -131,7 +131,7 @@ def stub_solution_version(personalize: Any, status: str = "ACTIVE", **details: A
 
 
 def stub_errors(stubber: Any, operation: str, code: str, message: str, times: int, **details: Any) -> None:
-    """Adds the same error, exactly as often as the handler is to meet it."""
+    """Adds an error response for each expected call."""
     for _ in range(times):
         stubber.add_client_error(operation, code, message, **details)
 
@@ -143,12 +143,12 @@ def stub_stack(cloudformation: Any, status: str, times: int = 1) -> None:
 
 
 def stub_create(personalize: Any, name: str = NAME, **more: Any) -> None:
-    """Adds the answer to the request that creates the job of `PROPERTIES`, with more members."""
+    """Adds the response to the request that creates the job of `PROPERTIES`, with more members."""
     personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, _request(name, **more))
 
 
 def stub_any_create(personalize: Any, name: str = NAME) -> None:
-    """Adds the answer to the request that creates a job, whatever its members are."""
+    """Adds the response to any request that creates a job."""
     personalize.add_response("create_batch_segment_job", {"batchSegmentJobArn": arn(name)}, None)
 
 

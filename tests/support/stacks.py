@@ -1,4 +1,4 @@
-"""Stacks deployed without the CDK CLI: synthesized here, created by CloudFormation."""
+"""Deploys stacks without the CDK CLI: synthesizes them here and creates them with CloudFormation."""
 
 import io
 import itertools
@@ -21,13 +21,13 @@ from support.constants import CREATED, UPDATED
 from support.local import Clients, wait_until
 
 Build = Callable[[cdk.Stack], Any]
-#: Larger templates have to be in S3:
+#: Larger templates must be in S3:
 #: https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html
 MAX_TEMPLATE_BODY = 51_200
 
 
 def add_failing_resource(scope: cdk.Stack, *after: IDependable) -> None:
-    """Adds a resource that CloudFormation cannot create, since its role does not exist.
+    """Adds a resource that CloudFormation cannot create because its role does not exist.
 
     Args:
         scope: The stack.
@@ -41,7 +41,7 @@ def add_failing_resource(scope: cdk.Stack, *after: IDependable) -> None:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a deployment ended with."""
+    """The result of a deployment."""
 
     status: str
     outputs: dict[str, str]
@@ -49,12 +49,12 @@ class Outcome:
 
     @property
     def said(self) -> str:
-        """All that CloudFormation gave as reasons."""
+        """All reasons that CloudFormation reported."""
         return "\n".join(self.reasons)
 
 
 class RealStage:
-    """The stacks of a stage, deployed in the order of what needs what."""
+    """The stacks of a stage, deployed in the order of their dependencies."""
 
     def __init__(self, aws: LocalAws, client: Clients, name: str) -> None:
         self.aws = aws
@@ -64,10 +64,10 @@ class RealStage:
         self.stacks: dict[str, RealStack] = {}
 
     def deploy(self, build: Callable[[cdk.Stage], Any]) -> dict[str, Outcome]:
-        """Creates the stacks, or updates them, and stops at the first that fails.
+        """Creates or updates the stacks, and stops at the first failure.
 
         Returns:
-            The outcomes by the name of the stack without that of the stage.
+            The outcomes by the name of the stack without the stage's name.
         """
         outcomes: dict[str, Outcome] = {}
         with TemporaryDirectory() as folder:
@@ -75,7 +75,7 @@ class RealStage:
             stage = cdk.Stage(app, self.name, env=cdk.Environment(account=self.aws.account, region=self.aws.region))
             build(stage)
             app.synth()
-            # The artifacts are in the order of what needs what.
+            # The artifacts are in the order of their dependencies.
             for artifact in stage.synth().stacks:
                 stack = self.stacks.setdefault(
                     artifact.stack_name, RealStack(self.aws, self._client, artifact.stack_name)
@@ -95,7 +95,7 @@ class RealStage:
 
 
 class RealStack:
-    """A stack of the local AWS, deployed as often as a test wants."""
+    """A stack in the local AWS that a test can deploy several times."""
 
     def __init__(self, aws: LocalAws, client: Clients, name: str) -> None:
         self.aws = aws
@@ -106,16 +106,16 @@ class RealStack:
         self._seen: set[str] = set()
 
     def template(self, build: Build) -> dict[str, Any]:
-        """The stack's template; its assets are in S3 afterwards."""
+        """Returns the stack's template, and uploads its assets to S3."""
         environment = cdk.Environment(account=self.aws.account, region=self.aws.region)
         return self._synthesize(lambda app: build(cdk.Stack(app, self.name, env=environment)))
 
     def deploy(self, build: Build) -> Outcome:
-        """Creates the stack, or updates it."""
+        """Creates or updates the stack."""
         return self.deploy_template(self.template(build))
 
     def deploy_app(self, make: Callable[[cdk.App], Any]) -> Outcome:
-        """The same with a stack of somebody else's class, made in an app."""
+        """Creates or updates the stack from a function that adds a stack of any class to an app."""
         return self.deploy_template(self._synthesize(make))
 
     def _synthesize(self, make: Callable[[cdk.App], Any]) -> dict[str, Any]:
@@ -129,17 +129,17 @@ class RealStack:
 
     def publish(self, folder: Path, assets: str) -> None:
         """Uploads the files of an assembly that were not uploaded before."""
-        # What the CLI fills in for a stack without an environment.
+        # The CLI replaces these placeholders for a stack without an environment.
         assets = assets.replace("${AWS::AccountId}", self.aws.account).replace("${AWS::Region}", self.aws.region)
         for asset in json.loads(assets)["files"].values():
             self._publish(folder, asset)
 
     def cancel_update(self) -> None:
-        """Cancels the update that is going on."""
+        """Cancels the update in progress."""
         self._cloudformation.cancel_update_stack(StackName=self.name)
 
     def deploy_template(self, template: dict[str, Any]) -> Outcome:
-        """Creates the stack from a template, or updates it."""
+        """Creates or updates the stack from a template."""
         request = {
             "StackName": self.name,
             **self._template_argument(json.dumps(template)),
@@ -171,13 +171,13 @@ class RealStack:
         return self._outcome(stack_id)
 
     def resource(self, logical_id_contains: str) -> str:
-        """The physical id of the one resource whose logical id contains a text."""
+        """Returns the physical ID of the only resource whose logical ID contains a text."""
         found = self._cloudformation.list_stack_resources(StackName=self.name)["StackResourceSummaries"]
         (physical_id,) = [one["PhysicalResourceId"] for one in found if logical_id_contains in one["LogicalResourceId"]]
         return str(physical_id)
 
     def resources_of(self, type: str) -> list[str]:
-        """The physical ids of all resources of a type."""
+        """Returns the physical IDs of all resources of a type."""
         found = self._cloudformation.list_stack_resources(StackName=self.name)["StackResourceSummaries"]
         return [one["PhysicalResourceId"] for one in found if one["ResourceType"] == type]
 
@@ -188,7 +188,7 @@ class RealStack:
 
     @property
     def job_resource(self) -> str:
-        """The ARN of the job that the stack's only job resource stands for."""
+        """The physical ID of the stack's only job resource, which is the ARN of a job."""
         (arn,) = self.resources_of(RESOURCE_TYPE)
         return arn
 
@@ -198,7 +198,7 @@ class RealStack:
         return described
 
     def _new_events(self, name: str) -> list[dict[str, Any]]:
-        """The events that no outcome has had yet, the latest first; reading them all each time took most of a test."""
+        """Returns the events since the last outcome, newest first. Reading all events took most of a test's time."""
         pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
         events = (event for page in pages for event in page["StackEvents"])
         new = list(itertools.takewhile(lambda event: event["EventId"] not in self._seen, events))
@@ -212,7 +212,7 @@ class RealStack:
             stack.update(self._describe(stack_id))
             return not stack["StackStatus"].endswith("_IN_PROGRESS")
 
-        # Ten checks a second: fifty took a quarter of the processor time of a deployment.
+        # 10 checks a second. 50 took a quarter of a deployment's CPU time.
         wait_until(is_over, timeout=120, interval=0.1)
         events = self._new_events(stack_id or self.name)
         reasons = [event["ResourceStatusReason"] for event in events if event.get("ResourceStatusReason")]
@@ -220,8 +220,8 @@ class RealStack:
         return Outcome(stack["StackStatus"], outputs, [*reasons, stack.get("StackStatusReason", "")])
 
     def _publish(self, folder: Path, asset: dict[str, Any]) -> None:
-        """What ``cdk deploy`` does with an asset that was not published before."""
-        # Two, if a parent and its nested stack have the same queries.
+        """Publishes an asset as ``cdk deploy`` does, unless it exists."""
+        # There are two destinations if a parent and its nested stack have the same queries.
         for place in asset["destinations"].values():
             target = {"Bucket": place["bucketName"], "Key": place["objectKey"]}
             try:

@@ -22,7 +22,7 @@ ENVIRONMENT = cdk.Environment(account=ACCOUNT, region=REGION)
 
 
 def add_job(scope: Construct, id: str = "Job", **props: Any) -> BatchSegmentJob:
-    """Adds a job with one query for an item; `props` replace and add properties."""
+    """Adds a job with one query for an item. `props` replace and add properties."""
     if "solution_arn" not in props:
         props.setdefault("solution_version_arn", VERSION)
     if "job_input" not in props:
@@ -37,7 +37,7 @@ def new_audience(name: str = "fans", *items: str, **options: Any) -> Audience:
 
 
 def add_workflow(scope: Construct, id: str = "Weekly", **props: Any) -> BatchSegmentWorkflow:
-    """Adds a workflow with one audience; `props` replace and add properties."""
+    """Adds a workflow with one audience. `props` replace and add properties."""
     if "solution_version_arn" not in props:
         props.setdefault("solution_arn", SOLUTION)
     props.setdefault("audiences", [new_audience()])
@@ -52,7 +52,7 @@ def definition(stack: cdk.Stack, containing: str = "Weekly") -> dict[str, Any]:
 
 
 def workflow_settings(stack: cdk.Stack, containing: str = "Weekly") -> dict[str, Any]:
-    """Returns the settings that the function gets that starts the jobs of a workflow."""
+    """Returns the settings of a workflow, as its Start function receives them."""
     states = definition(stack, containing)["States"]
     settings = states["Audiences"]["ItemProcessor"]["States"]["Start"]["Parameters"]["Payload"]["Settings"]
     return dict(settings)
@@ -147,5 +147,5 @@ def policies(template: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str, 
 
 
 def as_list(value: Any) -> list[Any]:
-    """Returns a policy's element as a list: IAM writes a list of one as its element."""
+    """Returns an element of a policy as a list. IAM accepts a single value without a list."""
     return value if isinstance(value, list) else [value]

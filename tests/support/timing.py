@@ -8,14 +8,14 @@ from typing import TypeVar
 import pytest
 
 T = TypeVar("T")
-#: The long input is this many times as long as the short one.
+#: The ratio of the lengths of the long and the short input.
 _GROWTH = 16
-#: Linear time grows 16 times and quadratic time 256 times. The limit is four times away from both.
+#: Linear time grows 16-fold and quadratic time 256-fold. The limit is a factor of 4 away from both.
 _LIMIT = 4 * _GROWTH
 #: Calls are repeated until they take this long. A shorter measurement says little.
 _SECONDS = 0.005
 _ATTEMPTS = 10
-# A test can share its process with the threads of a local AWS. Python in WebAssembly has one thread, without a clock.
+# The threads of the local AWS can run in the same process. Python in WebAssembly has no clock for each thread.
 _cpu_seconds: Callable[[], float] = getattr(time, "thread_time", time.process_time)
 
 
@@ -27,8 +27,8 @@ def assert_linear(work: Callable[[T], object], make: Callable[[int], T], length:
 
     Args:
         work: Takes an input.
-        make: Makes an input of a length.
-        length: The longer of the two lengths. Choose it so that quadratic time is seconds and not minutes.
+        make: Creates an input of a length.
+        length: The longer of the two lengths. Choose it so that quadratic time takes seconds, not minutes.
 
     Raises:
         Failed: The time grows faster.

@@ -18,7 +18,7 @@ _ENDED = ("SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED")
 
 
 class RealWorkflow:
-    """A stack with one workflow, and a queue that gets all of the workflow's events."""
+    """A stack with one workflow, and a queue that receives all events of the workflow."""
 
     def __init__(self, stack: RealStack, client: Clients) -> None:
         self.stack = stack
@@ -26,7 +26,7 @@ class RealWorkflow:
         self._client = client
 
     def deploy(self, build: Callable[[cdk.Stack], BatchSegmentWorkflow]) -> Outcome:
-        """Creates the stack, or updates it."""
+        """Creates or updates the stack."""
         outcome = self.stack.deploy(lambda stack: observe(stack, build(stack)))
         self.outputs = outcome.outputs
         return outcome
@@ -54,7 +54,7 @@ class RealWorkflow:
         return self.finish(self.start(**given))
 
     def finish(self, execution: str) -> "Run":
-        """Waits for the end of a run and returns it with the events that nobody has read before."""
+        """Waits for the end of a run and returns it with the events since the last call."""
         described = self.wait(execution)
         return Run(described, self.events())
 
@@ -79,7 +79,7 @@ class Run:
 
     @property
     def completed(self) -> dict[str, Any]:
-        """The detail of the one event that the run is complete."""
+        """The detail of the only event that reports the completion of the run."""
         (detail,) = (event["detail"] for event in self.events if event["detail-type"] == RUN_COMPLETED)
         return dict(detail)
 
@@ -93,7 +93,7 @@ class Run:
 
 
 def observe(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:
-    """Adds a queue that gets all of a workflow's events."""
+    """Adds a queue that receives all events of a workflow."""
     queue = sqs.Queue(stack, "EventsQueue")
     events.Rule(
         stack,

@@ -1,4 +1,4 @@
-"""docs/lifecycle.md and docs/runs.md say what the tests prove."""
+"""docs/lifecycle.md and docs/runs.md match the scenarios in the tests."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ def test_every_test_that_a_page_names_exists(page: str, minimum: int) -> None:
     assert [name for name in sorted(named) if f"def {name}(" not in sources] == []
 
 
-def test_the_page_lists_every_scenario_with_its_outcome_cost_and_message() -> None:
+def test_the_page_lists_every_scenario_of_a_deployment() -> None:
     rows = [tuple(cell.strip() for cell in line.split("|")[1:6]) for line in PAGE.splitlines() if line.count("|") == 6]
     expected = [
         (*scenario.name.split(": ", 1), scenario.status, str(scenario.bill), message(scenario.says))
@@ -51,5 +51,5 @@ def test_the_page_lists_every_scenario_of_a_run() -> None:
 
 
 def message(text: str) -> str:
-    """A part of a message as the page shows it."""
+    """Returns a part of a message as the page shows it."""
     return text and f"`{text.strip()}`"

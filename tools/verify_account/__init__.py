@@ -1,6 +1,6 @@
-"""Asks a real AWS account what nobody has published about batch segment jobs, and reports the answers.
+"""Tests undocumented behavior of batch segment jobs in a real AWS account, and reports the results.
 
-The library rests on assumptions about Amazon Personalize that no documentation confirms. `python -m verify_account`
-deploys the library's own stacks and a few probes into an account, creates small jobs, and writes what happened with
-its evidence. It runs against the local AWS as well, which is how it is tested.
+The library makes assumptions about Amazon Personalize that no documentation confirms. `python -m verify_account`
+deploys the library's own stacks and a few probes into an account, creates small jobs, and writes a report with
+evidence. Its tests run it against the local AWS.
 """

@@ -22,7 +22,7 @@ _SERVICE = "personalize.amazonaws.com"
 
 
 def main() -> None:
-    """Synthesizes the stacks of the settings in the environment."""
+    """Synthesizes the stacks for the settings in the environment."""
     settings = Settings.from_json(os.environ[VARIABLE])
     environment = cdk.Environment(account=settings.account, region=settings.region)
     app = cdk.App()
@@ -43,7 +43,7 @@ def _add_job(stack: cdk.Stack, settings: Settings, trial: str) -> None:
             stack,
             "Key",
             enable_key_rotation=True,
-            # The shortest that KMS takes: https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html
+            # The minimum in KMS: https://docs.aws.amazon.com/kms/latest/APIReference/API_ScheduleKeyDeletion.html
             pending_window=cdk.Duration.days(7),
             removal_policy=cdk.RemovalPolicy.DESTROY,
         )

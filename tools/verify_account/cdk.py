@@ -1,4 +1,4 @@
-"""The CDK CLI, in process groups of its own, so that Ctrl-C reaches it only through this program."""
+"""The CDK CLI in its own process groups, so that only this program receives Ctrl-C."""
 
 import contextlib
 import json
@@ -15,31 +15,31 @@ from pathlib import Path
 
 from .settings import VARIABLE, Settings, UsageError, excerpt
 
-#: Longer than a stack with a distribution of policies takes, and an end for one that hangs.
+#: A limit for deployments that hang, longer than any of the stacks takes.
 _LONGEST = 3600
 _AT_ONCE = 4
 
 
 class CdkError(Exception):
-    """The CLI failed; the message is the end of what it said."""
+    """The CLI failed. The message is the end of its output."""
 
 
 class Cdk:
-    """The CLI for one run's app."""
+    """The CLI for the app of a run."""
 
     def __init__(self, settings: Settings, folder: Path) -> None:
-        """Looks for the CLI.
+        """Finds the CLI.
 
         Args:
             settings: The run.
-            folder: An empty folder for what the CLI writes.
+            folder: An empty folder for the CLI's output.
 
         Raises:
             UsageError: There is no CLI.
         """
         found = shutil.which("cdk")
         if found is None:
-            raise UsageError("the CDK CLI, cdk, is not in PATH: run this by `make verify-account`")
+            raise UsageError("the CDK CLI, cdk, is not in PATH: run `make verify-account`")
         self._cdk = found
         self._folder = folder
         self._assembly = folder / "cdk.out"
@@ -56,16 +56,16 @@ class Cdk:
         self._running: set[subprocess.Popen[str]] = set()
         self._lock = threading.Lock()
         self._stopped = False
-        #: The stacks whose deployment was started, and that are not destroyed.
+        #: The stacks whose deployment was started and that are not destroyed yet.
         self.stacks: list[str] = []
 
     def synth(self) -> None:
-        """Synthesizes the app once; every deployment takes its stack from there.
+        """Synthesizes the app once, for all deployments.
 
         Raises:
             CdkError: It failed.
         """
-        # The CLI passes it to a shell.
+        # The CLI passes the command to a shell.
         app = shlex.join([sys.executable, "-m", "verify_account.app"])
         self._run("synth", "--quiet", "--app", app, "--output", str(self._assembly))
 
@@ -92,13 +92,13 @@ class Cdk:
         """Destroys every stack whose deployment was started.
 
         Returns:
-            What the CLI said of those that could not be destroyed.
+            The CLI's errors for the stacks that could not be destroyed.
         """
         self._stopped = False
         pool = ThreadPoolExecutor(_AT_ONCE)
         try:
             futures = {stack: pool.submit(self._destroy, stack) for stack in self.stacks}
-            # In short turns, in which Ctrl-C is noticed.
+            # Sleep briefly, so that Ctrl-C is noticed.
             while not all(future.done() for future in futures.values()):
                 time.sleep(0.2)
         finally:
@@ -111,7 +111,7 @@ class Cdk:
             self.stacks.remove(stack)
 
     def stop(self) -> None:
-        """Ends the commands that are running; CloudFormation goes on with what it was told."""
+        """Stops the running commands. CloudFormation continues its operations."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -151,8 +151,8 @@ def _end(process: "subprocess.Popen[str]") -> None:
 
 
 def _important(said: str) -> str:
-    """What the CLI said from the first failure of a resource on, or its last lines."""
-    # Without the stack traces of CDK's provider framework.
+    """Returns the CLI's output from the first failed resource on, or its last lines."""
+    # Omit the stack traces of CDK's provider framework.
     lines = [line for line in said.splitlines() if line.strip() and not line.lstrip().startswith(("at ", "(/"))]
     first = next((number for number, line in enumerate(lines) if "_FAILED" in line), None)
     return excerpt("\n".join(lines[-12:] if first is None else lines[first : first + 12]))

@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: The command line without the program's name; that of the process if omitted.
 
     Returns:
-        0 if every question is answered and nothing is left, 1 if not, 2 for a mistake of the user, 130 after Ctrl-C.
+        0 if every question is answered and all stacks are deleted, 1 if not, 2 for invalid arguments, 130 after Ctrl-C.
     """
     options = _parser().parse_args(arguments)
     try:
@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="verify-account",
-        description="Asks an AWS account how Amazon Personalize really behaves, with small jobs that are billed, and "
-        "writes a report. Everything but the records of the jobs is deleted in the end.",
+        description="Tests in an AWS account how Amazon Personalize behaves, with small jobs that are billed, and "
+        "writes a report. At the end, everything except the records of the jobs is deleted.",
     )
     parser.add_argument("solution_version_arn", help="an ACTIVE solution version of a USER_SEGMENTATION recipe")
     parser.add_argument(
@@ -73,14 +73,14 @@ def _parser() -> argparse.ArgumentParser:
         help='an item id, or an expression such as ITEMS.GENRES = "Comedy"; needed for aws-item-attribute-affinity',
     )
     parser.add_argument("--report", default="verify-account.md", metavar="FILE", help="(default: verify-account.md)")
-    parser.add_argument("--only", metavar="ID,…", help="only these questions, and the jobs that they need")
+    parser.add_argument("--only", metavar="ID,…", help="answer only these questions, with only the jobs that they need")
     parser.add_argument("--yes", action="store_true", help="do not ask before jobs are created")
-    parser.add_argument("--show-account", action="store_true", help="leave the account number in the report")
-    parser.add_argument("--poll-seconds", type=float, default=15, metavar="N", help="between looks (default: 15)")
+    parser.add_argument("--show-account", action="store_true", help="show the account number in the report")
+    parser.add_argument("--poll-seconds", type=float, default=15, metavar="N", help="between two checks (default: 15)")
     parser.add_argument(
         "--patience-seconds", type=float, default=120, metavar="N", help="for permissions to propagate (default: 120)"
     )
-    parser.add_argument("--job-minutes", type=float, default=180, metavar="N", help="to watch a job (default: 180)")
+    parser.add_argument("--job-minutes", type=float, default=180, metavar="N", help="to wait for a job (default: 180)")
     return parser
 
 
@@ -96,7 +96,7 @@ def _chosen(only: str | None) -> list[Question]:
 
 
 def _checked(settings: Settings, query: str | None) -> Settings:
-    """Looks, without creating anything, whether the account and the solution version are the right ones."""
+    """Checks account, solution version and query without creating anything."""
     session = boto3.Session(region_name=settings.region)
     try:
         account = session.client("sts").get_caller_identity()["Account"]
@@ -144,7 +144,7 @@ def _plan(settings: Settings, questions: list[Question]) -> str:
     lines = [
         f"Account {settings.account}, region {settings.region}, {len(questions)} questions.",
         "",
-        f"{len(described)} stacks will be created, and deleted in the end:",
+        f"{len(described)} stacks will be created, and deleted at the end:",
         *described,
         "",
         f"{len(jobs)} batch segment jobs will be created and billed, at most {AT_ONCE} at once:",
@@ -163,10 +163,10 @@ def _plan(settings: Settings, questions: list[Question]) -> str:
 
 def _confirmed() -> bool:
     if not sys.stdin.isatty():
-        print_result("There is no terminal to ask for confirmation: pass --yes to go on.")
+        print_result("There is no terminal to ask for confirmation: pass --yes to continue.")
         return False
     try:
-        return input("Go on? [y/N] ").strip().lower() in ("y", "yes")
+        return input("Continue? [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 
@@ -183,7 +183,7 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
     notes: list[str] = []
     interrupted = False
     results: list[Result] = []
-    # Whoever stops this process by a signal gets everything cleaned up as after Ctrl-C.
+    # Clean up after SIGTERM as after Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         try:
@@ -206,7 +206,7 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
     try:
         path.write_text(report.markdown(), encoding="utf-8")
     except OSError as error:
-        # What has been paid for is not lost.
+        # The jobs are billed, so do not lose their results.
         print_result(report.markdown())
         print_error(f"the report could not be written: {error}")
         return _INCOMPLETE
@@ -224,7 +224,7 @@ def _result(question: Question, trials: Trials) -> Result:
     except NotAnsweredError as error:
         return Result(question, None, str(error))
     except Exception as error:
-        # An answer that nobody has foreseen; the other questions go on.
+        # An unexpected response must not stop the other questions.
         return Result(question, None, excerpt(f"{type(error).__name__}: {error}"))
 
 
@@ -246,7 +246,7 @@ def _clean_up(cdk: Cdk) -> list[str]:
 
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Ignores the Ctrl-C that arrives again within a second, which a finger or a shell sends twice."""
+    """Ignores a second Ctrl-C within a second, because shells and users can send it twice."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     timer = signal.signal(signal.SIGALRM, lambda *_: signal.signal(signal.SIGINT, before))
     signal.alarm(1)

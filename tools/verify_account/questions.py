@@ -1,4 +1,4 @@
-"""The questions that nobody has published an answer to, and how trials answer them."""
+"""Questions that the documentation leaves open, and how trials answer them."""
 
 import json
 import re
@@ -21,9 +21,9 @@ class Answer:
     """An answer.
 
     Attributes:
-        text: The answer, in a sentence.
-        agrees: Whether it is what the library assumes; None where the library works with either.
-        evidence: Responses of the service that show it.
+        text: The answer in a sentence.
+        agrees: Whether the library assumes this answer; None if the library works with any answer.
+        evidence: Responses of the service that prove it.
     """
 
     text: str
@@ -36,12 +36,12 @@ class Question:
     """A question.
 
     Attributes:
-        id: A word for it, unique.
+        id: The unique ID.
         asks: The question.
-        how: How it is asked.
+        how: The request that finds the answer.
         assumes: What the library assumes.
         answer: Finds the answer in the outcomes.
-        needs: The trials that it needs.
+        needs: The required trials.
     """
 
     id: str
@@ -63,14 +63,14 @@ def _described(outcome: Outcome, *keys: str) -> str:
 
 
 def _require_baseline(trials: Trials) -> None:
-    """Refuses to conclude from a job that fails where the plainest one fails as well."""
+    """Raises an error if the job with the default storage failed too: another failure would prove nothing."""
     baseline = trials.outcome("default")
     if not baseline.is_active:
         raise NotAnsweredError(f"the job of the trial default did not become ACTIVE either: {baseline}")
 
 
 def _works(trial: str, yes: str, agrees_if_not: bool | None) -> Callable[[Trials], Answer]:
-    """Finds whether a trial's job became ACTIVE."""
+    """Returns a function that tells whether a trial's job became ACTIVE."""
 
     def answer(trials: Trials) -> Answer:
         outcome = trials.outcome(trial)
@@ -78,7 +78,7 @@ def _works(trial: str, yes: str, agrees_if_not: bool | None) -> Callable[[Trials
             return Answer(yes, True, _evidence(outcome))
         if trial != "default":
             _require_baseline(trials)
-        return Answer("No job that works; the evidence says why.", agrees_if_not, _evidence(outcome))
+        return Answer("No, no job succeeded; see the evidence.", agrees_if_not, _evidence(outcome))
 
     return answer
 
@@ -87,8 +87,7 @@ def _conditions(trials: Trials) -> Answer:
     _require_baseline(trials)
     if trials.outcome("strict").is_active:
         return Answer(
-            "Each of the keys is sent and matches, since the job with all of them became ACTIVE. IfExists then "
-            "matches as well.",
+            "Each key is sent and matches, because the job with all keys became ACTIVE. IfExists then matches too.",
             True,
             _evidence(trials.outcome("strict")),
         )
@@ -124,7 +123,7 @@ def _paths(trials: Trials) -> Answer:
         outcome.description["jobOutput"]["s3DataDestination"]["path"],
     ]
     kept = all(path.endswith("/") for path in paths)
-    return Answer("As sent, with the last slash." if kept else "Without the last slash.", None, (shown,))
+    return Answer("As sent, with the trailing slash." if kept else "Without the trailing slash.", None, (shown,))
 
 
 def _absent(trials: Trials) -> Answer:
@@ -170,7 +169,7 @@ def _durations(trials: Trials) -> Answer:
 
 
 def _refusal(trial: str, code: str) -> Callable[[Trials], Answer]:
-    """Finds with which error a trial is refused."""
+    """Returns a function that tells which error rejected a trial."""
 
     def answer(trials: Trials) -> Answer:
         outcome = trials.outcome(trial)
@@ -178,7 +177,7 @@ def _refusal(trial: str, code: str) -> Callable[[Trials], Answer]:
             return Answer(f"Not refused: a job was created, {outcome}", False, _evidence(outcome))
         agrees = outcome.code == code
         if code == "InvalidInputException":
-            # The handler retries such an answer because of its words.
+            # The handler recognizes this error by its message, and retries it.
             agrees = agrees and _PERMISSION.search(outcome.refusal) is not None
         return Answer(outcome.code, agrees, (excerpt(outcome.refusal), outcome.note))
 
@@ -224,13 +223,13 @@ def _record(trials: Trials) -> Answer:
     known = isinstance(output, dict) and bool({"usersList", "recommendedUsers"} & output.keys())
     text = f"The record has {', '.join(record)}; its output has {inner}."
     if record.get("error"):
-        text += " The query could not be answered: pass one of your data with QUERY."
+        text += " The query could not be answered: pass a query that matches your data in QUERY."
         known = True
     return Answer(text, known, (json.dumps(_without_users(record), ensure_ascii=False), "\n".join(outcome.keys)))
 
 
 def _without_users(value: Any) -> Any:
-    """A record without the ids of users, which are nobody's business in a report."""
+    """Returns a record without the users' IDs, which do not belong in a report."""
     if isinstance(value, dict):
         return {key: _without_users(part) for key, part in value.items()}
     return [f"<{len(value)} values>"] if isinstance(value, list) else value
@@ -241,15 +240,17 @@ def _check_object(trials: Trials) -> Answer:
     if not outcome.is_active:
         raise NotAnsweredError(f"the job has no output: {outcome}")
     there = any(key.endswith("/_CHECK") for key in outcome.keys)
-    return Answer("Yes, beside the segments." if there else "No.", None, ("\n".join(outcome.keys),))
+    return Answer("Yes, with the segments." if there else "No.", None, ("\n".join(outcome.keys),))
 
 
 def _listing(trials: Trials) -> Answer:
     outcome = trials.outcome("nolisting")
     _require_baseline(trials)
     if outcome.is_active:
-        return Answer("No, the job became ACTIVE: s3:ListBucket on the output can go.", False, _evidence(outcome))
-    return Answer("Yes, without the permission there is no job that works.", True, _evidence(outcome))
+        return Answer(
+            "No, the job became ACTIVE: s3:ListBucket on the output is not needed.", False, _evidence(outcome)
+        )
+    return Answer("Yes, without the permission no job succeeds.", True, _evidence(outcome))
 
 
 def _slash(trials: Trials) -> Answer:
@@ -262,7 +263,7 @@ def _slash(trials: Trials) -> Answer:
 
 
 def _caller_may(action: str, yes: str, no: str, agrees_if_needed: bool | None) -> Callable[[Trials], Answer]:
-    """Finds what the caller lacks that may use the ARNs of jobs only, and has no TagResource."""
+    """Returns a function that tells whether the caller, with permission for job ARNs only, lacks a permission."""
 
     def answer(trials: Trials) -> Answer:
         outcome = trials.outcome("noslash")
@@ -293,13 +294,13 @@ def _native_type(trials: Trials) -> Answer:
         return Answer("No.", True, (f"{code}: {message}",))
     kind = found.get("ProvisioningType", "not given")
     shown = {key: found[key] for key in ("TypeName", "ProvisioningType", "Visibility") if key in found}
-    return Answer(f"The type is there; its ProvisioningType is {kind}.", kind == "NON_PROVISIONABLE", (excerpt(shown),))
+    return Answer(f"The type exists. Its ProvisioningType is {kind}.", kind == "NON_PROVISIONABLE", (excerpt(shown),))
 
 
 QUESTIONS = (
     Question(
         "role-split",
-        "Is a role enough that may only read the input bucket and only write the output bucket?",
+        "Does a job work with a role that can only read the input bucket and only write the output bucket?",
         "The library's default storage: two buckets, s3:GetObject on one, s3:PutObject on the other, s3:ListBucket on "
         "both.",
         "Yes.",
@@ -316,7 +317,7 @@ QUESTIONS = (
     ),
     Question(
         "bucket-policy",
-        "Does a job need the bucket policies, beside the role's policy?",
+        "Does a job need the bucket policies in addition to the role's policy?",
         "A job whose buckets have no statement for Personalize.",
         "Yes; the request is refused, and the message says so.",
         _bucket_policy,
@@ -326,7 +327,7 @@ QUESTIONS = (
         "strict-conditions",
         "Are aws:SourceAccount, aws:SourceArn and s3:prefix sent with the calls to S3?",
         "The library's storage with strict_conditions=True.",
-        "Not known; therefore the property is off by default.",
+        "Unknown, so the property is off by default.",
         _works("strict", "Yes, the job became ACTIVE.", None),
         ("default", "strict"),
     ),
@@ -356,7 +357,7 @@ QUESTIONS = (
     ),
     Question(
         "solution-arn",
-        "Which error is returned for a solution ARN in place of a solution version ARN?",
+        "Which error is returned for a solution ARN instead of a solution version ARN?",
         "A job with the ARN of the solution.",
         "ResourceNotFoundException.",
         _refusal("solution", "ResourceNotFoundException"),
@@ -364,7 +365,7 @@ QUESTIONS = (
     ),
     Question(
         "output-listing",
-        "Must Personalize be allowed to list the output bucket?",
+        "Does Personalize need permission to list the output bucket?",
         "A job whose role and output bucket lack s3:ListBucket.",
         "Yes.",
         _listing,
@@ -372,7 +373,7 @@ QUESTIONS = (
     ),
     Question(
         "output-slash",
-        "Is an output path without the last slash refused?",
+        "Is an output path without the trailing slash refused?",
         "A job with the path s3://bucket/segments/noslash.",
         "The library always sends the slash.",
         _slash,
@@ -397,7 +398,7 @@ QUESTIONS = (
     Question(
         "unknown-job",
         "Which error does DescribeBatchSegmentJob return for a job that does not exist?",
-        "DescribeBatchSegmentJob with a name that nobody has used.",
+        "DescribeBatchSegmentJob with an unused name.",
         "ResourceNotFoundException, or InvalidInputException that says the job does not exist.",
         _unknown_job,
     ),
@@ -413,7 +414,7 @@ QUESTIONS = (
         "describe-paths",
         "Does DescribeBatchSegmentJob return the paths as they were sent?",
         "The description of a job whose paths end in a slash.",
-        "Either works: paths are compared without the last slash.",
+        "Either works: paths are compared without the trailing slash.",
         _paths,
         ("default",),
     ),
@@ -421,7 +422,7 @@ QUESTIONS = (
         "describe-absent",
         "Are filterArn and kmsKeyArn empty or absent if they were not sent?",
         "The description of a job without filter and key.",
-        "Either works: an empty value and none are the same.",
+        "Either works: an empty value counts as absent.",
         _absent,
         ("default",),
     ),
@@ -435,31 +436,31 @@ QUESTIONS = (
     ),
     Question(
         "status-words",
-        "Which words does a job have for its status?",
+        "Which values does the status of a job have?",
         "All jobs of this run are described until they end.",
-        "ACTIVE, or a word that ends in FAILED; every other word is taken for a job in progress.",
+        "ACTIVE, or a value that ends in FAILED. Every other value counts as in progress.",
         _statuses,
         ("default",),
     ),
     Question(
         "quota",
-        "What becomes of a file with more queries than the documented quota?",
-        "A file with one query more, created without the library, which splits its files.",
-        "It does not work; the library never writes such a file.",
+        "What happens to a file with more queries than the documented quota?",
+        "A file with one query too many, created without the library, which would split it.",
+        "The job fails. The library never writes such a file.",
         _quota,
         ("default", "quota"),
     ),
     Question(
         "output-record",
-        "Which keys has a record of the output?",
+        "Which keys does a record of the output have?",
         "The first record of a job's output.",
-        "input, output with usersList or recommendedUsers, and error or no error.",
+        "input, output with usersList or recommendedUsers, and optionally error.",
         _record,
         ("default",),
     ),
     Question(
         "check-object",
-        "Is there an object _CHECK in the output?",
+        "Does the output contain an object _CHECK?",
         "The objects of a job's output.",
         "Either works: only objects that end in .out are read.",
         _check_object,
@@ -469,7 +470,7 @@ QUESTIONS = (
         "native-type",
         "Can CloudFormation create AWS::Personalize::BatchSegmentJob in this region?",
         "cloudformation:DescribeType.",
-        "No; therefore the library is a custom resource.",
+        "No, so the library uses a custom resource.",
         _native_type,
     ),
     Question(
@@ -484,6 +485,6 @@ QUESTIONS = (
 
 
 def trials_for(questions: list[Question]) -> list[str]:
-    """The trials that questions need, in the order of `TRIALS`."""
+    """Returns the trials that questions need, in the order of `TRIALS`."""
     needed = {trial for question in questions for trial in question.needs}
     return [trial for trial in TRIALS if trial in needed]

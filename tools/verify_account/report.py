@@ -12,7 +12,7 @@ _REDACTED = "<account>"
 
 @dataclass(frozen=True)
 class Result:
-    """A question and what came of it: an answer, or why there is none."""
+    """A question with its answer, or the reason why it has none."""
 
     question: Question
     answer: Answer | None
@@ -20,7 +20,7 @@ class Result:
 
     @property
     def verdict(self) -> str:
-        """In one word, what the answer means for the library."""
+        """How the answer compares with the library's assumption."""
         if self.answer is None:
             return "not answered"
         return {True: "as assumed", False: "**differs**", None: "either works"}[self.answer.agrees]
@@ -28,7 +28,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Report:
-    """All that a run has to say."""
+    """The results and notes of a run."""
 
     settings: Settings
     results: list[Result]
@@ -36,7 +36,7 @@ class Report:
     show_account: bool = False
 
     def markdown(self) -> str:
-        """The report, without the account's number unless it is asked for."""
+        """Returns the report, by default without the account number."""
         lines = [
             "# Amazon Personalize in this account",
             "",
@@ -58,7 +58,7 @@ class Report:
             lines.append(f"| {' | '.join(_cell(cell) for cell in cells)} |")
         for result in self.results:
             lines += ["", *_section(result)]
-        # The report may be printed to a terminal.
+        # The report can be printed to a terminal.
         text = printable("\n".join(lines) + "\n")
         return text if self.show_account else text.replace(self.settings.account, _REDACTED)
 
@@ -67,7 +67,7 @@ class Report:
         differ = [result.question.id for result in answered if result.answer and result.answer.agrees is False]
         summary = f"{len(answered)} of {len(self.results)} questions are answered."
         if differ:
-            return f"{summary} The library assumes something else for: {', '.join(differ)}."
+            return f"{summary} The library assumes another answer for: {', '.join(differ)}."
         return f"{summary} No answer contradicts the library."
 
 

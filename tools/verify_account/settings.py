@@ -1,4 +1,4 @@
-"""The settings of one run, checked before anything is asked of AWS."""
+"""The settings of a run, checked before any call to AWS."""
 
 import json
 import re
@@ -8,11 +8,11 @@ from typing import Any
 
 import boto3
 
-#: The environment variable that hands the settings to the CDK app.
+#: The environment variable that passes the settings to the CDK app.
 VARIABLE = "VERIFY_ACCOUNT_SETTINGS"
-#: The start of the names of stacks and of the jobs that are created without a stack.
+#: The prefix of the names of stacks, and of jobs that are created without a stack.
 NAME = "VerifySegments"
-#: The library's own stacks, by the id of their trial, and what each of them has.
+#: The library's own stacks by the ID of their trial, with their content.
 LIBRARY_STACKS = {
     "default": "BatchSegmentJob with the default storage",
     "strict": "BatchSegmentJob with strict_conditions=True",
@@ -20,9 +20,9 @@ LIBRARY_STACKS = {
 }
 #: The stack of buckets and roles for jobs that are created without the library.
 PROBES = "probes"
-#: Pairs of buckets, and what is special about their policies.
+#: Pairs of buckets, with the special feature of their policies.
 PAIRS = {
-    "guide": "the policies that the service's guide asks for",
+    "guide": "the policies that the service's guide requires",
     "nopolicy": "no statement for Personalize",
     "nolisting": "no s3:ListBucket on the output bucket",
     "sourceaccount": "aws:SourceAccount in each statement",
@@ -39,7 +39,7 @@ _FORM = "arn:<partition>:personalize:<region>:<account>:solution/<name>/<version
 
 
 class UsageError(Exception):
-    """A mistake of the user, in one sentence."""
+    """The arguments are invalid. The message is one sentence."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Settings:
     """One run.
 
     Attributes:
-        run: Six hexadecimal digits that no other run has.
-        solution_version_arn: The solution version that makes the segments.
+        run: Six hexadecimal digits, unique for each run.
+        solution_version_arn: The solution version that creates the segments.
         partition: Its partition.
         region: Its region.
         account: Its account.
@@ -66,7 +66,7 @@ class Settings:
 
     @property
     def kind(self) -> str:
-        """The key that the recipe's queries have."""
+        """The key of the recipe's queries."""
         return "itemId" if self.recipe == "aws-item-affinity" else "itemAttributes"
 
     @property
@@ -81,41 +81,41 @@ class Settings:
 
     @property
     def jobs_arn(self) -> str:
-        """The start of the ARNs of jobs."""
+        """The prefix of the ARNs of jobs."""
         return f"arn:{self.partition}:personalize:{self.region}:{self.account}:batch-segment-job/"
 
     def stack(self, trial: str) -> str:
-        """The name of a trial's stack."""
+        """Returns the name of a trial's stack."""
         return f"{NAME}-{self.run}-{trial}"
 
     def job(self, trial: str) -> str:
-        """The name of a job that is created without the library."""
+        """Returns the name of a job that is created without the library."""
         return f"{NAME}-{self.run}-{trial}"
 
     def line(self) -> str:
-        """The query as a line of a query file, without its newline."""
+        """Returns the query as a line of a query file, without a newline."""
         return json.dumps({self.kind: self.query})
 
     def to_json(self) -> str:
-        """The settings as the CDK app reads them."""
+        """Returns the settings as JSON, for the CDK app."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> "Settings":
-        """What `to_json` has written."""
+        """Reads the JSON of `to_json`."""
         return cls(**json.loads(text))
 
 
 def parse_arn(arn: str, run: str, environment: Mapping[str, str]) -> Settings:
-    """Reads a solution version's ARN; nothing is asked of AWS.
+    """Parses the ARN of a solution version without calling AWS.
 
     Args:
         arn: The ARN.
-        run: The id of the run.
-        environment: The environment, which may name a region.
+        run: The ID of the run.
+        environment: The environment variables, which can name a region.
 
     Raises:
-        UsageError: It is none, or one of another region.
+        UsageError: The ARN is invalid, or of another region.
     """
     match = _ARN.fullmatch(arn)
     if match is None:
@@ -141,9 +141,9 @@ def parse_arn(arn: str, run: str, environment: Mapping[str, str]) -> Settings:
 
 
 def excerpt(value: Any, longest: int = 1500) -> str:
-    """Something as the report shows it, at most so long.
+    """Returns a value as text for the report, shortened to a maximum length.
 
-    It does not end within a number: the report can redact only a complete account number.
+    It is not cut within a number, because the report can redact only a complete account number.
     """
     text = value if isinstance(value, str) else json.dumps(value, indent=2, default=str, ensure_ascii=False)
     if len(text) <= longest:

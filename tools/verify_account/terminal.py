@@ -1,4 +1,4 @@
-"""Output for people, without control characters of AWS's answers."""
+"""Prints to the terminal, with the control characters in AWS's responses escaped."""
 
 import sys
 import time

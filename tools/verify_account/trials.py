@@ -1,4 +1,4 @@
-"""The trials of a run: each creates a job at most, and is watched until the job ends."""
+"""The trials of a run. Each creates at most one job and waits for its end."""
 
 import re
 import threading
@@ -15,17 +15,17 @@ from botocore.exceptions import BotoCoreError, ClientError
 from .cdk import Cdk
 from .settings import LIBRARY_STACKS, PROBES, Settings, excerpt
 
-#: The service runs five jobs at once (https://docs.aws.amazon.com/personalize/latest/dg/limits.html); others may be
-#: running in the account.
+#: The service runs five jobs at once (https://docs.aws.amazon.com/personalize/latest/dg/limits.html). Leave some for
+#: other jobs in the account.
 AT_ONCE = 3
 ACTIVE = "ACTIVE"
-# Of a response that does not become another one by waiting.
+# Errors that retries cannot resolve.
 _FINAL = {"ResourceAlreadyExistsException", "ResourceNotFoundException", "ValidationException"}
 _DENIED = {"AccessDenied", "AccessDeniedException"}
 
 
 class NotAnsweredError(Exception):
-    """Why a question has no answer."""
+    """A question has no answer, for the reason in the message."""
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Trial:
     """One attempt to create a job.
 
     Attributes:
-        id: Its id, which is part of the job's name or of the stack's.
-        what: What is attempted.
-        jobs: How many jobs are expected to be billed, 0 or 1; never more than 1.
-        after: The trial that has to end first.
-        only_if_refused: Whether it is skipped if that trial's job became ACTIVE.
+        id: The ID, which is part of the name of the job or of the stack.
+        what: The attempt in words.
+        jobs: The expected number of billed jobs, 0 or 1. It is at most 1 in any case.
+        after: The trial that must end first.
+        only_if_refused: Whether the trial is skipped if the job of `after` became ACTIVE.
     """
 
     id: str
@@ -53,9 +53,9 @@ TRIALS = {
         Trial("default", "the library's default storage", 1),
         Trial("strict", "the library with strict_conditions=True", 1),
         Trial("kms", "the library with a KMS key", 1),
-        Trial("noslash", "an output path without the last slash, by a caller that may use the ARNs of jobs only", 1),
-        Trial("quota", "a file with one query more than the documented quota", 1),
-        Trial("nolisting", "an output bucket that Personalize may not list", 1),
+        Trial("noslash", "an output path without the trailing slash, by a caller with permission for job ARNs only", 1),
+        Trial("quota", "a file with one query over the documented quota", 1),
+        Trial("nolisting", "an output bucket that Personalize cannot list", 1),
         Trial("nopolicy", "buckets without a bucket policy for Personalize", 0),
         Trial("untrusting", "a role that does not trust Personalize", 0),
         Trial("solution", "the ARN of a solution instead of a solution version", 0),
@@ -70,20 +70,20 @@ TRIALS = {
 
 @dataclass
 class Outcome:
-    """What became of a trial.
+    """The outcome of a trial.
 
     Attributes:
-        trial: The trial's id.
-        request: What was sent, where no library sent it.
+        trial: The trial's ID.
+        request: The request, if it was sent without the library.
         code: The error's code if the service refused the request.
-        refusal: The error, in full.
-        description: The job as Describe told it last.
-        statuses: Each status in the order in which it was seen.
-        seconds: From the moment the job was created to the moment it had ended.
+        refusal: The complete error.
+        description: The latest description of the job.
+        statuses: The statuses of the job in their order.
+        seconds: The time from the creation to the end of the job.
         keys: The objects of the output.
         records: The first records of the output.
-        note: What else there is to say.
-        caller_refusal: What the service told the caller that may use the ARNs of jobs only.
+        note: A remark.
+        caller_refusal: The error for the caller with permission for job ARNs only.
     """
 
     trial: str
@@ -100,12 +100,12 @@ class Outcome:
 
     @property
     def is_active(self) -> bool:
-        """Whether the job was created and has succeeded."""
+        """Whether the job succeeded."""
         return self.description.get("status") == ACTIVE
 
     @property
     def was_created(self) -> bool:
-        """Whether there is a job, which is billed."""
+        """Whether a job was created, which is billed."""
         return bool(self.description)
 
     def __str__(self) -> str:
@@ -123,15 +123,15 @@ class Trials:
     def __init__(
         self, settings: Settings, cdk: Cdk, say: Callable[[str], None], *, poll: float, patience: float, longest: float
     ) -> None:
-        """Starts nothing.
+        """Creates the trials without starting them.
 
         Args:
             settings: The run.
             cdk: The CDK CLI for its stacks.
-            say: Tells the user of progress.
-            poll: Seconds between two looks at a job.
-            patience: Seconds for which a refused request is sent again, since permissions take time to propagate.
-            longest: Seconds after which a job is no longer watched.
+            say: Shows progress to the user.
+            poll: Seconds between two checks of a job.
+            patience: Seconds for which a rejected request is retried while permissions propagate.
+            longest: Seconds to wait for a job.
         """
         self.settings = settings
         self._cdk = cdk
@@ -142,21 +142,21 @@ class Trials:
         self._lock = threading.Lock()
         self._probes: dict[str, str] = {}
         self._probes_error = ""
-        #: The outcomes by trial; an exception where a trial could not be carried out.
+        #: The outcomes by trial, or the exception that stopped the trial.
         self.outcomes: dict[str, Outcome | Exception] = {}
-        #: The ARNs of the jobs that were created, whatever has become of them.
+        #: The ARNs of all jobs that were created.
         self.jobs: list[str] = []
 
     def client(self, service: str, **credentials: str) -> Any:
-        """Makes a client; a session must not make two at once."""
+        """Creates a client. A session is not thread-safe."""
         with self._lock:
             return self._session.client(service, config=Config(retries={"mode": "standard"}), **credentials)
 
     def outcome(self, trial: str) -> Outcome:
-        """What became of a trial.
+        """Returns the outcome of a trial.
 
         Raises:
-            NotAnsweredError: Nothing, since it could not be carried out.
+            NotAnsweredError: The trial was not carried out.
         """
         found = self.outcomes.get(trial)
         if found is None:
@@ -166,7 +166,7 @@ class Trials:
         return found
 
     def run(self, trials: list[str]) -> None:
-        """Carries trials out, and returns when all jobs have ended."""
+        """Runs trials, and returns when all jobs have ended."""
         pool = ThreadPoolExecutor(AT_ONCE)
         try:
             if set(trials) - LIBRARY_STACKS.keys():
@@ -181,7 +181,7 @@ class Trials:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _finish(self, futures: Mapping[str, "Future[None]"]) -> None:
-        # In short turns, in which Ctrl-C is noticed.
+        # Sleep briefly, so that Ctrl-C is noticed.
         while not all(future.done() for future in futures.values()):
             time.sleep(min(self._poll, 0.2))
         for future in futures.values():
@@ -204,7 +204,7 @@ class Trials:
             self.outcomes[id] = outcome
             self._say(f"{id}: {excerpt(str(outcome), 300)}")
         except Exception as error:
-            # The other trials go on, whatever it is.
+            # No error may stop the other trials.
             self.outcomes[id] = error
             self._say(f"{id}: not carried out: {excerpt(str(error), 300)}")
 
@@ -282,7 +282,7 @@ class Trials:
                 got = sts.assume_role(RoleArn=role, RoleSessionName="verify-account")["Credentials"]
                 break
             except ClientError:
-                # A role made a moment ago is not known everywhere.
+                # A new role takes time to propagate.
                 if time.monotonic() > ends:
                     raise
             self._wait(5)
@@ -294,7 +294,7 @@ class Trials:
         )
 
     def _create(self, outcome: Outcome, personalize: Any) -> str | None:
-        """Asks for the job, again and again while it is refused, up to the patience for permissions."""
+        """Creates the job. Retries rejected requests while permissions propagate."""
         started, attempt = time.monotonic(), 0
         while True:
             attempt += 1
@@ -327,7 +327,7 @@ class Trials:
             ended = status == ACTIVE or status.endswith("FAILED")
             outcome.seconds = time.monotonic() - started
             if ended and None not in times:
-                # A deployment ends a while after the job was created.
+                # The service's times are exact: a deployment ends some time after the job was created.
                 outcome.seconds = max(0, (times[1] - times[0]).total_seconds())  # type: ignore[operator]
             if ended:
                 break

@@ -1,4 +1,4 @@
-"""Writes how many users each segment has to the table."""
+"""Writes the number of users in each segment to a table."""
 
 import json
 import os
@@ -16,10 +16,10 @@ def handler(event: dict[str, Any], _context: object) -> None:
     lines = S3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines()
     for number, line in enumerate(lines, start=1):
         record = json.loads(line)
-        # A query that could not be answered has an error in place of users.
+        # A failed query has an error instead of users.
         output, error = record.pop("output", None) or {}, record.pop("error", None)
-        # The service's guide has "recommendedUsers" where its jobs were seen to write "usersList", and no "input".
+        # The guide documents "recommendedUsers" without "input". Jobs have been seen to write "usersList" with "input".
         users = output.get("usersList") or output.get("recommendedUsers") or []
         query = json.dumps(record.get("input", record), ensure_ascii=False)
-        # An event may come twice: the same object and line are the same item of the table.
+        # An event can arrive twice: the same object and line overwrite the same item.
         TABLE.put_item(Item={"object": key, "line": number, "query": query, "users": len(users), "error": error})

@@ -1,4 +1,4 @@
-"""Logs how many users each segment has."""
+"""Logs the number of users in each segment."""
 
 import json
 from typing import Any
@@ -14,6 +14,6 @@ def handler(event: dict[str, Any], _context: object) -> None:
     lines = S3.get_object(Bucket=bucket, Key=key)["Body"].iter_lines()
     for number, line in enumerate(lines, start=1):
         output = json.loads(line).get("output") or {}
-        # The service's guide has "recommendedUsers" where its jobs were seen to write "usersList".
+        # The guide documents "recommendedUsers". Jobs have been seen to write "usersList".
         users = output.get("usersList") or output.get("recommendedUsers") or []
         print(json.dumps({"object": key, "line": number, "users": len(users)}))

@@ -1,6 +1,8 @@
 """Checks query files in one pass."""
 
+import functools
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import BinaryIO, NoReturn
 
@@ -16,8 +18,10 @@ from .report import Fault, QueryReport
 _MAX_FAULTS = 10_000
 #: The same in bytes of faulty lines: parsing takes up to a second per megabyte.
 _MAX_FAULTY_BYTES = 16 * 1024**2
-#: Smaller inputs do not use the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
+#: The number of lines to parse before the fast path: compiling its pattern takes as long as parsing up to 5,000 lines.
 FAST_PATH_FROM = 500
+#: The lines parsed by this process, by kind and placeholders: the queries of 300 audiences are 300 small inputs.
+_parsed: Counter[tuple[QueryKind, tuple[tuple[str, bool], ...] | None]] = Counter()
 _BLANK_LINES = re.compile(rb"(?:[ \t\r]*+\n)++")
 
 
@@ -105,8 +109,8 @@ class Checker:
             at = end
 
     def _match(self, block: bytes, at: int) -> re.Match[bytes] | None:
-        if self._accepted is None and self.report.kind and self.report.queries >= FAST_PATH_FROM:
-            self._accepted = accepted_lines(self.report.kind, self._placeholders)
+        if self._accepted is None and self.report.kind:
+            self._accepted = _pattern(self.report.kind, self._placeholders)
         return self._accepted and self._accepted.match(block, at)
 
     def _read_line(self, line: bytes) -> None:
@@ -157,6 +161,19 @@ class Checker:
     def _stop(self, line: int, reason: str) -> NoReturn:
         self._fault(line, None, reason)
         raise _StopReading
+
+
+def _pattern(kind: QueryKind, placeholders: Mapping[str, bool] | None) -> re.Pattern[bytes] | None:
+    names = None if placeholders is None else tuple(placeholders.items())
+    if _parsed[kind, names] >= FAST_PATH_FROM:
+        return _compile(kind, names)
+    _parsed[kind, names] += 1
+    return None
+
+
+@functools.lru_cache
+def _compile(kind: QueryKind, names: tuple[tuple[str, bool], ...] | None) -> re.Pattern[bytes]:
+    return accepted_lines(kind, None if names is None else dict(names))
 
 
 def _is_utf8(block: bytes) -> bool:

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from batch_segment_handler.queries import Fault, QueryReport
 
-from ..display import describe_query, printable, safe_text
+from ..display import SCORING, describe_query, new_table, printable, safe_text
 
 if TYPE_CHECKING:
     from ..own_data.reach import QueryReach, Reach
 
-#: Where the numbers of users come from. Every output of them says so.
-SCORING = "counts of interactions, not the predictions of a model"
 _MAX_PROBLEMS = 10
 
 
@@ -106,9 +104,7 @@ def print_tables(checked: QueryReport, reach: "Reach | None", names: Sequence[st
 
 
 def _table(found: "Iterable[QueryReach]", names: Sequence[str]) -> Any:
-    from rich.table import Table
-
-    table = Table(caption=SCORING)
+    table = new_table()
     for column in ("file", "line", "query"):
         table.add_column(column, overflow="fold")
     for column in ("items", "users"):

@@ -46,7 +46,7 @@ def load(connection: duckdb.DuckDBPyConnection, folder: Path, progress: Progress
         UsageError: The folder does not exist.
     """
     if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder")
+        raise UsageError(f"--data: got {str(folder)!r}, expected a folder with {INTERACTIONS.file}")
     files = _open_files(folder)
     problems: list[Problem] = []
     rows = dict.fromkeys(files, 0)

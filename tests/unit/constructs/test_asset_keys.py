@@ -14,9 +14,9 @@ GIVEN = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/2c3d"
 
 
 class Synthesizer(cdk.DefaultStackSynthesizer):
-    """Publishes files to a bucket of its own, and says which key the bucket has."""
+    """Publishes files to its own bucket and reports the bucket's key."""
 
-    # jsii calls a method that Python overrides with the struct.
+    # jsii passes the struct to a method that Python overrides.
     def add_file_asset(self, asset: cdk.FileAssetSource) -> cdk.FileAssetLocation:  # type: ignore[override]
         return cdk.FileAssetLocation(
             bucket_name="staging",

@@ -79,7 +79,7 @@ def test_reads_items_and_files_beside_the_list(folder: Path) -> None:
     assert lines_of(second) == ['{"itemId": "1"}']
 
 
-def test_a_quoted_cell_can_have_delimiters_quotation_marks_and_line_ends(folder: Path) -> None:
+def test_a_quoted_cell_can_have_delimiters_quotes_and_newlines(folder: Path) -> None:
     (audience,) = listed(folder, 'name,ITEMS.TITLE\nfans,"Big, ""bigger""; biggest\nof all"\n')
     assert lines_of(audience) == [r'{"itemAttributes": "ITEMS.TITLE = \"Big, \\\"bigger\\\"; biggest\nof all\""}']
 

@@ -60,7 +60,7 @@ def test_queries_keep_their_order(stack: cdk.Stack) -> None:
     assert lines == [b'{"itemId": "%d"}' % number for number in range(1000)]
 
 
-def test_queries_of_a_file_travel_unchanged_on_tidy_lines(stack: cdk.Stack, tmp_path: Path) -> None:
+def test_queries_of_a_file_stay_unchanged_on_normalized_lines(stack: cdk.Stack, tmp_path: Path) -> None:
     file = tmp_path / "queries.jsonl"
     content = b'{ "itemId" : "1" }\r\n{"itemId": "2"}'
     file.write_bytes(content)
@@ -97,7 +97,7 @@ def test_the_same_queries_have_the_same_hash(tmp_path: Path, content: bytes) -> 
     assert found.is_inline
 
 
-def test_another_query_has_another_hash() -> None:
+def test_different_queries_have_different_hashes() -> None:
     inputs = [BatchSegmentInput.from_queries([SegmentQuery.items_like(id)]) for id in "12"]
     assert len({bound(cdk.Stack(), one).asset.asset_hash for one in inputs}) == 2
 

@@ -1,4 +1,4 @@
-"""A job's resource: what is in the template for it."""
+"""The resource of a job in the template."""
 
 import hashlib
 
@@ -21,9 +21,7 @@ BUCKET = "ComedyFansStorageInputBucket1B8156CD"
 
 
 @pytest.mark.parametrize(("jobs", "expected"), [(1, 14), (2, 15), (5, 18)])
-def test_the_first_job_adds_fourteen_resources_and_a_further_job_one(
-    stack: cdk.Stack, jobs: int, expected: int
-) -> None:
+def test_the_first_job_adds_14_resources_and_a_further_job_1(stack: cdk.Stack, jobs: int, expected: int) -> None:
     storage = add_job(stack, "ComedyFans").storage
     for number in range(1, jobs):
         add_job(stack, f"More{number}", storage=storage)
@@ -102,12 +100,12 @@ def test_omits_properties_that_are_not_set(stack: cdk.Stack) -> None:
     }
 
 
-def test_inline_queries_travel_as_an_asset_into_the_input_bucket(stack: cdk.Stack) -> None:
+def test_inline_queries_are_an_asset_for_the_input_bucket(stack: cdk.Stack) -> None:
     made = add_job(stack, "ComedyFans")
     properties = job_properties(stack)
     assert properties["AssetBucket"] == f"cdk-hnb659fds-assets-{ACCOUNT}-{REGION}"
     assert properties["AssetKey"].endswith(".queries-f959b00b")
-    # The SHA-256 of the line, which no setting of CDK changes.
+    # The SHA-256 of the line. No CDK setting changes it.
     assert properties["InputHash"] == hashlib.sha256(b'{"itemId": "105"}\n').hexdigest()
     assert properties["InputBucket"] == f"<{BUCKET}>"
     assert properties["InputPrefix"] == "queries/"
@@ -164,7 +162,7 @@ def test_attributes_resolve_to_the_handlers_response(stack: cdk.Stack) -> None:
         assert stack.resolve(attribute) == {"Fn::GetAtt": [logical_id, name]}
 
 
-# -- a job that is waited for is another resource
+# -- a waiting job has another logical ID
 
 
 def test_a_waiting_job_has_another_logical_id_and_the_same_name(app: cdk.App) -> None:
@@ -178,7 +176,7 @@ def test_a_waiting_job_has_another_logical_id_and_the_same_name(app: cdk.App) ->
     assert made["Plain"][1] == made["Waiting"][1]
 
 
-# -- tags whose value is known at deploy time
+# -- tags with values known only at deploy
 
 
 # -- one stack's limits

@@ -1,4 +1,4 @@
-"""The buckets of a storage, and the buckets, keys and roles that it is given."""
+"""The buckets that a storage creates, and the buckets, keys and roles that users pass."""
 
 from typing import Any
 
@@ -139,7 +139,7 @@ def test_rejects_a_role_of_another_account(stack: cdk.Stack) -> None:
         BatchSegmentStorage(stack, "Storage", role=role)
 
 
-def test_a_role_of_another_stack_is_explained(app: cdk.App, stack: cdk.Stack) -> None:
+def test_rejects_a_role_of_another_stack(app: cdk.App, stack: cdk.Stack) -> None:
     roles = cdk.Stack(app, "Roles", env=cdk.Environment(account=ACCOUNT, region=REGION))
     role = iam.Role(roles, "Role", assumed_by=iam.ServicePrincipal("personalize.amazonaws.com"))
     with pytest.raises(
@@ -184,7 +184,7 @@ def test_a_bucket_with_a_key_of_another_stack_is_read(app: cdk.App, stack: cdk.S
     app.synth()
 
 
-def test_explains_a_bucket_and_storage_of_different_stacks(app: cdk.App, stack: cdk.Stack) -> None:
+def test_rejects_a_bucket_and_storage_of_different_stacks(app: cdk.App, stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(cdk.Stack(app, "Shared", env=cdk.Environment(account=ACCOUNT, region=REGION)), "S")
     job_input = BatchSegmentInput.from_bucket(s3.Bucket(stack, "Mine"), "in/")
     with pytest.raises(

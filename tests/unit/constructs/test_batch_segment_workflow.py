@@ -109,7 +109,7 @@ def test_every_option_reaches_the_functions(stack: cdk.Stack) -> None:
     assert definition(stack)["States"]["Audiences"]["MaxConcurrency"] == 20
 
 
-def test_a_workflow_whose_queries_are_in_s3_has_no_asset_of_queries(stack: cdk.Stack) -> None:
+def test_a_workflow_with_queries_in_s3_has_no_query_asset(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Queries")
     audience = Audience("fans", BatchSegmentInput.from_bucket(bucket, "in/", validate_input=False))
     add_workflow(stack, audiences=[audience])
@@ -120,7 +120,7 @@ def test_a_workflow_whose_queries_are_in_s3_has_no_asset_of_queries(stack: cdk.S
     assert len(resources(stack, "AWS::S3::Bucket")) == 2
 
 
-def test_a_part_of_a_second_of_a_timeout_counts(stack: cdk.Stack) -> None:
+def test_rounds_a_timeout_up_to_whole_seconds(stack: cdk.Stack) -> None:
     add_workflow(stack, timeout=cdk.Duration.millis(1500))
     assert workflow_settings(stack)["TimeoutSeconds"] == 2
 
@@ -184,7 +184,7 @@ def test_rejects_more_tags_than_a_job_can_have(
         app.synth()
 
 
-def test_an_audience_may_override_a_tag_of_fifty(app: cdk.App, stack: cdk.Stack) -> None:
+def test_an_audience_overrides_a_tag_at_the_limit_of_50(app: cdk.App, stack: cdk.Stack) -> None:
     tags = {f"w{number}": "x" for number in range(50)}
     add_workflow(stack, tags=tags, audiences=[new_audience(tags={"w0": "y"})])
     app.synth()
@@ -279,14 +279,14 @@ def test_a_rule_matches_the_workflows_own_events(
         ("metric_run_duration", "RunDuration", "Maximum"),
     ],
 )
-def test_a_metric_is_that_of_the_workflow(stack: cdk.Stack, method: str, name: str, statistic: str) -> None:
+def test_a_metric_has_the_dimension_of_the_workflow(stack: cdk.Stack, method: str, name: str, statistic: str) -> None:
     metric = getattr(add_workflow(stack), method)(period=cdk.Duration.minutes(1))
     assert (metric.namespace, metric.metric_name, metric.statistic) == ("PersonalizeBatchSegments", name, statistic)
     assert metric.dimensions == {"Workflow": NAME}
     assert metric.period.to_seconds() == 60
 
 
-def test_the_age_of_segments_is_that_of_an_audience(stack: cdk.Stack) -> None:
+def test_the_age_metric_has_the_dimension_of_an_audience(stack: cdk.Stack) -> None:
     audience = new_audience()
     workflow = add_workflow(stack, audiences=[audience])
     for metric in (workflow.metric_segment_age(audience), workflow.metric_segment_age("fans")):

@@ -1,4 +1,4 @@
-"""What a job gives to the rest of a stack: grants, events, metrics; and where it can be."""
+"""A job's grants, events, metrics and dependencies for the rest of a stack."""
 
 from typing import Any
 
@@ -52,20 +52,20 @@ def test_grants_read_access_to_the_segments_of_one_job(stack: cdk.Stack, reader:
     ]
 
 
-def test_the_segments_of_a_storage_are_those_of_its_jobs_and_no_others(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_a_storage_grants_only_the_segments_of_its_jobs(stack: cdk.Stack, reader: iam.Role) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     storage.grant_read_segments(reader)
     add_job(stack, "First", storage=storage, job_name="fans")
     add_job(stack, "Second", storage=storage, output_prefix="second/")
     bucket = readable(stack.resolve(storage.output_bucket.bucket_arn))
-    # The first folder was granted before any job was there.
+    # The first folder was granted before any job was added.
     folders = ["segments/Demo-f959b00b-*/*", "segments/fans/*", "second/Demo-f959b00b-*/*"]
     listing, reading = policy_statements(stack, "ReaderDefault")
     assert listing["Condition"] == {"StringLike": {"s3:prefix": folders}}
     assert reading["Resource"] == [f"{bucket}/{folder}" for folder in folders]
 
 
-def test_rejects_a_folder_inside_that_of_another_job(stack: cdk.Stack) -> None:
+def test_rejects_a_folder_inside_the_folder_of_another_job(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     add_job(stack, "First", storage=storage, job_name="fans")
     with pytest.raises(
@@ -76,7 +76,7 @@ def test_rejects_a_folder_inside_that_of_another_job(stack: cdk.Stack) -> None:
         add_job(stack, "Second", storage=storage, output_prefix="segments/fans/")
 
 
-def test_rejects_a_folder_inside_that_of_a_job_of_another_storage(stack: cdk.Stack) -> None:
+def test_rejects_an_overlap_with_a_job_of_another_storage(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Bucket")
     add_job(stack, "First", storage=BatchSegmentStorage(stack, "One", output_bucket=bucket), job_name="fans")
     other = BatchSegmentStorage(stack, "Other", output_bucket=bucket, output_prefix="segments/fans/")
@@ -115,7 +115,7 @@ def test_readers_of_two_storages_merge_into_one_policy() -> None:
     assert [resource.rpartition(">/")[2] for resource in reading["Resource"]] == ["segments/Demo-f959b00b-*/*"] * 2
 
 
-def test_a_reader_of_a_storage_without_jobs_reads_what_the_stack_may_write(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_a_storage_without_jobs_grants_the_folders_of_its_stack(stack: cdk.Stack, reader: iam.Role) -> None:
     BatchSegmentStorage(stack, "Storage").grant_read_segments(reader)
     listing, reading = policy_statements(stack, "ReaderDefault")
     assert listing["Condition"] == {"StringLike": {"s3:prefix": ["segments/Demo-f959b00b-*/*"]}}
@@ -190,7 +190,7 @@ def test_a_rule_matches_the_jobs_segments_without_a_cdk_function(stack: cdk.Stac
     assert len(resources(stack, "AWS::Lambda::Function")) == 2
 
 
-def test_two_rules_on_one_storage_turn_events_on_once(stack: cdk.Stack) -> None:
+def test_two_rules_on_one_storage_enable_eventbridge_once(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Mine")
     storage = BatchSegmentStorage(stack, "Storage", output_bucket=bucket)
     for id in ("A", "B"):
@@ -199,7 +199,7 @@ def test_two_rules_on_one_storage_turn_events_on_once(stack: cdk.Stack) -> None:
     assert len(resources(stack, "Custom::S3BucketNotifications")) == 1
 
 
-def test_other_notifications_of_the_bucket_leave_the_events_on(stack: cdk.Stack) -> None:
+def test_other_notifications_keep_eventbridge_enabled(stack: cdk.Stack) -> None:
     made = add_job(stack, "ComedyFans")
     made.on_segments_written("Written")
     queue = sqs.Queue(stack, "Queue")
@@ -284,7 +284,7 @@ def test_a_removal_policy_reaches_everything(stack: cdk.Stack) -> None:
 # -- the whole storage
 
 
-def test_readers_of_a_storage_can_read_the_segments_of_later_jobs(stack: cdk.Stack, reader: iam.Role) -> None:
+def test_readers_of_a_storage_read_the_segments_of_later_jobs(stack: cdk.Stack, reader: iam.Role) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     add_job(stack, "First", storage=storage)
     assert storage.grant_read_segments(reader).success

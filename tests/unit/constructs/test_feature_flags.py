@@ -1,4 +1,4 @@
-"""A library cannot choose its users' feature flags: stacks are equal with all flags and without any."""
+"""A library cannot choose its users' feature flags, so templates must be equal with all flags and without any."""
 
 import json
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def template(flags: dict[str, Any]) -> dict[str, Any]:
 
 
 def normalized(value: Any) -> Any:
-    """Returns a template with the partition written out and one statement for each action and resource."""
+    """Returns a template with a literal partition and one statement for each action and resource."""
     return _split(json.loads(json.dumps(readable(value)).replace("<AWS::Partition>", "aws")))
 
 

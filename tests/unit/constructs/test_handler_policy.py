@@ -1,4 +1,4 @@
-"""What the handler and CDK's framework are allowed to do."""
+"""The permissions of the handler and of CDK's provider framework."""
 
 import json
 from typing import Any
@@ -176,7 +176,7 @@ def test_the_is_complete_function_can_only_read(stack: cdk.Stack) -> None:
     ]
 
 
-def test_the_handlers_policy_has_one_size_for_jobs_on_one_storage() -> None:
+def test_the_handlers_policy_does_not_grow_with_further_jobs() -> None:
     lengths = []
     for number in (1, 12):
         stack = cdk.Stack(cdk.App(), f"Stack{number:02}", env=ENVIRONMENT)

@@ -1,4 +1,4 @@
-"""Values that inputs and queries reject."""
+"""Invalid arguments of inputs and queries."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Values that a job accepts and rejects."""
+"""Valid and invalid arguments of a job."""
 
 from typing import Any
 

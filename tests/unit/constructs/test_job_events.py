@@ -71,7 +71,7 @@ def test_a_job_without_rules_is_not_watched(stack: cdk.Stack) -> None:
     assert not resources(stack, "AWS::StepFunctions::StateMachine")
 
 
-def test_events_are_no_part_of_the_definition(stack: cdk.Stack) -> None:
+def test_events_do_not_change_the_jobs_definition(stack: cdk.Stack) -> None:
     usual = cdk.Stack(cdk.App(), "Demo", env=ENVIRONMENT)
     add_job(usual)
     add_job(stack).on_failed("Rule")
@@ -92,7 +92,7 @@ def test_the_jobs_of_a_stack_share_a_watcher(stack: cdk.Stack) -> None:
         name: "WatcherArn" in resource["Properties"] for name, resource in resources(stack, RESOURCE_TYPE).items()
     }
     assert sorted(watched.values()) == [False, True, True]
-    # Describe with role and policy, the watcher with role and policy, and three rules.
+    # The Describe function and the watcher, each with a role and a policy, and three rules.
     assert count_resources(stack) - before == 6 + 3
 
 
@@ -104,7 +104,7 @@ def count_without_events() -> int:
     return count_resources(stack)
 
 
-def test_the_watcher_waits_before_it_looks(stack: cdk.Stack) -> None:
+def test_the_watcher_waits_before_the_first_check(stack: cdk.Stack) -> None:
     add_job(stack).on_failed("Rule")
     machine = definition(stack, "Watcher")
     assert machine["StartAt"] == "Wait"
@@ -160,7 +160,7 @@ def test_the_function_reads_the_output_of_watched_jobs(stack: cdk.Stack) -> None
     assert of_key["Resource"] == [f"<{logical_id(stack, 'AWS::KMS::Key', 'Key')}.Arn>"]
 
 
-def test_a_job_that_is_waited_for_can_have_events(stack: cdk.Stack) -> None:
+def test_a_waiting_job_can_have_events(stack: cdk.Stack) -> None:
     add_job(stack, wait_for_completion=cdk.Duration.minutes(30)).on_succeeded("Rule")
     assert "WatcherArn" in job_properties(stack)
 
@@ -181,7 +181,7 @@ def test_the_watcher_can_be_traced(stack: cdk.Stack) -> None:
     assert machine["TracingConfiguration"] == {"Enabled": True}
 
 
-def test_a_bucket_of_another_account_needs_a_statement_for_the_function(stack: cdk.Stack) -> None:
+def test_warns_of_the_functions_statement_for_a_foreign_bucket(stack: cdk.Stack) -> None:
     bucket = s3.Bucket.from_bucket_attributes(
         stack, "Theirs", bucket_arn="arn:aws:s3:::theirs", account="210987654321", region=REGION
     )

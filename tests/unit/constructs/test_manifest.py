@@ -78,7 +78,7 @@ def test_a_line_of_the_manifest_is_an_audience(build: Build) -> None:
     assert (bound.filters, bound.inputs, bound.existing, bound.tag_keys) == ([FILTER], [], [], ["a", "b"])
 
 
-def test_the_key_of_the_queries_ends_in_the_extension_of_the_stack(build: Build) -> None:
+def test_the_asset_of_queries_has_the_extension_of_the_stack(build: Build) -> None:
     bound = build(Audience("fans", items("1")))
     assert bound.queries_asset is not None
     assert bound.queries_asset.s3_object_key.endswith(".queries-f959b00b")
@@ -193,7 +193,7 @@ def test_the_range_of_every_part_is_its_queries(sources: list[list[str]], size: 
             end += part.length
             queries = written[at:end]
             assert part.sha256 == hashlib.sha256(queries).hexdigest()
-            # Not splitlines, which also splits at other characters.
+            # `splitlines` also splits at other characters.
             lines = queries.decode().removesuffix("\n").split("\n")
             assert len(lines) == min(size, len(ids) - len(read))
             read += [json.loads(line)["itemId"] for line in lines]
@@ -291,7 +291,7 @@ def test_rejects_paths_over_256_characters(stack: cdk.Stack) -> None:
             workflow_path="Weekly",
         )
 
-    # s3:// and bucket 70, prefix 50, audience= 9, /run=…/ 22, job 14 + 15 + 9 + 16 and a slash: 206.
+    # 206 without the name: s3:// and bucket 70, prefix 50, audience= 9, /run=…/ 22, job 14 + 15 + 9 + 16 and a slash.
     build("a" * 50, items("1"))
     with pytest.raises(ValueError, match="name") as refused:
         build("a" * 51, items("1"))
@@ -299,7 +299,7 @@ def test_rejects_paths_over_256_characters(stack: cdk.Stack) -> None:
         f"audiences[0] '{'a' * 51}': name: got 51 characters, expected at most 50: the path of the segments can "
         "have at most 256 characters, including output_prefix, run and job. Shorten the name or output_prefix"
     )
-    # Parts have a folder more.
+    # An audience of several parts has one more folder level.
     ids = [str(number) for number in range(1001)]
     with pytest.raises(ValueError, match="got 50 characters, expected at most 37: "):
         build("a" * 50, items(*ids, queries_per_file=1))

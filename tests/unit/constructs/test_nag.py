@@ -1,4 +1,4 @@
-"""The library's own findings in the rule packs of cdk-nag, and nothing else, are acknowledged."""
+"""Only the library's own findings in the rule packs of cdk-nag are acknowledged."""
 
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,12 @@ def add_job(scope: Construct, id: str = "Job", **props: Any) -> BatchSegmentJob:
 
 
 def enforce(app: cdk.App) -> None:
-    """Makes the synthesis fail for a finding."""
+    """Makes every finding fail the synthesis."""
     cdk.Validations.of(app).add_plugins(AwsSolutionsChecks(app))
 
 
 def findings(app: cdk.App, *packs: NagPack) -> set[tuple[str, str]]:
-    """Id and construct of each finding."""
+    """Returns the rule and construct of each finding."""
     return {
         (violation.rule_name, str(resource.construct_path))
         for pack in packs or (AwsSolutionsChecks(app), NIST80053R5Checks(app))
@@ -72,7 +72,7 @@ def test_acknowledges_exactly_the_findings(app: cdk.App, stack: cdk.Stack) -> No
 
 
 def test_acknowledges_the_ids_of_renamed_constructs(app: cdk.App) -> None:
-    # Other logical ids everywhere: another stack, in a stage, nested, with a provider and a storage of another name.
+    # All logical IDs differ: another stack in a stage, a nested stack, and renamed provider and storage.
     stage = cdk.Stage(app, "Prod", env=ENVIRONMENT)
     shared = cdk.Stack(stage, "Shared")
     nested = cdk.NestedStack(cdk.Stack(stage, "Marketing"), "Segments")
@@ -102,7 +102,7 @@ def test_keeps_a_finding_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
     }
 
 
-def test_acknowledges_what_grants_add_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
+def test_acknowledges_statements_of_grants_in_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     trust = iam.ServicePrincipal("lambda.amazonaws.com")
     of_storage, of_job, writer = (iam.Role(stack, f"Role{number}", assumed_by=trust) for number in range(3))
@@ -145,9 +145,7 @@ def test_acknowledges_logging_of_errors_only(app: cdk.App, stack: cdk.Stack) -> 
 
 
 @pytest.mark.parametrize("tracing", [False, True])
-def test_acknowledges_exactly_the_findings_in_workflows_and_watchers(
-    app: cdk.App, stack: cdk.Stack, tracing: bool
-) -> None:
+def test_acknowledges_exactly_the_findings_of_state_machines(app: cdk.App, stack: cdk.Stack, tracing: bool) -> None:
     BatchSegmentProvider(stack, "Provider", tracing=tracing)
     schedule = scheduler.ScheduleExpression.rate(cdk.Duration.days(7))
     SegmentsTable(stack, "Table", workflow=templates.add_workflow(stack, schedule=schedule))
@@ -155,7 +153,7 @@ def test_acknowledges_exactly_the_findings_in_workflows_and_watchers(
     assert acknowledged(app) == findings(app)
 
 
-def test_acknowledges_what_a_workflow_grants_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
+def test_acknowledges_a_workflows_grants_to_roles_of_the_app(app: cdk.App, stack: cdk.Stack) -> None:
     trust = iam.ServicePrincipal("lambda.amazonaws.com")
     reader, handler = (iam.Role(stack, f"Role{number}", assumed_by=trust) for number in range(2))
     BatchSegmentProvider(stack, "Provider", role=handler)
@@ -186,13 +184,13 @@ def test_keeps_a_function_of_the_app_in_the_same_stack(app: cdk.App, stack: cdk.
     assert {path.split("/")[1] for _, path in findings(app)} == {"Own"}
 
 
-def test_every_reason_says_something() -> None:
+def test_every_reason_is_a_sentence() -> None:
     for entry in (*nag_findings.OF_PROVIDER, *nag_findings.OF_STORAGE, *nag_findings.OF_WORKFLOW):
         assert len(entry.reason) > 40
         assert entry.reason.endswith(".")
 
 
-def test_the_dead_letter_queue_reason_is_that_of_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
+def test_the_dead_letter_queue_reason_names_the_caller(app: cdk.App, stack: cdk.Stack) -> None:
     add_job(stack)
     caller = {
         construct.node.path.removeprefix("Demo/PersonalizeBatchSegmentProvider/"): entry.reason.split(" calls ")[0]

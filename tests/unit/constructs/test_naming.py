@@ -1,4 +1,4 @@
-"""Names reach nobody else: a stack's patterns match no name of another stack's jobs."""
+"""The name patterns of a stack match no job name of another stack."""
 
 from fnmatch import fnmatchcase
 from typing import Any
@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from support.constants import ACCOUNT, REGION
 from support.templates import ENVIRONMENT, add_job, job_properties, only_resource, policy_statements, resources
 
-#: A stack's name, path, and account and region, which are empty if unknown.
+#: A stack's name, its path, and its account and region (empty if unknown).
 PlacedStack = tuple[str, str, tuple[str, str]]
-# Few characters and short texts, so that names that look alike come up often.
+# Few characters and short texts, so that similar names are frequent.
 STACK_NAMES = st.from_regex(r"[ab][ab0-9-]{0,14}", fullmatch=True)
 PATHS = st.from_regex(r"(/[ab]{1,3}){0,2}", fullmatch=True)
 PLACES = st.tuples(st.sampled_from(["", "111111111111", "222222222222"]), st.sampled_from(["", REGION, "us-east-1"]))
@@ -74,7 +74,7 @@ def test_stacks_of_one_path_with_other_names_share_nothing() -> None:
     assert not fnmatchcase(f"x/{prod[0]}-{HASH}", f"*{dev[1].rpartition('/')[2]}")
 
 
-def test_account_and_region_count_where_they_are_known() -> None:
+def test_names_depend_on_account_and_region_if_known() -> None:
     environments = [None, ENVIRONMENT, cdk.Environment(account=ACCOUNT, region="us-east-1")]
     prefixes = []
     for environment in environments:

@@ -80,7 +80,7 @@ def test_a_storage_of_another_stack_is_shared(app: cdk.App, stack: cdk.Stack) ->
     ]
 
 
-def test_a_bucket_of_another_environment_has_no_account_condition(app: cdk.App, stack: cdk.Stack) -> None:
+def test_omits_the_account_condition_in_another_environment(app: cdk.App, stack: cdk.Stack) -> None:
     theirs = cdk.Stack(app, "Theirs", env=cdk.Environment(account="210987654321", region=REGION))
     bucket = s3.Bucket(theirs, "Bucket", bucket_name="theirs")
     made = add_job(stack, "ComedyFans", storage=BatchSegmentStorage(stack, "Storage", output_bucket=bucket))
@@ -127,7 +127,7 @@ def test_warns_of_permissions_to_write_input_to_another_account(stack: cdk.Stack
     assert f'"Principal": {{"AWS": "arn:aws:iam::{ACCOUNT}:root"}}' in text
 
 
-def test_unchecked_input_of_another_account_needs_no_handler_access(stack: cdk.Stack) -> None:
+def test_unchecked_foreign_input_needs_no_handler_access(stack: cdk.Stack) -> None:
     add_job(
         stack, "ComedyFans", job_input=BatchSegmentInput.from_bucket(foreign_bucket(stack), "in/", validate_input=False)
     )

@@ -1,4 +1,4 @@
-"""What an organization decides about a stack's provider: roles, keys, VPC, logs, tracing."""
+"""The options of a provider that an organization sets: roles, keys, VPC, logs, tracing."""
 
 import json
 from pathlib import Path
@@ -134,7 +134,7 @@ def test_warns_with_every_statement_of_an_imported_role(app: cdk.App, stack: cdk
     assert "Fn::" not in text
 
 
-def test_a_stack_has_one_provider(stack: cdk.Stack) -> None:
+def test_rejects_a_second_provider_in_a_stack(stack: cdk.Stack) -> None:
     add_job(stack)
     with pytest.raises(
         ValueError, match=r"^provider: the stack Demo already has a BatchSegmentProvider; create it once"
@@ -151,7 +151,7 @@ def test_a_provider_without_jobs_has_a_log_group_only(stack: cdk.Stack) -> None:
     assert len(resources(stack, "AWS::Logs::LogGroup")) == 1
 
 
-def test_the_role_of_a_provider_without_jobs_may_describe_its_stack_only(stack: cdk.Stack) -> None:
+def test_without_jobs_the_role_can_only_describe_its_stack(stack: cdk.Stack) -> None:
     assert BatchSegmentProvider(stack, "Provider").role.node.id == "HandlerRole"
     assert policy_statements(stack, "HandlerPolicy") == [
         {"Effect": "Allow", "Action": ["cloudformation:DescribeStacks"], "Resource": ["<AWS::StackId>"]}

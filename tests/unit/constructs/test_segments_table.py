@@ -111,7 +111,7 @@ def test_tables_of_a_stack_share_a_database(stack: cdk.Stack, workflow: BatchSeg
     template.resource_count_is("AWS::Glue::Table", 3)
 
 
-def test_a_table_in_another_stack_needs_the_workflow_and_not_the_reverse(
+def test_a_table_in_another_stack_depends_on_the_workflow(
     app: cdk.App, stack: cdk.Stack, workflow: BatchSegmentWorkflow
 ) -> None:
     other = cdk.Stack(app, "Other", env=cdk.Environment(account=ACCOUNT, region=REGION))
@@ -121,7 +121,7 @@ def test_a_table_in_another_stack_needs_the_workflow_and_not_the_reverse(
     assert stack.dependencies == []
 
 
-def test_names_that_start_with_a_digit_get_a_word_before_them(stack: cdk.Stack) -> None:
+def test_names_that_start_with_a_digit_get_a_prefix(stack: cdk.Stack) -> None:
     assert SegmentsTable(stack, "Table", workflow=add_workflow(stack, "7-days")).table_name == "segments_7_days"
 
 
@@ -167,7 +167,7 @@ def test_rejects_a_second_table_of_a_name(stack: cdk.Stack, workflow: BatchSegme
 
 
 def allowed(stack: cdk.Stack) -> list[tuple[list[str], Any]]:
-    """The actions and resources of the analyst's policy."""
+    """Returns the actions and resources of the analyst's policy."""
     policies = Template.from_stack(stack).find_resources("AWS::IAM::Policy")
     (policy,) = (one for name, one in policies.items() if name.startswith("Analyst"))
     return [
@@ -177,7 +177,7 @@ def allowed(stack: cdk.Stack) -> list[tuple[list[str], Any]]:
 
 
 def written(value: Any) -> Any:
-    """A resource with the partition as text."""
+    """Returns a resource with a literal partition."""
     match value:
         case {"Fn::Join": ["", ["arn:", {"Ref": "AWS::Partition"}, rest]]}:
             return f"arn:aws{rest}"
@@ -196,7 +196,7 @@ def test_grants_the_queries_the_table_and_the_segments(
 ) -> None:
     SegmentsTable(stack, "Table", workflow=workflow).grant_query(analyst)
     listing, reading, *rest = allowed(stack)
-    # The workflow's own grant.
+    # The grant of the workflow itself.
     assert (listing[0], reading[0]) == (["s3:ListBucket"], ["s3:GetObject"])
     assert rest == [
         (

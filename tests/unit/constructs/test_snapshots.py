@@ -1,4 +1,4 @@
-"""Templates as they were, so that a change is seen in review; ``pytest --snapshot-update`` takes new ones."""
+"""Template snapshots, which show changes in review. ``pytest --snapshot-update`` updates them."""
 
 import json
 import re
@@ -72,6 +72,6 @@ def test_a_template_matches_its_snapshot(snapshot: SnapshotAssertion, build: Cal
     stack = cdk.Stack(cdk.App(analytics_reporting=False), "Demo", env=ENVIRONMENT)
     build(stack)
     written = json.dumps(Template.from_stack(stack).to_json())
-    # The hashes of assets, and what CDK's own framework has in its functions, change with every release.
+    # Asset hashes, and the code of CDK's provider framework, change with every release.
     masked = re.sub(r"\b[0-9a-f]{64}\b", "<asset>", written)
     assert json.loads(masked) == snapshot(extension_class=JSONSnapshotExtension)

@@ -1,4 +1,4 @@
-"""The state machines: their definitions, and that each way through them ends in one event."""
+"""The definitions of the state machines. Each path through them ends in one event."""
 
 import json
 import subprocess
@@ -66,7 +66,7 @@ def test_the_validator_sees_a_fault() -> None:
 
 
 def next_states(state: dict[str, Any]) -> Iterator[tuple[str, bool]]:
-    """The states that can follow, and whether the state has done its work then."""
+    """Yields the possible next states, and whether the state has succeeded before each."""
     if "Next" in state:
         yield state["Next"], True
     for choice in state.get("Choices", []):
@@ -78,7 +78,7 @@ def next_states(state: dict[str, Any]) -> Iterator[tuple[str, bool]]:
 
 
 def paths(machine: dict[str, Any]) -> Iterator[list[tuple[str, bool]]]:
-    """All ways from the start to an end that pass no state twice: each state, and whether it did its work."""
+    """Yields all paths from the start to an end that visit no state twice: each state, and whether it succeeded."""
 
     def walk(name: str, passed: list[tuple[str, bool]]) -> Iterator[list[tuple[str, bool]]]:
         state = machine["States"][name]
@@ -96,17 +96,17 @@ def is_event(state: dict[str, Any]) -> bool:
 
 
 @of_each_machine
-def test_every_way_ends_in_one_event(machine: dict[str, Any]) -> None:
+def test_every_path_ends_in_one_event(machine: dict[str, Any]) -> None:
     found = list(paths(machine))
     for path in found:
         published = [name for name, is_done in path if is_done and is_event(machine["States"][name])]
         assert published == [path[-2][0]]
-    # All states are on a way.
+    # Every state is on a path.
     assert {name for path in found for name, _ in path} == machine["States"].keys() - {"WaitForCapacity"}
 
 
 @of_each_machine
-def test_an_event_of_success_is_that_of_an_execution_that_succeeds(machine: dict[str, Any]) -> None:
+def test_only_a_successful_execution_publishes_success(machine: dict[str, Any]) -> None:
     for path in paths(machine):
         entry = machine["States"][path[-2][0]]["Parameters"]["Entries"][0]
         has_ended = machine["States"][path[-1][0]]["Type"]
@@ -144,17 +144,17 @@ def test_every_call_of_a_function_has_a_catch_all(machine: dict[str, Any]) -> No
             assert [one["ErrorEquals"] for one in state["Catch"]] == [["States.ALL"]]
 
 
-def test_has_no_null_since_cdk_leaves_it_out() -> None:
+def test_definition_has_no_null_because_cdk_drops_it() -> None:
     assert "null" not in json.dumps([WORKFLOW, WATCHER])
 
 
-def test_waiting_for_capacity_starts_again() -> None:
+def test_starts_the_job_again_after_waiting_for_capacity() -> None:
     states = AUDIENCE["States"]
     busy = [one["Next"] for one in states["Decide"]["Choices"] if one["StringEquals"] == "BUSY"]
     assert (busy, states["WaitForCapacity"]["Next"]) == (["WaitForCapacity"], "Start")
 
 
-def test_each_status_of_a_step_has_a_way() -> None:
+def test_each_status_of_a_step_has_a_transition() -> None:
     decided = {one["StringEquals"]: one["Next"] for one in AUDIENCE["States"]["Decide"]["Choices"]}
     assert decided == {
         "IN_PROGRESS": "Wait",
@@ -166,7 +166,7 @@ def test_each_status_of_a_step_has_a_way() -> None:
     assert AUDIENCE["States"]["Decide"]["Default"] == "PublishFailed"
 
 
-def test_an_hour_takes_ten_calls_of_functions_at_most() -> None:
+def test_an_hour_takes_at_most_ten_function_calls() -> None:
     states = AUDIENCE["States"]
     looks = -(-3600 // states["Wait"]["Seconds"])
     assert 1 + looks <= 10

@@ -70,7 +70,7 @@ def test_the_role_trusts_personalize_of_this_account_and_region(stack: cdk.Stack
     ]
 
 
-def test_role_and_bucket_policies_have_exactly_the_needed_statements(stack: cdk.Stack) -> None:
+def test_role_and_bucket_policies_have_exactly_these_statements(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     add_job_on(storage)
     add_job_on(storage, "Again")
@@ -112,7 +112,7 @@ def test_grants_read_access_to_the_inputs_key_or_prefix(stack: cdk.Stack, key_or
     ]
 
 
-def test_one_bucket_for_both_is_listed_once(stack: cdk.Stack) -> None:
+def test_one_bucket_for_input_and_output_is_listed_once(stack: cdk.Stack) -> None:
     bucket = s3.Bucket(stack, "Both")
     add_job_on(BatchSegmentStorage(stack, "Storage", input_bucket=bucket, output_bucket=bucket))
     assert [statement["Action"] for statement in policy_of(stack, "BothPolicy")] == [

@@ -1,4 +1,4 @@
-"""The cost of a synthesis in calls to CDK's process, which is the same on every machine, and in resources."""
+"""The cost of a synthesis in resources and in jsii calls, whose number is the same on every machine."""
 
 import importlib.util
 from collections.abc import Callable
@@ -16,7 +16,7 @@ PROGRAM = Path(__file__).parents[3] / "benchmarks" / "synth.py"
 
 @pytest.fixture(scope="module")
 def synth() -> ModuleType:
-    """The benchmark's own stacks and counts."""
+    """The stacks and counters of the benchmark."""
     spec = importlib.util.spec_from_file_location("synth", PROGRAM)
     assert spec is not None
     assert spec.loader is not None
@@ -25,17 +25,17 @@ def synth() -> ModuleType:
     return module
 
 
-def test_the_first_job_takes_at_most_a_tenth_more_calls_than_by_hand(synth: ModuleType) -> None:
+def test_the_first_job_takes_at_most_10_percent_more_calls(synth: ModuleType) -> None:
     assert synth.calls(synth.with_library) <= 1.1 * synth.calls(synth.hand_wired)
 
 
 @pytest.mark.parametrize("inline", [False, True])
-def test_a_further_job_takes_at_most_twice_the_calls_of_a_bare_one(synth: ModuleType, inline: bool) -> None:
+def test_a_further_job_takes_at_most_twice_as_many_calls(synth: ModuleType, inline: bool) -> None:
     of_job = synth.calls_of_further_job(lambda number: synth.many_jobs(number, inline=inline))
     assert of_job <= 2 * synth.calls_of_further_job(synth.many_bare)
 
 
-def test_the_first_job_adds_16_resources_at_most_and_a_further_one(synth: ModuleType) -> None:
+def test_a_job_adds_at_most_16_resources_and_a_further_job_1(synth: ModuleType) -> None:
     first, second, third = (
         synth.resource_count(build)
         for build in (synth.with_library, synth.many_jobs(1, inline=True), synth.many_jobs(2, inline=True))
@@ -47,7 +47,7 @@ def test_the_first_job_adds_16_resources_at_most_and_a_further_one(synth: Module
 def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
     jobs = synth.MANY_JOBS
     assert jobs == 60
-    # `many_jobs` adds them to the first one, which has a storage of its own.
+    # `many_jobs` adds these jobs to the first job, which has its own storage.
     assert synth.resource_count(synth.many_jobs(jobs - 1, inline=True)) == synth.resource_count(
         synth.many_jobs(1, inline=True)
     ) + (jobs - 2)
@@ -55,7 +55,7 @@ def test_sixty_jobs_of_one_stack_synthesize(synth: ModuleType) -> None:
 
 @pytest.fixture
 def workflow_of() -> Callable[[int], Callable[[cdk.Stack], None]]:
-    """Returns what builds a workflow of a number of audiences."""
+    """Returns a function that takes a number of audiences and returns the builder of their workflow."""
 
     def of(number: int) -> Callable[[cdk.Stack], None]:
         def build(stack: cdk.Stack) -> None:

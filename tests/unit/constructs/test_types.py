@@ -1,4 +1,4 @@
-"""Types of the API that type checkers of an app look at."""
+"""The API's types as the type checker of an app sees them."""
 
 import inspect
 import typing
@@ -19,7 +19,7 @@ def test_cdk_targets_match_the_rule_target_protocol(target: type[events.IRuleTar
     expected = list(inspect.signature(RuleTarget.bind).parameters.values())
     got = list(inspect.signature(target.bind).parameters.values())
     assert [parameter.default for parameter in got] == [parameter.default for parameter in expected]
-    # Names of positional-only parameters are nothing to a type checker.
+    # Type checkers ignore the names of positional-only parameters.
     assert all(parameter.kind is parameter.POSITIONAL_ONLY for parameter in expected)
 
 

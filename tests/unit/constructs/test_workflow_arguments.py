@@ -1,4 +1,4 @@
-"""What a workflow refuses at synth time."""
+"""Invalid arguments of a workflow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -149,7 +149,7 @@ def test_two_stacks_cannot_write_to_one_folder(app: cdk.App, stack: cdk.Stack) -
         add_workflow(other, storage=storage, audiences=[new_audience("others")])
 
 
-def test_names_two_kinds_of_queries(stack: cdk.Stack) -> None:
+def test_rejects_two_kinds_of_queries(stack: cdk.Stack) -> None:
     comedy = BatchSegmentInput.from_queries([SegmentQuery.where(genres="Comedy")])
     with pytest.raises(ValueError, match=r"audiences\[1\] 'comedy': segment_input: got queries with itemAttributes"):
         add_workflow(stack, audiences=[new_audience(), Audience("comedy", comedy)])

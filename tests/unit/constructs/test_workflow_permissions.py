@@ -28,7 +28,7 @@ def reader(stack: cdk.Stack) -> iam.Role:
     return iam.Role(stack, "Reader", assumed_by=iam.ServicePrincipal("lambda.amazonaws.com"))
 
 
-def test_the_machine_may_do_exactly_what_it_does(stack: cdk.Stack) -> None:
+def test_the_state_machine_has_exactly_these_permissions(stack: cdk.Stack) -> None:
     add_workflow(stack)
     machine = logical_id(stack, "AWS::StepFunctions::StateMachine", "Weekly")
     start, describe = (logical_id(stack, "AWS::Lambda::Function", name) for name in ("Start", "Describe"))
@@ -69,7 +69,7 @@ def test_the_machine_may_do_exactly_what_it_does(stack: cdk.Stack) -> None:
     }
 
 
-def test_the_functions_may_do_exactly_what_they_do(stack: cdk.Stack) -> None:
+def test_the_functions_have_exactly_these_permissions(stack: cdk.Stack) -> None:
     add_workflow(stack, audiences=[new_audience(filter_arn=FILTER)])
     jobs = f"arn:<AWS::Partition>:personalize:{REGION}:{ACCOUNT}:batch-segment-job/Demo-f959b00b-*"
     role = logical_id(stack, "AWS::IAM::Role", "StorageRole")
@@ -136,14 +136,14 @@ def test_grants_the_keys_of_buckets_and_assets(stack: cdk.Stack) -> None:
     assert keys("DescribePolicy") == [(["kms:Decrypt"], [of_segments])]
 
 
-def test_grants_to_start_a_run(stack: cdk.Stack) -> None:
+def test_grants_permission_to_start_a_run(stack: cdk.Stack) -> None:
     add_workflow(stack).grant_start_execution(reader(stack))
     (statement,) = policy_statements(stack, "ReaderDefault")
     machine = logical_id(stack, "AWS::StepFunctions::StateMachine", "Weekly")
     assert (statement["Action"], statement["Resource"]) == ("states:StartExecution", f"<{machine}>")
 
 
-def test_grants_to_read_the_segments_of_all_runs(stack: cdk.Stack) -> None:
+def test_grants_read_access_to_the_segments_of_all_runs(stack: cdk.Stack) -> None:
     add_workflow(stack, output_prefix="weekly/").grant_read_segments(reader(stack))
     bucket = logical_id(stack, "AWS::S3::Bucket", "OutputBucket")
     assert policy_statements(stack, "ReaderDefault") == [

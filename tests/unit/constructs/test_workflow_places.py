@@ -1,4 +1,4 @@
-"""Workflows beside others, in other stacks, stages and accounts, and with an organization's roles."""
+"""Several workflows in a stack, workflows in other stacks, stages and accounts, and with an organization's roles."""
 
 import json
 import re
@@ -44,7 +44,7 @@ def test_workflows_of_a_stack_share_the_functions(stack: cdk.Stack) -> None:
     assert first.workflow_name != second.workflow_name
     assert len(resources(stack, "AWS::Lambda::Function")) == 2
     assert len(resources(stack, "AWS::StepFunctions::StateMachine")) == 2
-    # Both write to folders of the same pattern.
+    # Both workflows write to folders of the same pattern.
     assert len(policy_statements(stack, "StorageRole")) == 4
 
 
@@ -102,7 +102,7 @@ def test_a_storage_of_another_stack_is_shared(app: cdk.App, stack: cdk.Stack) ->
     assert "<import " in only_resource(other, "AWS::StepFunctions::StateMachine")["DefinitionString"]
 
 
-def test_rejects_input_of_the_own_stack_with_a_storage_of_another(app: cdk.App, stack: cdk.Stack) -> None:
+def test_rejects_input_and_storage_of_different_stacks(app: cdk.App, stack: cdk.Stack) -> None:
     other = cdk.Stack(app, "Other", env=ENVIRONMENT)
     storage = BatchSegmentStorage(other, "Storage")
     audience = Audience("fans", BatchSegmentInput.from_bucket(s3.Bucket(stack, "Queries"), "in/"))
@@ -222,7 +222,7 @@ def test_a_role_of_the_app_gets_the_statements_of_both_functions(stack: cdk.Stac
         assert only_resource(stack, "AWS::IAM::Policy", policy)["PolicyName"] == f"Demo-f959b00b-{policy}"
 
 
-def test_warns_with_the_statements_of_both_functions_of_an_imported_role(stack: cdk.Stack) -> None:
+def test_warns_with_the_statements_for_an_imported_lambda_role(stack: cdk.Stack) -> None:
     role = iam.Role.from_role_arn(stack, "Theirs", f"arn:aws:iam::{ACCOUNT}:role/theirs")
     BatchSegmentProvider(stack, "Provider", role=role)
     add_workflow(stack)
@@ -231,7 +231,7 @@ def test_warns_with_the_statements_of_both_functions_of_an_imported_role(stack: 
     assert "personalize:CreateBatchSegmentJob" in "".join(found)
 
 
-def test_an_imported_storage_role_and_bucket_warn_as_those_of_jobs(stack: cdk.Stack) -> None:
+def test_warns_of_an_imported_role_and_bucket_of_the_storage(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(
         stack,
         "Storage",
@@ -245,7 +245,7 @@ def test_an_imported_storage_role_and_bucket_warn_as_those_of_jobs(stack: cdk.St
     assert "arn:aws:s3:::theirs/segments/audience=*/run=*/Demo-f959b00b-*/*" in text
 
 
-def test_a_bucket_of_another_account_needs_statements_for_functions_and_machine(stack: cdk.Stack) -> None:
+def test_warns_of_the_statements_for_a_foreign_bucket(stack: cdk.Stack) -> None:
     key = kms.Key.from_key_arn(stack, "TheirKey", f"arn:aws:kms:{REGION}:210987654321:key/1a2b")
     bucket = s3.Bucket.from_bucket_attributes(
         stack, "Theirs", bucket_arn="arn:aws:s3:::theirs", account="210987654321", region=REGION, encryption_key=key
@@ -265,6 +265,6 @@ def test_a_bucket_of_another_account_needs_statements_for_functions_and_machine(
     ]
     (of_key,) = [text for text in warnings(stack) if "the policy of the key" in text]
     assert "kms:GenerateDataKey" in of_key
-    # No condition on the account of the bucket, which is another one.
+    # The bucket belongs to another account, so there is no condition on its account.
     results = next(one for one in policy_statements(stack, "StateMachinePolicy") if "s3:PutObject" in one["Action"])
     assert "Condition" not in results

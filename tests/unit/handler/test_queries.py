@@ -6,6 +6,7 @@ import math
 import random
 import re
 import tracemalloc
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -744,7 +745,9 @@ def test_fast_path_matches_25_filter_values_in_any_order() -> None:
     assert accepted_lines("itemId", dict.fromkeys(names, False)).fullmatch(line * 2)
 
 
-def test_parses_only_the_first_lines_of_a_large_file(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The lines that the exact parser reads from now on, in a process that has read none."""
     read: list[bytes] = []
     read_exactly = LineParser.read
 
@@ -753,6 +756,11 @@ def test_parses_only_the_first_lines_of_a_large_file(monkeypatch: pytest.MonkeyP
         return read_exactly(self, text)
 
     monkeypatch.setattr(LineParser, "read", record)
+    monkeypatch.setattr(checker, "_parsed", Counter())
+    return read
+
+
+def test_parses_only_the_first_lines_of_a_large_file(parsed: list[bytes]) -> None:
     shapes = [
         b'{"itemId": "%d"}',
         b'{"itemId":"%d"}\r',
@@ -763,7 +771,15 @@ def test_parses_only_the_first_lines_of_a_large_file(monkeypatch: pytest.MonkeyP
     report = check(b"\n".join(shape % i for i in range(1000) for shape in shapes))
 
     assert (report.queries, report.fault_count) == (4000, 0)
-    assert len(read) == checker.FAST_PATH_FROM
+    # The first line tells the kind of query.
+    assert len(parsed) == 1 + checker.FAST_PATH_FROM
+
+
+def test_parses_only_the_first_line_of_later_small_files(parsed: list[bytes]) -> None:
+    content = b"\n".join(b'{"itemId": "%d"}' % number for number in range(101))
+    reports = [check(content) for _ in range(20)]
+    assert {(report.queries, report.fault_count) for report in reports} == {(101, 0)}
+    assert len(parsed) == 20 + checker.FAST_PATH_FROM
 
 
 # -- time and memory

@@ -15,7 +15,7 @@ from unit.local.signed_requests import Answer
 
 @pytest.fixture(scope="session")
 def client(local_aws: LocalAws) -> Callable[..., Any]:
-    """Makes clients of the local AWS, with the root user's credentials by default."""
+    """Creates clients of the local AWS, by default with the root user's credentials."""
     session: Any = boto3.Session(region_name=local_aws.region)
 
     def make(service: str, config: Config | None = None, **credentials: str) -> Any:
@@ -29,13 +29,13 @@ def client(local_aws: LocalAws) -> Callable[..., Any]:
 @pytest.fixture
 def jobs(client: Callable[..., Any], local_aws: LocalAws) -> Iterator[JobFixture]:
     yield JobFixture(client, local_aws)
-    # The next test starts with no job in flight, because only five can be.
+    # The next test starts without a job in flight: only five can run.
     wait_until(lambda: not any(job.in_flight for job in local_aws.personalize.jobs.values()))
 
 
 @pytest.fixture
 def caller(jobs: JobFixture, client: Callable[..., Any]) -> Callable[..., Any]:
-    """Makes clients of a user with the given policy statements."""
+    """Creates clients of a user with the given policy statements."""
 
     def make(*statements: dict[str, Any]) -> Any:
         name = f"user-{jobs.role_name}"

@@ -1,4 +1,4 @@
-"""Creates what a batch segment job needs in the local AWS."""
+"""Creates the resources that a batch segment job needs in the local AWS."""
 
 import json
 import uuid

@@ -1,4 +1,4 @@
-"""Creates state machines in the local AWS, with a role of their own, and runs them."""
+"""Creates state machines with their own role in the local AWS, and runs them."""
 
 import io
 import json
@@ -19,7 +19,7 @@ def handler(event, context):
 
 
 class MachineFixture:
-    """A role that may do what a test says, and helpers that run state machines with it."""
+    """A role whose permissions a test sets, and helpers that run state machines with it."""
 
     def __init__(self, client: Callable[..., Any], aws: LocalAws) -> None:
         self.client, self.aws = client, aws
@@ -38,7 +38,7 @@ class MachineFixture:
         return arn
 
     def allow(self, *statements: tuple[str | list[str], str] | dict[str, Any], role: str | None = None) -> None:
-        """Sets what the role may do: pairs of action and resource, or whole statements."""
+        """Sets the role's permissions: pairs of action and resource, or whole statements."""
         document = [
             statement
             if isinstance(statement, dict)
@@ -53,7 +53,7 @@ class MachineFixture:
         self.iam.put_role_policy(RoleName=name, PolicyName="own", PolicyDocument=policy)
 
     def start(self, states: dict[str, Any], given: Any = None) -> str:
-        """Starts an execution of the states, the first of which is the start. Returns its ARN."""
+        """Starts an execution that begins with the first state. Returns its ARN."""
         definition = json.dumps({"StartAt": next(iter(states)), "States": states})
         self.create(definition)
         started: str = self.states.start_execution(stateMachineArn=self.arn, input=json.dumps(given or {}))[

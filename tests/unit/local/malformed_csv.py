@@ -1,4 +1,4 @@
-"""CSV files that Personalize does not import or train with, with the fault, the fix and the page of the guide."""
+"""CSV files that Personalize cannot import or train with: fault, fix and page of the guide."""
 
 from unit.local.own_data_folder import INTERACTIONS, ITEMS, USERS, Files, rename, text, with_line
 

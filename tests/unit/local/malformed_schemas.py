@@ -1,4 +1,4 @@
-"""Avro schemas that do not fit Personalize or their files, with the fault, the fix and the page of the guide."""
+"""Avro schemas that Personalize rejects or that differ from their files: fault, fix and page of the guide."""
 
 from unit.local.own_data_folder import ITEMS, ITEMS_SCHEMA, Files, schema, with_line
 

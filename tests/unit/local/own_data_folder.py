@@ -1,4 +1,4 @@
-"""A small folder of data that Personalize imports, to be broken by tests."""
+"""A small folder of valid data, in which tests change files."""
 
 import json
 from pathlib import Path
@@ -16,12 +16,12 @@ ITEMS = ["ITEM_ID,GENRES,YEAR"] + [
 USERS = ["USER_ID,AGE,COUNTRY"] + [f"u{user:02},{10 + user},{'Japan' if user % 3 else 'Kenya'}" for user in range(50)]
 
 
-#: The content of files by name. None for a file that is not there.
+#: The content of files by name. None for a missing file.
 Files = dict[str, str | bytes | None]
 
 
 def schema(name: str, **types: Any) -> str:
-    """Returns an Avro schema. A type is a name or an object of other attributes as well."""
+    """Returns an Avro schema. A type is a name, or an object that has further attributes too."""
     fields = [
         {"name": field, **(type_ if isinstance(type_, dict) else {"type": type_})} for field, type_ in types.items()
     ]
@@ -36,8 +36,8 @@ def write_folder(folder: Path, files: Files | None = None) -> Path:
     """Writes the folder.
 
     Args:
-        folder: The folder, which is made.
-        files: The content of files that differ, by name. None for a file that is not there.
+        folder: The folder to create.
+        files: The content of files that differ, by name. None for a missing file.
     """
     content: Files = {
         "interactions.csv": text(INTERACTIONS),

@@ -1,4 +1,4 @@
-"""Runs jobs and a stack over a folder of data in a local AWS of its own, and prints the answers as JSON."""
+"""Runs jobs and a stack with a folder of data in its own local AWS, and prints the results as JSON."""
 
 import functools
 import json

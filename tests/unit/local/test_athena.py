@@ -19,7 +19,7 @@ COLUMNS = [
 
 
 class TableFixture:
-    """A table of segments with two audiences and two runs, and a user who may query it."""
+    """A table of segments with two audiences and two runs, and a user with permission to query it."""
 
     def __init__(self, client: Callable[..., Any], aws: LocalAws) -> None:
         self.name = f"t{uuid.uuid4().hex[:12]}"
@@ -140,7 +140,7 @@ def test_a_query_can_start_with_comments(table: TableFixture) -> None:
         table.query("-- SELECT\nCREATE VIEW v AS SELECT 1")
 
 
-def test_finds_the_overlap_and_what_is_new(table: TableFixture) -> None:
+def test_finds_the_overlap_and_new_users(table: TableFixture) -> None:
     def users(audience: str, run: str) -> str:
         return f"SELECT user_id {USERS} WHERE audience = '{audience}' AND run = '{run}'"
 
@@ -206,7 +206,7 @@ def test_a_query_needs_each_permission(table: TableFixture, missing: str) -> Non
         table.query("SELECT count(*) FROM segments", table.user(list(statements.values())))
 
 
-def test_partitions_need_permissions_on_table_database_and_catalog(table: TableFixture) -> None:
+def test_partitions_require_permissions_on_three_resources(table: TableFixture) -> None:
     prefix = f"arn:aws:glue:{table.aws.region}:{table.aws.account}"
     resources = [f"{prefix}:catalog", f"{prefix}:database/{table.name}", f"{prefix}:table/{table.name}/segments"]
     for number in range(4):

@@ -1,4 +1,4 @@
-"""The local Personalize can give each alternative of the unpublished answers of `Behavior`."""
+"""The local Personalize supports each alternative in `Behavior` of the service's undocumented behavior."""
 
 import dataclasses
 import json
@@ -15,7 +15,7 @@ from unit.local.job_fixture import COMEDY, CREATE, PASS, JobFixture, allow, crea
 
 @pytest.fixture
 def behave(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Changes unpublished answers until the test ends."""
+    """Changes undocumented behavior until the test ends."""
 
     def change(**changes: Any) -> None:
         behavior = dataclasses.replace(local_aws.personalize.behavior, **changes)

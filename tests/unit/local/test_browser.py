@@ -1,4 +1,4 @@
-"""A web page in a real browser changes and reads nothing in the local AWS."""
+"""A web page in a real browser cannot change or read anything in the local AWS."""
 
 import http.server
 import os
@@ -48,7 +48,7 @@ const socket = () => new Promise(done => {
 
 
 class Page(http.server.ThreadingHTTPServer):
-    """A server of a page of another origin. The page posts its report when it is done."""
+    """Serves a page from another origin. The page posts its report at the end."""
 
     def __init__(self, html: str) -> None:
         super().__init__(("127.0.0.1", 0), PageHandler)
@@ -102,7 +102,7 @@ def test_a_web_page_in_chromium_changes_and_reads_nothing(
     finally:
         os.killpg(browser.pid, signal.SIGKILL)
         browser.wait(timeout=120)
-    # Requests without a preflight were sent and answered, but the page cannot read the answers. Others were not sent.
+    # The browser sends requests without a preflight, but the page cannot read the responses. Others are not sent.
     assert report == [
         "text opaque",
         "form opaque",

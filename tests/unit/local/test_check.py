@@ -101,7 +101,7 @@ def test_reads_the_standard_input(capsys: pytest.CaptureFixture[str], monkeypatc
         (["."], "check: . is a folder, expected files; for example: *.jsonl"),
         (["s3:///key"], "check: s3:///key: expected s3://BUCKET/KEY"),
         (["a.jsonl", "--rows", "-1"], "--rows: got -1, expected 0 or more"),
-        (["a.jsonl", "--data", "none"], "none is not a folder"),
+        (["a.jsonl", "--data", "none"], "--data: got 'none', expected a folder with interactions.csv"),
         (["a.jsonl", "--data", "data", "--filter", "x"], "--filter: column 1: got 'x', expected INCLUDE or EXCLUDE"),
     ],
 )
@@ -158,8 +158,12 @@ def test_finds_queries_that_reach_nobody(folder: Path, tmp_path: Path, capsys: p
     ]
     code, out = check(capsys, "a.jsonl", "b.jsonl", "--data", "data", "--rows", "2")
     assert code == 1
-    assert [line for line in out.splitlines() if line[0] not in "┏┃┡│└ "] == [
+    assert [line.rstrip() for line in out.splitlines()] == [
         "8 queries with itemAttributes in 2 files: all valid",
+        "file      line   query                    items   users",
+        "─" * 55,
+        'a.jsonl   1      ITEMS.GENRES = "Drama"      20      50',
+        'a.jsonl   2      ITEMS.GENRES = "Drma"        0       0',
         "and 6 more queries",
         'empty: a.jsonl, line 2: no item has ITEMS.GENRES = "Drma", did you mean "Drama"?',
         "empty: a.jsonl, line 3: items.csv has no column 'GENRE', did you mean GENRES?",

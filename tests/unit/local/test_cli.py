@@ -3,15 +3,18 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from personalize_local import cli, display
+from personalize_local import cli, display, patching
 from personalize_local.display import printable
 from personalize_local.gateway import LocalAws
+from support.local import wait_until
 from unit.local.job_fixture import JobFixture
 
 
@@ -23,8 +26,11 @@ from unit.local.job_fixture import JobFixture
         (["serve", "--region", "mars"], "--region: got 'mars', expected a region like eu-west-1"),
         (["serve", "--account", "1"], "--account: got '1', expected 12 digits"),
         (["serve", "--job-seconds", "-1"], "--job-seconds: got -1.0, expected 0 or more"),
-        (["status"], "status: AWS_ENDPOINT_URL is not set; call it within `personalize-local run -- …`, or after the"),
-        (["segments"], "segments: AWS_ENDPOINT_URL is not set; call it within `personalize-local run -- …`, or after"),
+        (["status"], "status: AWS_ENDPOINT_URL is not set; use it in a command of `personalize-local run`, or with a"),
+        (
+            ["segments"],
+            "segments: AWS_ENDPOINT_URL is not set; use it in a command of `personalize-local run`, or with a",
+        ),
     ],
 )
 def test_reports_a_usage_error_in_one_sentence(
@@ -33,6 +39,43 @@ def test_reports_a_usage_error_in_one_sentence(
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     assert cli.main(arguments) == 2
     assert capsys.readouterr().err.startswith(f"personalize-local: {sentence}")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["serve", "--port", "{port}"],
+            "port {port} cannot be used: Address already in use; choose another with --port",
+        ),
+        (["serve", "--data", "none"], "--data: got 'none', expected a folder with interactions.csv"),
+        (["run", "--", "none"], "run: got the command 'none', expected a program in PATH or an executable file"),
+    ],
+)
+def test_checks_everything_before_it_starts(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(**_options: object) -> None:
+        pytest.fail("a local AWS was started")
+
+    monkeypatch.setattr("personalize_local.gateway.LocalAws", start)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert cli.main([argument.format(port=port) for argument in arguments]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1] == f"personalize-local: {sentence.format(port=port)}"
+    assert said[:-1] in ([], ["personalize-local: loading none"])
+
+
+def test_reports_another_ministack_in_one_sentence(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patching, "VERSION", "0")
+    assert cli.main(["serve"]) == 2
+    assert capsys.readouterr().err == (
+        "personalize-local: ministack: got 1.5.33, expected 0; install it: pip install "
+        "'cdk-personalize-segments[local]'\n"
+    )
 
 
 @pytest.fixture
@@ -52,11 +95,11 @@ def test_lists_jobs_with_failure_reasons_and_segments(
     jobs.run(jobName="failed", jobInput={"s3DataSource": {"path": f"s3://{jobs.input}/none/"}})
     assert cli.main(["status"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"listed +│ ACTIVE +│ +│", shown)
-    assert re.search(r"failed +│ CREATE FAILED +│ No input files found at", shown)
+    assert re.search(r"listed +ACTIVE *\n", shown)
+    assert re.search(r"failed +CREATE FAILED +No input files found at", shown)
     assert cli.main(["segments", "--users", "3"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-\d+ user-\d+ user-\d+ +│", shown)
+    assert re.search(r"\n1 +25 +user-\d+ user-\d+ user-\d+ *\n", shown)
 
 
 def test_shows_query_errors_of_an_active_job(
@@ -71,12 +114,37 @@ def test_shows_query_errors_of_an_active_job(
     ]
     jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="\n".join(lines))
     assert cli.main(["status", "with-errors"]) == 0
-    expected = r"with-errors +│ ACTIVE +│ 2 of 3 queries failed; the first: no such item 2 +│"
+    expected = r"with-errors +ACTIVE +2 of 3 queries failed; the first: no such item 2 *\n"
     assert re.search(expected, capsys.readouterr().out)
     jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="nonsense")
     assert cli.main(["status", "with-errors"]) == 0
     expected = r"its segments cannot be read: queries.jsonl.out: line 1: got 'nonsense', expected "
     assert re.search(expected, capsys.readouterr().out)
+
+
+def test_shows_queries_with_errors_in_a_table_of_their_own(
+    jobs: JobFixture, within: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    jobs.put('{"itemId": "1"}\n{"itemId": "2"}\n')
+    jobs.run(jobName="two-tables")
+    failed = '{"input": {"itemId": "2"}, "output": null, "error": "no such item 2"}'
+    jobs.s3.put_object(
+        Bucket=jobs.output,
+        Key="out/queries.jsonl.out",
+        Body=f'{failed}\n{{"input": {{"itemId": "1"}}, "output": {{"usersList": ["a", "b"]}}, "error": null}}',
+    )
+
+    def shown() -> list[str]:
+        assert cli.main(["segments", "two-tables", "--users", "1"]) == 0
+        return [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+
+    heading = ["two-tables ACTIVE", f"s3://{jobs.output}/out/"]
+    errors = ["errors", "query   error", "─" * 22, "2       no such item 2"]
+    segments = ["query   users   the first 1", "─" * 27, "1           2   a", display.SCORING]
+    assert shown() == [*heading, *segments, *errors]
+    jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body=failed)
+    assert shown() == [*heading, *errors]
 
 
 # Sets the window title, clears the screen, reverses the text direction, returns to the start of the line.
@@ -99,7 +167,7 @@ def test_escapes_control_characters(
     job.failure_reason = None
     out, error = capsys.readouterr()
     assert SHOWN in error
-    assert f"1 of 2 queries failed; the first: {SHOWN}" in re.sub(r"\s*│\n│[ │]*", "", out)
+    assert f"1 of 2 queries failed; the first: {SHOWN}" in re.sub(r" *\n +", "", out)
     unprintable = {char for char in out + error if not char.isprintable()} - {"\n"}
     assert unprintable == set()
 
@@ -130,7 +198,7 @@ def test_shows_a_query_with_its_filter_values(
     jobs.run(jobName="filtered", filterArn=local_aws.environment()["PERSONALIZE_LOCAL_FILTER_WITH_PLACEHOLDER_ARN"])
     assert cli.main(["segments", "filtered"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r'│ 1 +│ \d+ +│ user-.*\n│ +│ \$COUNTRY = "Japan","Kenya" +│', shown)
+    assert re.search(r'\n1 +\d+ +user-.*\n\$COUNTRY = "Japan","Kenya" *\n', shown)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +231,7 @@ def test_shows_other_jobs_if_the_bucket_of_one_is_deleted(
     assert cli.main(["segments", "both"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"both-gone ACTIVE.*\n.*\nits segments cannot be read: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
-    assert re.search(r"queries\.jsonl\.out +│ 1 +│ 25 +│ user-", shown)
+    assert re.search(r"\n1 +25 +user-", shown)
 
 
 def test_reports_unfinished_jobs_when_it_stops(
@@ -215,3 +283,35 @@ def test_progress_is_one_line_without_a_terminal(capfd: pytest.CaptureFixture[st
     with display.progress("bootstrapping") as show:
         show("still bootstrapping")
     assert capfd.readouterr() == ("", "personalize-local: bootstrapping\n")
+
+
+def test_shows_why_the_newest_stack_failed_if_there_is_no_job(
+    client: Callable[..., Any], within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cloudformation = client("cloudformation")
+    topic = {"Type": "AWS::SNS::Topic"}
+    function = "arn:aws:lambda:eu-west-1:123456789012:function:none"
+    broken = {"Type": "Custom::Broken", "Properties": {"ServiceToken": function}}
+
+    def deploy(action: str, **resources: dict[str, Any]) -> list[str]:
+        getattr(cloudformation, f"{action}_stack")(
+            StackName="Broken", TemplateBody=json.dumps({"Resources": resources})
+        )
+
+        def is_over() -> bool:
+            status = cloudformation.describe_stacks(StackName="Broken")["Stacks"][0]["StackStatus"]
+            return bool(status.endswith("_COMPLETE") and "CLEANUP" not in status)
+
+        wait_until(is_over)
+        assert cli.main(["status", "no-such-job"]) == 0
+        none, *lines = capsys.readouterr().out.splitlines()
+        assert none == "There are no batch segment jobs of that name."
+        return [" ".join(line.split()) for line in lines]
+
+    assert deploy("create", Topic=topic) == []
+    title, heading, _, failure = deploy("update", Topic=topic, Job=broken)
+    assert (title, heading) == ("failures of the stack Broken", "resource status why")
+    assert failure.startswith(f"Job UPDATE_FAILED Custom resource ServiceToken '{function}' not found. ")
+    # A later deployment that succeeds has no failures.
+    assert deploy("update", Topic=topic, Other=topic) == []
+    cloudformation.delete_stack(StackName="Broken")

@@ -1,4 +1,4 @@
-"""Programs on the local AWS get no settings of the real AWS from the shell."""
+"""Programs that use the local AWS get no settings of the real AWS from the shell."""
 
 import json
 import os
@@ -112,7 +112,8 @@ def test_a_python_process_uses_only_the_local_aws(hostile: dict[str, str]) -> No
     assert ran.stdout.splitlines() == ["arn:aws:iam::123456789012:root []", json.dumps(LEFT), "True"], ran.stderr
 
 
-def test_output_of_serve_removes_settings_of_the_real_aws(hostile: dict[str, str]) -> None:
+@pytest.mark.parametrize("reads", ["the lines of serve", "env"])
+def test_variables_of_serve_remove_settings_of_the_real_aws(hostile: dict[str, str], reads: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     serve = subprocess.Popen(
@@ -125,7 +126,10 @@ def test_output_of_serve_removes_settings_of_the_real_aws(hostile: dict[str, str
             lines.append(line)
             if "PERSONALIZE_LOCAL_FILTER_IN_PROGRESS_ARN" in line:
                 break
-        script = "".join(lines) + f"exec {shlex.quote(sys.executable)} -c {shlex.quote(COMMAND)}"
+        env = subprocess.run([TOOL, "env"], env=hostile, capture_output=True, text=True, timeout=120)
+        assert (env.stdout, env.stderr, env.returncode) == ("".join(lines), "", 0)
+        variables = 'eval "$(personalize-local env)"\n' if reads == "env" else "".join(lines)
+        script = f"{variables}exec {shlex.quote(sys.executable)} -c {shlex.quote(COMMAND)}"
         ran = subprocess.run(["sh", "-c", script], env=hostile, capture_output=True, text=True, timeout=120)
     finally:
         serve.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The local AWS answers programs that have its keys, and no web pages."""
+"""The local AWS accepts requests of programs that have its keys, and rejects those of web pages."""
 
 import http.client
 import urllib.parse
@@ -21,7 +21,7 @@ def test_answers_a_signed_request(
     assert [name for name, _ in answer.headers if name.lower().startswith("access-control-")] == []
 
 
-# Headers that browsers add to requests of a page of another site, with and without a preflight.
+# Headers that browsers add to cross-site requests, with and without a preflight.
 @pytest.mark.parametrize(
     "added",
     [

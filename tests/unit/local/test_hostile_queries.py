@@ -1,4 +1,4 @@
-"""No query stops the local Personalize or the queries next to it."""
+"""No query stops the local Personalize or affects other queries."""
 
 import json
 
@@ -47,7 +47,7 @@ def test_takes_the_countries_in_quotes(text: str, countries: set[str]) -> None:
     assert {user.country for user in films().users.values() if is_included(user)} == countries
 
 
-def test_a_hostile_line_gets_an_error_and_the_others_get_segments(jobs: JobFixture, local_aws: LocalAws) -> None:
+def test_a_hostile_line_does_not_affect_other_lines(jobs: JobFixture, local_aws: LocalAws) -> None:
     good = json.dumps({"itemId": "1", "filterValues": {"COUNTRY": '"Japan"'}})
     hostile = {
         '{"itemId": "1", "filterValues": {"COUNTRY": 1}}': "filterValues: COUNTRY: got 1, expected a string",

@@ -82,7 +82,7 @@ def test_cloudformation_rejects_a_missing_permissions_boundary(
     )
 
 
-def test_cloudformation_sets_keeps_and_removes_a_permissions_boundary(
+def test_cloudformation_sets_and_removes_a_boundary(
     deploy: Callable[..., tuple[str, str]], client: Callable[..., Any], name: str
 ) -> None:
     iam = client("iam")

@@ -1,4 +1,4 @@
-"""Functions of the local AWS log and fail as those of Lambda do."""
+"""Functions in the local AWS log and fail like functions in Lambda."""
 
 import base64
 import io
@@ -51,7 +51,7 @@ def function(request: pytest.FixtureRequest, client: Clients) -> Any:
     def invoke(**event: Any) -> tuple[Any, list[str]]:
         answer = client("lambda").invoke(FunctionName=name, Payload=json.dumps(event), LogType="Tail")
         log = base64.b64decode(answer["LogResult"]).decode().splitlines()
-        # Node warns of deprecated code of MiniStack in parentheses.
+        # Node.js prints deprecation warnings about MiniStack, with the hint in parentheses.
         own = [line for line in log if not line.startswith(("START", "END", "REPORT", "("))]
         return json.loads(answer["Payload"].read()), own
 
@@ -65,7 +65,7 @@ def test_each_invocation_has_all_of_its_log_lines(function: Any) -> None:
         assert function(lines=lines) == ("done", [*(f"line {number}" for number in range(lines)), "the last one"])
 
 
-def test_an_invocation_that_fails_has_its_log_lines_and_the_type_of_its_error(function: Any) -> None:
+def test_a_failed_invocation_has_its_log_and_error_type(function: Any) -> None:
     answer, log = function(fails=True)
     assert answer["errorType"] in ("ValueError", "RangeError")
     assert log[:2] == ["line 0", "the last one"]

@@ -1,4 +1,4 @@
-"""Presigned URLs, sessions of roles and links to code need their own secret."""
+"""Presigned URLs, role sessions and links to code each require their own secret."""
 
 import hashlib
 import json
@@ -72,7 +72,7 @@ def function(jobs: JobFixture, client: Callable[..., Any], tmp_path: Path) -> di
 
 @pytest.fixture
 def frequent_switches() -> Iterator[None]:
-    """Lets threads take turns often, so that a race shows."""
+    """Makes threads switch often, so that a race appears."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -96,10 +96,10 @@ def test_credentials_of_a_function_are_not_derived_from_its_name(
         client("sts", **guessed).get_caller_identity()
 
 
-def test_processes_of_a_function_that_start_together_get_the_same_credentials(
+def test_processes_of_a_function_share_its_credentials(
     function: dict[str, Any], client: Callable[..., Any], frequent_switches: None
 ) -> None:
-    # It reads the environment when it is imported, so the local AWS comes first.
+    # MiniStack reads the environment on import, so import it after the local AWS has started.
     from ministack.core import lambda_runtime
     from ministack.services import sts
 

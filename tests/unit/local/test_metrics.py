@@ -109,7 +109,7 @@ def test_an_alarm_on_the_metric_of_a_function_reaches_a_queue(
         alarm: dict[str, Any] = cloudwatch.describe_alarms(AlarmNames=[namespace])["MetricAlarms"][0]
         return str(alarm["StateValue"])
 
-    # The metric of another workflow.
+    # The metric of another workflow, which the alarm must ignore.
     log(line(namespace, Workflow="Daily", Audience="comedy", JobsFailed=1, SegmentAge=1))
     assert state() == "INSUFFICIENT_DATA"
     logged = line(namespace, Workflow="Weekly", Audience="comedy", JobsFailed=1, SegmentAge=1)

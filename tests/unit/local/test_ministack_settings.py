@@ -1,4 +1,4 @@
-"""MiniStack gets no settings from the shell: nothing is read from another MiniStack, and nothing is kept."""
+"""MiniStack gets no settings from the shell, reads no data of another MiniStack, and stores none."""
 
 import ast
 import os
@@ -14,11 +14,10 @@ from personalize_local.environment import Connection
 from personalize_local.gateway import LocalAws
 from personalize_local.ministack_settings import OTHER_VARIABLES, ministack_environment
 
-#: The values of names that are not literals. MiniStack reads only variables of its own prefixes by these names, and
-#: those that `EC2_DOCKER_FLAGS` lists.
+#: The expressions of names that MiniStack computes. The names have its prefixes, or `EC2_DOCKER_FLAGS` lists them.
 COMPUTED = {"_PROXY_PREFIX + name", "env_name", "name"}
-#: MiniStack runs Lambda functions in workers in JavaScript, with a stub of the AWS SDK. It sets the names with an
-#: underscore itself.
+#: Variables in MiniStack's JavaScript workers, which run Lambda functions. MiniStack itself sets the variables that
+#: start with an underscore.
 JAVASCRIPT = re.compile(r"process\.env\.([A-Za-z]\w+)")
 
 
@@ -38,7 +37,7 @@ def names_read(source: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def read() -> set[str]:
-    """The variables that the installed MiniStack reads."""
+    """The environment variables that the installed MiniStack reads."""
     files = Path(ministack.__path__[0]).rglob("*.py")
     return {name for file in files for name in names_read(file.read_text())} - COMPUTED
 
@@ -52,7 +51,7 @@ def test_knows_all_variables_of_the_installed_ministack(read: set[str], connecti
     assert len(read) > 100
     shell = dict.fromkeys([*read, "DOCKER_TLS_VERIFY", "MINISTACK_LAMBDA_PROXY_mine"], "of the shell")
     names = {name for name, value in ministack_environment(connection, shell, 0.02).items() if value == "of the shell"}
-    # Variables that Python's workers of Lambda functions get from MiniStack.
+    # Variables that MiniStack sets for the Python workers of Lambda functions.
     assert {name for name in names if not name.startswith("_")} == set()
 
 

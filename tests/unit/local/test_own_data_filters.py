@@ -1,4 +1,4 @@
-"""The language of filters: the documented one is evaluated, and everything else is refused.
+"""The local Personalize evaluates the documented filter language and rejects everything else.
 
 https://docs.aws.amazon.com/personalize/latest/dg/creating-filter-expressions.html and the pages of examples.
 """
@@ -38,7 +38,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnData]:
 
 
 def included(data: OwnData, expression: str, **values: str) -> set[int]:
-    """Returns the numbers of the users that a filter leaves. Each user has interactions with some of the items."""
+    """Returns the numbers of the users that a filter keeps. Each user has interactions with some of the items."""
     queries: list[dict[str, Any]] = [{"itemId": f"i{item:02}", "filterValues": values} for item in range(40)]
     segments = list(data.segments(queries, data.filter(expression), number=50))
     if error := next((segment.error for segment in segments if segment.error), None):

@@ -1,4 +1,4 @@
-"""Folders that Personalize does not import or train with, each with the exact message."""
+"""Folders that Personalize cannot import or train with, each with the exact message."""
 
 from pathlib import Path
 
@@ -63,7 +63,7 @@ def test_loads_interactions_alone(tmp_path: Path) -> None:
     assert no_items.error == "the data has no items.csv, which itemAttributes needs"
 
 
-def test_loads_names_that_sql_knows(tmp_path: Path) -> None:
+def test_loads_columns_with_the_names_of_sql_keywords(tmp_path: Path) -> None:
     header = "ITEM_ID,select,at"
     folder = write_folder(tmp_path / 'it\'s "data"', {"items.csv": text([header, *ITEMS[1:]])})
     with OwnData.load(folder) as data:
@@ -73,7 +73,7 @@ def test_loads_names_that_sql_knows(tmp_path: Path) -> None:
 
 
 def test_names_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"^.*none is not a folder$"):
+    with pytest.raises(UsageError, match=r"^--data: got '.*none', expected a folder with interactions\.csv$"):
         OwnData.load(tmp_path / "none")
 
 

@@ -1,4 +1,4 @@
-"""Filters of user segments that no page documents, each with the exact message."""
+"""Undocumented filters of user segments are rejected, each with the exact message."""
 
 import time
 from collections.abc import Iterator
@@ -189,7 +189,7 @@ def test_refuses_more_fields_than_the_quota(data: OwnData, tmp_path_factory: pyt
             wide.filter(f"INCLUDE UserID WHERE {' AND '.join(conditions)}")
 
 
-def test_refuses_fields_of_files_that_are_not_there(tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_refuses_fields_of_missing_files(tmp_path_factory: pytest.TempPathFactory) -> None:
     lines = ["USER_ID,ITEM_ID,TIMESTAMP", *(f"u{number % 50},i1,{number + 1}" for number in range(1000))]
     files = {"users.csv": None, "items.csv": None, "interactions.csv": text(lines)}
     with OwnData.load(write_folder(tmp_path_factory.mktemp("alone") / "data", dict(files))) as alone:
@@ -208,5 +208,5 @@ def test_takes_linear_time(data: OwnData, part: str) -> None:
         return time.process_time() - started
 
     seconds(10)
-    # 64 times longer. Quadratic time would take 4096 times as long.
+    # 64 times the length. Quadratic time would be 4,096 times as long.
     assert seconds(6400) < 640 * max(seconds(100), 0.001)

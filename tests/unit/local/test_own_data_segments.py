@@ -1,4 +1,4 @@
-"""Segments of the samples, compared with a plain count in Python."""
+"""The segments of the samples equal a plain count in Python."""
 
 import csv
 from collections import Counter
@@ -31,7 +31,7 @@ def read(path: Path) -> list[Row]:
 
 
 def count(folder: Path, item: Callable[[Row], bool], user: Callable[[Row], bool] = lambda _: True) -> list[str]:
-    """Returns all users in the documented order."""
+    """Returns all matching users in the documented order."""
     items = {row["ITEM_ID"] for row in read(folder / "items.csv") if item(row)}
     users = {row["USER_ID"] for row in read(folder / "users.csv") if user(row)}
     times: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The local AWS over the user's own data: jobs with seeded ARNs, and resources that a stack creates."""
+"""The local AWS with the user's own data: jobs with seeded ARNs, and resources that a stack creates."""
 
 import csv
 import json
@@ -26,7 +26,7 @@ ARN = "arn:aws:personalize:eu-west-1:123456789012"
 def answers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = tmp_path_factory.mktemp("retail")
     write_sample(folder, RETAIL)
-    # A process can have one local AWS, and that of the other tests has the sample films.
+    # A process can have only one local AWS, and the other tests use it with the sample films.
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")])}
     ran = subprocess.run(
         [sys.executable, "-m", "unit.local.own_data_program", str(folder)],
@@ -98,7 +98,7 @@ def test_seeds_the_variables_of_the_films(answers: dict[str, Any]) -> None:
 
 
 class Catalog:
-    """The part of the catalog that stacks change."""
+    """The attributes of the catalog that stacks change."""
 
     def __init__(self) -> None:
         self.versions: list[Any] = []
@@ -106,7 +106,7 @@ class Catalog:
         self.groups: dict[str, str] = {}
 
 
-def test_refuses_what_the_service_refuses(tmp_path: Path) -> None:
+def test_refuses_invalid_requests_as_the_service_does(tmp_path: Path) -> None:
     from personalize_local.own_data.stack_resources import StackResources
 
     with OwnData.load(write_folder(tmp_path / "data", {"users.csv": None})) as data:
@@ -196,7 +196,7 @@ def test_imports_no_engine_without_data() -> None:
     assert ran.stdout.splitlines() == ["False", "False", "[]"], ran.stderr
 
 
-def test_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_names_the_missing_package_and_its_installation(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from personalize_local import data_options
 
     for name in [name for name in sys.modules if name.startswith("personalize_local.own_data")]:

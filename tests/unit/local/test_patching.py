@@ -1,4 +1,4 @@
-"""The patches of MiniStack fail on a MiniStack that they do not know."""
+"""The patches reject a MiniStack that they were not written for."""
 
 import importlib.metadata
 import types
@@ -31,7 +31,7 @@ def test_rejects_a_missing_name() -> None:
 
 def test_rejects_other_parameters() -> None:
     def stop(data: Any, cause: Any) -> None:
-        """Has a parameter more."""
+        """Has one parameter too many."""
 
     with pytest.raises(RuntimeError, match="got the parameters 'data cause', expected 'data'"):
         patching.replace(module(stop), "_stop_execution", "data", lambda function: function)

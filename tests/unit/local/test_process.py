@@ -1,21 +1,17 @@
-"""A command of ``personalize-local run`` has the terminal, Ctrl-C and Ctrl-Z as in a shell."""
+"""A command of ``personalize-local run`` uses the terminal, Ctrl-C and Ctrl-Z as in a shell."""
 
-import contextlib
 import os
-import pty
 import re
-import select
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from personalize_local.errors import UsageError
-from personalize_local.process import run_command
+from personalize_local.process import check_command, run_command
 from support.local import wait_until
+from support.terminal import terminal_with
 
 
 def processes(of: str) -> list[str]:
@@ -46,72 +42,8 @@ def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str
     assert not folder.exists()
 
 
-# A command that has read from the terminal is in its foreground. Before that, only the tool receives Ctrl-C and Ctrl-Z.
+# A command that has read from the terminal is in the foreground. Before that, only the tool gets Ctrl-C and Ctrl-Z.
 READ_GO = "read go; echo ready"
-RUN = (
-    "import os, sys; from personalize_local.process import run_command; sys.exit(run_command(sys.argv[1:], os.environ))"
-)
-
-
-class Terminal:
-    """A terminal in which the tool runs a shell script. Every wait ends with a failure after two minutes."""
-
-    def __init__(self, script: str) -> None:
-        self._pid, self._fd = pty.fork()
-        if self._pid == 0:
-            os.execv(sys.executable, [sys.executable, "-c", RUN, "sh", "-c", script])
-        self._has_exited = False
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._fd, keys)
-
-    def read_until(self, text: bytes) -> None:
-        shown = b""
-        deadline = time.monotonic() + 120
-        while text not in shown:
-            readable, _, _ = select.select([self._fd], [], [], max(0, deadline - time.monotonic()))
-            assert readable, f"the terminal did not show {text!r} within two minutes, but {shown!r}"
-            try:
-                shown += os.read(self._fd, 1000)
-            except OSError:
-                # Linux reports the end of the last process as an error.
-                pytest.fail(f"the tool exited before it showed {text!r}; it showed {shown!r}")
-
-    def resume(self) -> None:
-        os.kill(self._pid, signal.SIGCONT)
-
-    def wait_until_stopped(self) -> None:
-        assert os.WIFSTOPPED(self._wait(os.WUNTRACED))
-
-    def wait_for_exit_code(self) -> int:
-        return os.waitstatus_to_exitcode(self._wait(0))
-
-    def _wait(self, options: int) -> int:
-        statuses: list[int] = []
-
-        def has_changed() -> bool:
-            pid, status = os.waitpid(self._pid, options | os.WNOHANG)
-            statuses.append(status)
-            return pid != 0
-
-        wait_until(has_changed)
-        self._has_exited = not os.WIFSTOPPED(statuses[-1])
-        return statuses[-1]
-
-    def close(self) -> None:
-        os.close(self._fd)
-        if not self._has_exited:
-            os.kill(self._pid, signal.SIGKILL)
-            os.waitpid(self._pid, 0)
-
-
-@contextlib.contextmanager
-def terminal_with(script: str) -> Iterator[Terminal]:
-    terminal = Terminal(script)
-    try:
-        yield terminal
-    finally:
-        terminal.close()
 
 
 def test_ctrl_z_stops_and_resumes_the_command_too() -> None:
@@ -145,3 +77,13 @@ def test_ctrl_c_interrupts_the_command() -> None:
 def test_reports_a_command_that_cannot_be_run() -> None:
     with pytest.raises(UsageError, match="run: '/' cannot be run: Permission denied"):
         run_command(["/"], dict(os.environ))
+
+
+def test_checks_that_a_command_exists(tmp_path: Path) -> None:
+    (tmp_path / "tool").touch(mode=0o755)
+    check_command(["tool"], str(tmp_path))
+    check_command([str(tmp_path / "tool")], "")
+    with pytest.raises(
+        UsageError, match=r"^run: got the command 'none', expected a program in PATH or an executable f"
+    ):
+        check_command(["none"], str(tmp_path))

@@ -23,7 +23,7 @@ EVERY_ATTRIBUTE = {
 
 
 class ScheduleFixture:
-    """A schedule that starts a state machine, with a role of its own."""
+    """A schedule with its own role that starts a state machine."""
 
     def __init__(self, machine: MachineFixture) -> None:
         aws = machine.aws
@@ -67,9 +67,7 @@ def schedule(machine: MachineFixture) -> ScheduleFixture:
     return ScheduleFixture(machine)
 
 
-def test_fires_with_context_attributes_and_redelivers_the_same_time(
-    schedule: ScheduleFixture, local_aws: LocalAws
-) -> None:
+def test_fires_with_context_attributes_and_can_fire_again(schedule: ScheduleFixture, local_aws: LocalAws) -> None:
     schedule.allow()
     schedule.create("cron(0 3 ? * MON *)", "Europe/Berlin")
     at = local_aws.tick(schedule.name)
@@ -93,7 +91,7 @@ def test_fires_only_with_permission(schedule: ScheduleFixture, local_aws: LocalA
     assert len(schedule.inputs()) == 1
 
 
-def test_a_time_in_the_past_fires_once_without_being_asked(schedule: ScheduleFixture) -> None:
+def test_a_time_in_the_past_fires_once_by_itself(schedule: ScheduleFixture) -> None:
     schedule.allow()
     schedule.create("at(2026-01-31T10:30:00)", "America/New_York", ActionAfterCompletion="DELETE")
     wait_until(schedule.inputs, interval=0.2)
@@ -162,9 +160,9 @@ def test_rejects_expressions(schedule: ScheduleFixture, expression: str, time_zo
         ("cron(15 10 L * ? *)", "America/New_York", ["2026-11-30T15:15", "2026-12-31T15:15"]),
         ("cron(0/20 8-9 ? * MON-FRI 2026-2027)", "UTC", ["2026-11-26T08:00", "2026-11-26T08:20"]),
         ("cron(0 12 ? * 2#1 *)", "UTC", ["2026-12-07T12:00", "2027-01-04T12:00"]),
-        # The night in which clocks go forward has no 2:30, and fires again a day later.
+        # In the night when clocks go forward, 2:30 does not exist. The schedule fires a day later.
         ("cron(30 2 28-29 3 ? 2027)", "Europe/Berlin", ["2027-03-29T00:30"]),
-        # In the night in which clocks go back there are two.
+        # In the night when clocks go back, 2:30 exists twice.
         ("cron(30 2 31 10 ? 2027)", "Europe/Berlin", ["2027-10-31T00:30"]),
         ("rate(7 days)", "UTC", ["2026-11-28T00:00", "2026-12-05T00:00"]),
         ("at(2026-12-24T18:00:00)", "Europe/Berlin", ["2026-12-24T17:00"]),

@@ -1,4 +1,4 @@
-"""Step Functions in the local AWS: what AWS enforces and MiniStack alone does not."""
+"""Step Functions in the local AWS: rules that AWS enforces and unpatched MiniStack does not."""
 
 import json
 import uuid
@@ -131,7 +131,7 @@ def test_retries_with_capped_delays(machine: MachineFixture, function: str) -> N
 
 
 def distributed(bucket: str, states: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """A Map over the lines of an object, which writes its results."""
+    """Returns a Map over the lines of an object that writes its results."""
     return {
         "Audiences": {
             "Type": "Map",
@@ -192,7 +192,7 @@ def map_permissions(machine: MachineFixture, bucket: str) -> dict[str, tuple[str
     }
 
 
-def test_a_distributed_map_writes_its_results_and_counts_its_items(machine: MachineFixture, bucket: str) -> None:
+def test_a_distributed_map_writes_results_and_counts_items(machine: MachineFixture, bucket: str) -> None:
     machine.allow(*map_permissions(machine, bucket).values())
     started = machine.start(distributed(bucket, CHILD), {"run": "r1"})
     output = json.loads(machine.end(started)["output"])
@@ -229,7 +229,7 @@ def test_a_distributed_map_writes_its_results_and_counts_its_items(machine: Mach
         "audience-3",
     ]
     assert {json.loads(child["Input"])["Run"] for child in succeeded} == {"r1"}
-    # The children are executions of their own, with their own history.
+    # Each child is an execution with its own history.
     child = machine.states.describe_execution(executionArn=succeeded[0]["ExecutionArn"])
     assert child["status"] == "SUCCEEDED"
     history = machine.states.get_execution_history(executionArn=succeeded[0]["ExecutionArn"])["events"]

@@ -1,4 +1,4 @@
-"""The local AWS finds the CDK CLI, Node.js and the AWS SDK for JavaScript, or names the missing one."""
+"""The local AWS finds the CDK CLI, Node.js and the AWS SDK for JavaScript, or reports which one is missing."""
 
 import os
 import shutil

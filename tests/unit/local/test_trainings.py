@@ -1,4 +1,4 @@
-"""New solution versions, and what a test can see of the jobs in flight."""
+"""New solution versions, and the record of jobs in flight for tests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ def test_shows_jobs_in_flight_and_refused_creates(jobs: JobFixture, local_aws: L
     jobs.put('{"itemId": "1"}\n')
     before, refused = service.in_progress_seconds, service.refused_creates["LimitExceededException"]
     try:
-        # Long enough for all creates of a slow machine.
+        # Long enough for all creates on a slow machine.
         service.in_progress_seconds = 5
         for number in range(5):
             jobs.personalize.create_batch_segment_job(**jobs.request(jobName=f"{jobs.input}-{number}"))

@@ -1,4 +1,4 @@
-"""Reading a job's output: records as documented, and as observed."""
+"""Reads the output of jobs, in the documented and the observed format."""
 
 import json
 import re

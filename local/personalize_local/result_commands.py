@@ -1,0 +1,124 @@
+"""The commands that read a running local AWS: `status`, `segments` and `run-schedule`."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from . import audience_results, control_client, display, job_results, stack_failures
+from .display import print_message
+from .errors import UsageError
+from .segment_export import SegmentExport
+
+# Modules that start slowly are imported by the functions that need them.
+
+
+def run_schedule(options: argparse.Namespace) -> int:
+    """Runs a schedule now.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: There is no such schedule, or the local AWS cannot be reached.
+    """
+    if options.at is not None and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", options.at):
+        raise UsageError(f"--at: got {options.at!r}, expected a time like 2026-11-30T03:00:00Z")
+    with job_results.connect("run-schedule"):
+        fired = control_client.call("RunSchedule", name=options.name, at=options.at)
+    print_message(f"fired with the scheduled time {fired['at']}")
+    return 0
+
+
+def status(options: argparse.Namespace) -> int:
+    """Prints runs, audiences and jobs. Without a job, prints why the newest stack failed.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: The local AWS cannot be reached.
+    """
+    from rich.console import Console
+
+    console = Console()
+    with job_results.connect("status") as (personalize, s3):
+        _print_runs(console, options.names)
+        rows = []
+        for job in job_results.list_jobs(personalize, options.names):
+            reason = job.get("failureReason") or ""
+            if job["status"] == "ACTIVE":
+                reason = job_results.summarize_query_errors(s3, job_results.describe_job(personalize, job))
+            rows.append((job["jobName"], job["status"], reason))
+        console.print(display.job_table(rows) if rows else display.no_jobs(options.names))
+        if not rows:
+            _print_stack_failures(console)
+    return 0
+
+
+def _print_stack_failures(console: Any) -> None:
+    import boto3
+
+    stack, failures = stack_failures.list_failures(boto3.Session().client("cloudformation"))
+    if failures:
+        console.print(display.failure_table(stack, failures))
+
+
+def _print_runs(console: Any, names: Sequence[str]) -> None:
+    found = control_client.call("ListRuns")
+    for title, rows in (("runs", found["runs"]), ("audiences", found["audiences"])):
+        chosen = [row for row in rows if not names or any(name in str(row.values()) for name in names)]
+        if chosen:
+            console.print(display.run_table(chosen) if title == "runs" else display.audience_table(chosen))
+
+
+def segments(options: argparse.Namespace) -> int:
+    """Waits for jobs and audiences, and prints the first users of their segments.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: The local AWS cannot be reached, or an export cannot be written.
+    """
+    from rich.console import Console
+
+    console = Console()
+    export = SegmentExport(options)
+    with job_results.connect("segments") as (personalize, s3):
+        audiences = audience_results.wait_for_audiences(options.names)
+        for audience in audiences:
+            _print_audience(audience, s3, console, options.users, export)
+        names = [name for name in options.names if name not in {audience["audience"] for audience in audiences}]
+        jobs = job_results.wait_for_jobs(personalize, names) if names or not options.names else []
+        for job in jobs:
+            _print_job(job, s3, console, options.users, export)
+        if not jobs and not audiences:
+            console.print(display.no_jobs(options.names))
+    export.finish(console)
+    return 0
+
+
+def _print_audience(audience: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
+    console.print(display.audience_line(audience))
+    if audience["status"] == "SUCCEEDED":
+        _print_segments(audience["audience"], audience["outputUri"], s3, console, limit, export)
+
+
+def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
+    console.print(display.job_line(job))
+    if job["status"] == "ACTIVE":
+        _print_segments(job["jobName"], job_results.output_path(job), s3, console, limit, export)
+
+
+def _print_segments(name: str, path: str, s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
+    from botocore.exceptions import ClientError
+
+    console.print(display.safe_text(display.printable(path)), soft_wrap=True)
+    try:
+        kept = export.keep(name, job_results.read_segments_at(s3, path))
+        for part in display.segment_tables((segment for _, segment in kept), limit):
+            console.print(part)
+    except (ClientError, ValueError) as error:
+        # For example, the bucket was deleted with its stack, or another program wrote an object. Show the other jobs.
+        console.print(display.safe_text(f"its segments cannot be read: {display.printable(str(error))}"))

@@ -11,6 +11,7 @@ import aws_cdk.aws_iam as iam
 import aws_cdk.aws_kms as kms
 import aws_cdk.aws_s3 as s3
 import pytest
+from batch_segment_handler.contract import ON_EVENT
 from cdk_personalize_segments import BatchSegmentInput, BatchSegmentJob, BatchSegmentStorage, SegmentQuery
 from personalize_local.faults import JOB, Fault, Faults
 from personalize_local.gateway import LocalAws
@@ -18,8 +19,9 @@ from personalize_local.models import SolutionVersion
 from personalize_local.seeds import ITEM_AFFINITY
 from support.cdk_cli import Cdk
 from support.constants import CREATED, NOT_CREATED, ROLLED_BACK
+from support.custom_resources import DeployedJob, send
 from support.local import Clients, seeded_arn
-from support.stacks import RealStack
+from support.stacks import RealStack, add_failing_resource
 from support.templates import add_job
 
 ROOT = Path(__file__).parents[2]
@@ -219,6 +221,31 @@ def taken_name(world: World) -> str:
     return done.said
 
 
+def no_time(world: World) -> str:
+    template = world.stack.template(world.job)
+    (handler,) = (
+        resource["Properties"]
+        for resource in template["Resources"].values()
+        if resource["Type"] == "AWS::Lambda::Function" and resource["Properties"]["Handler"].endswith(ON_EVENT)
+    )
+    # Less than the handler reserves for a last call that hangs.
+    handler["Timeout"] = 60
+    done = world.stack.deploy_template(template)
+    assert done.status == NOT_CREATED, done.said
+    return done.said
+
+
+def rolling_back(world: World) -> str:
+    deployed = DeployedJob(world.stack)
+
+    def build(stack: cdk.Stack) -> None:
+        world.job(stack)
+        add_failing_resource(stack)
+
+    assert world.stack.deploy(build).status == ROLLED_BACK
+    return str(send(world.aws, "Create", deployed.changed(Trigger="late"))["Reason"])
+
+
 def wait_is_over(world: World) -> str:
     # Longer than functions take to start on a busy machine. The test does not wait for it.
     world.monkeypatch.setattr(world.aws.personalize, "in_progress_seconds", 60)
@@ -270,6 +297,8 @@ PROVOKE: dict[str, Callable[[World], str]] = {
     "Too many queries in a file": big_file,
     "No object under the prefix": no_object,
     "Job name taken": taken_name,
+    "No time left": no_time,
+    "Stack is rolling back": rolling_back,
     "Wait is over": wait_is_over,
     "Job failed": _fault(Fault(JOB, message="no data"), wait_for_completion=WAIT),
     "Too many query errors": _deploy(

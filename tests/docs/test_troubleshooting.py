@@ -39,6 +39,8 @@ PUBLISHED = [
     "queries-per-file",
     "no-object",
     "name-taken",
+    "no-time",
+    "rolling-back",
     "wait-over",
     "job-failed",
     "query-errors",

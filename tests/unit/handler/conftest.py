@@ -53,7 +53,7 @@ def stepfunctions(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 @pytest.fixture
 def new_stack(cloudformation: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stack that is being created, however often the handler looks at it."""
+    """A stack that is being created, however often the handler reads its status."""
 
     class CloudFormation:
         def describe_stacks(self, StackName: str) -> Any:  # noqa: N803 - the API's name
@@ -64,7 +64,7 @@ def new_stack(cloudformation: Stubber, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def s3(local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The handler's client of S3, for the S3 of the local AWS."""
+    """The handler's client of S3, with the local AWS as its endpoint."""
     client = boto3.client(
         "s3",
         endpoint_url=local_aws.endpoint_url,
@@ -110,7 +110,7 @@ def stubbed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stubber]:
 
 
 class Clock:
-    """The handler's clock. It advances while the handler sleeps, and when a test says so.
+    """The handler's clock. It advances while the handler sleeps, or when a test sets it.
 
     Attributes:
         now: The time in seconds.

@@ -168,7 +168,7 @@ def test_deletion_is_complete_at_once(personalize: Stubber) -> None:
     assert is_complete(waiting("Delete", deadline=0), Context()) == {"IsComplete": True}
 
 
-def test_fails_the_deployment_if_more_queries_failed_than_allowed(personalize: Stubber, found: Any) -> None:
+def test_fails_the_deployment_if_too_many_queries_failed(personalize: Stubber, found: Any) -> None:
     stub_existing_job(personalize)
     found(TWO)
     with pytest.raises(JobError) as failed:
@@ -181,9 +181,7 @@ def test_fails_the_deployment_if_more_queries_failed_than_allowed(personalize: S
 
 
 @pytest.mark.parametrize("allowed", [{"MaxQueryErrors": "2"}, {"MaxQueryErrors": "50000000"}, {}])
-def test_does_not_fail_the_deployment_if_no_more_queries_failed_than_allowed(
-    personalize: Stubber, found: Any, log: Any, allowed: dict[str, Any]
-) -> None:
+def test_allows_up_to_max_query_errors(personalize: Stubber, found: Any, log: Any, allowed: dict[str, Any]) -> None:
     stub_existing_job(personalize)
     found(TWO)
     assert is_complete(waiting(**allowed), Context()) == {
@@ -197,7 +195,7 @@ def test_does_not_fail_the_deployment_if_no_more_queries_failed_than_allowed(
     ("errors", "told"),
     [(QueryErrors(), "unknown"), (QueryErrors(9, all_read=False), "none of 9 read in time")],
 )
-def test_does_not_fail_the_deployment_if_the_errors_are_not_known(
+def test_does_not_fail_the_deployment_if_errors_are_unknown(
     personalize: Stubber, found: Any, log: Any, errors: Any, told: str
 ) -> None:
     stub_existing_job(personalize)
@@ -207,7 +205,7 @@ def test_does_not_fail_the_deployment_if_the_errors_are_not_known(
     assert log()[-1] == {"decision": "query errors not known", "job": NAME, "max_query_errors": 0, "errors": told}
 
 
-def test_fails_the_deployment_if_the_part_that_was_read_has_too_many_errors(personalize: Stubber, found: Any) -> None:
+def test_fails_if_the_part_that_was_read_has_too_many_errors(personalize: Stubber, found: Any) -> None:
     stub_existing_job(personalize)
     found(QueryErrors(9, 3, "no", all_read=False))
     with pytest.raises(JobError, match=r"^max_query_errors: 3 of 9 queries"):

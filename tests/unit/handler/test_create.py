@@ -138,7 +138,7 @@ def test_rejects_a_failed_solution_version(personalize: Stubber) -> None:
     )
 
 
-def test_rejects_non_numeric_num_results_before_creating_anything(personalize: Stubber) -> None:
+def test_rejects_non_numeric_num_results_before_creation(personalize: Stubber) -> None:
     name = derived_name(NumResults="many")
     stub_missing_job(personalize, name)
     stub_solution_version(personalize)

@@ -1,4 +1,4 @@
-"""Checking input that is in S3 already. S3 is that of the local AWS, or a stub."""
+"""Checking queries that exist in S3. S3 is the local AWS or a stub."""
 
 import gzip
 from collections.abc import Callable
@@ -140,7 +140,7 @@ def test_rejects_a_prefix_with_objects_that_are_not_query_files(put: Callable[[s
         ("part-00000", False),
     ],
 )
-def test_recognizes_files_of_other_programs_by_the_last_part_of_their_key(
+def test_recognizes_files_of_other_programs_by_their_name(
     put: Callable[[str, bytes], None], bucket: str, name: str, is_stray: bool
 ) -> None:
     put(f"in/{name}", lines(1))

@@ -1,4 +1,4 @@
-"""Jobs with a name that the user chose: adopted if they are the same job, rejected otherwise."""
+"""Jobs with an explicit name: adopted if the definition is the same, rejected otherwise."""
 
 from typing import Any
 
@@ -105,7 +105,7 @@ def test_rejects_failed_explicit_job_if_the_stack_is_unknown(
         on_event(event("Update", properties=EXPLICIT, PhysicalResourceId=arn("newer")), Context())
 
 
-def test_update_without_definition_change_does_not_compare_an_explicit_job(personalize: Stubber) -> None:
+def test_update_without_change_does_not_compare_an_explicit_job(personalize: Stubber) -> None:
     stub_existing_job(
         personalize,
         "mine",
@@ -143,7 +143,7 @@ def test_rollback_creates_nothing_if_the_explicit_job_is_gone(personalize: Stubb
 def test_rollback_that_removes_num_results_keeps_the_job(
     personalize: Stubber, cloudformation: Stubber, described: int | None
 ) -> None:
-    # Personalize does not describe the number, or took another default than it documents.
+    # Personalize does not return the number, or its default is not the documented one.
     response = description("mine", numResults=described)
     if described is None:
         del response["batchSegmentJob"]["numResults"]
@@ -173,7 +173,7 @@ def test_rejects_removed_num_results_without_a_new_explicit_name(personalize: St
 
 @pytest.mark.parametrize("described", [26, 500_000])
 @pytest.mark.parametrize("request_type", ["Create", "Update"])
-def test_rejects_an_explicit_name_of_a_job_with_more_results_than_the_default(
+def test_rejects_an_explicit_job_with_more_results_than_default(
     personalize: Stubber, cloudformation: Stubber, request_type: str, described: int
 ) -> None:
     stub_existing_job(personalize, "mine", numResults=described)
@@ -201,7 +201,7 @@ def test_rejects_a_changed_explicit_job_if_the_stack_is_unknown(
         on_event(update, Context())
 
 
-def test_compares_num_results_with_the_properties_of_the_same_job_only(personalize: Stubber) -> None:
+def test_compares_num_results_of_the_same_job_only(personalize: Stubber) -> None:
     stub_existing_job(personalize, "mine")
     old = properties_with(JobNamePrefix=None, JobName="newer", NumResults="5")
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
@@ -214,9 +214,7 @@ def changed_update() -> dict[str, Any]:
     return event("Update", properties=properties, PhysicalResourceId=arn("mine"), OldResourceProperties=old)
 
 
-def test_definition_change_creates_an_explicit_job_that_personalize_does_not_find(
-    personalize: Stubber, cloudformation: Stubber
-) -> None:
+def test_changed_explicit_job_is_created_if_not_found(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_missing_job(personalize, "mine")
     stub_missing_job(personalize, "mine")
     stub_solution_version(personalize)
@@ -225,7 +223,7 @@ def test_definition_change_creates_an_explicit_job_that_personalize_does_not_fin
     assert on_event(changed_update(), Context()) == answer("mine")
 
 
-def test_definition_change_compares_an_explicit_job_that_becomes_visible_late(
+def test_changed_explicit_job_is_compared_if_found_late(
     personalize: Stubber, cloudformation: Stubber, clock: Any
 ) -> None:
     for _ in range(2):
@@ -246,7 +244,7 @@ def test_definition_change_rolled_back_creates_no_explicit_job(personalize: Stub
     assert on_event(changed_update(), Context()) == answer("mine", "UNKNOWN")
 
 
-def test_definition_change_fails_if_nothing_is_found_and_the_stack_is_unknown(
+def test_changed_explicit_job_fails_if_the_stack_is_unknown(
     personalize: Stubber, cloudformation: Stubber, clock: Any
 ) -> None:
     for _ in range(2):
@@ -256,7 +254,7 @@ def test_definition_change_fails_if_nothing_is_found_and_the_stack_is_unknown(
         on_event(changed_update(), Context())
 
 
-def test_keeps_an_unchanged_explicit_job_that_personalize_does_not_find(personalize: Stubber) -> None:
+def test_keeps_an_unchanged_explicit_job_that_is_not_found(personalize: Stubber) -> None:
     stub_missing_job(personalize, "mine")
     old = properties_with(**EXPLICIT)
     update = event("Update", properties=EXPLICIT, PhysicalResourceId=arn("mine"), OldResourceProperties=old)

@@ -41,7 +41,7 @@ def test_sends_a_path_without_interpreting_it(
         },
     )
     assert on_event(event(properties={"InputPath": path}), Context())["PhysicalResourceId"] == arn(name)
-    # One line of log stays one line.
+    # A log line stays one line.
     assert all(json.loads(line) for line in capsys.readouterr().out.splitlines())
 
 

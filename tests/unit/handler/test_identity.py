@@ -8,7 +8,7 @@ from support.constants import FILTER, VERSION
 from support.events import NAME, STACK, derived_name, identity_with
 
 
-def test_derived_name_is_the_prefix_and_twelve_hexadecimal_digits() -> None:
+def test_derived_name_is_the_prefix_and_a_hash() -> None:
     assert re.fullmatch(r"Demo-ComedyFans-1A2B3C4D-[0-9a-f]{12}", derived_name())
 
 

@@ -1,4 +1,4 @@
-"""Files that are no query files, each with what has to be said about it."""
+"""Malformed query files, each with its faults."""
 
 import io
 
@@ -323,7 +323,7 @@ def test_rejects(name: str) -> None:
     assert report.faults == [Fault("queries.jsonl", *fault) for fault in faults]
 
 
-#: What matters at a file's beginning alone.
+#: Marks that only the beginning of a file can have.
 _MARKS = (b"\xef\xbb\xbf", *blocks.OTHER_FORMATS)
 
 

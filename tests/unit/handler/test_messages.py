@@ -230,7 +230,7 @@ def test_messages_end_with_the_log_group(personalize: Stubber) -> None:
 
 
 @pytest.mark.parametrize("text", ['"', "\\", "\x1b", "💥", "x", "\n"])
-def test_message_fits_into_a_response_with_the_longest_identifiers(personalize: Stubber, text: str) -> None:
+def test_message_fits_with_the_longest_identifiers(personalize: Stubber, text: str) -> None:
     stub_existing_job(personalize, status="CREATE FAILED", failureReason=text * 3000)
     data = {"OutputUri": '"' * 256, "SolutionVersionArn": "x" * 256, "JobName": "x" * 63}
     waiting = event(

@@ -1,4 +1,4 @@
-"""Checks before a job is created. Requests and answers follow botocore's model."""
+"""Checks before a job is created. Requests and responses conform to botocore's model."""
 
 from typing import Any
 
@@ -66,7 +66,7 @@ def test_unknown_segmentation_recipe_allows_either_kind_of_query(personalize: St
     assert check().kind is None
 
 
-def test_solution_version_without_a_recipe_allows_either_kind_of_query(personalize: Stubber) -> None:
+def test_version_without_a_recipe_allows_either_kind_of_query(personalize: Stubber) -> None:
     personalize.add_response(
         "describe_solution_version",
         {"solutionVersion": {"solutionVersionArn": VERSION, "status": "ACTIVE"}},
@@ -122,9 +122,9 @@ def test_ends_a_list_of_versions_that_does_not_end(personalize: Stubber, tokens:
     )
 
 
-def test_finds_the_placeholders_of_a_hostile_filter_in_linear_time() -> None:
+def test_parses_a_hostile_filter_in_linear_time() -> None:
     def find(expression: str) -> None:
         assert filter_placeholders(expression) == {"A": True}
 
-    # Seconds if the time were quadratic.
+    # Quadratic time would be seconds.
     assert_linear(find, lambda length: "INCLUDE UserID WHERE Users.A IN ($A) " + '"' + '\\"' * length, 16_000)

@@ -53,7 +53,7 @@ def check_fast(content: bytes, **options: Any) -> QueryReport:
 
 
 class Dribble:
-    """A file that gives less than it is asked for, as a connection does."""
+    """A file whose reads return fewer bytes than requested, as those of a connection."""
 
     def __init__(self, content: bytes, sizes: list[int]) -> None:
         self._file = io.BytesIO(content)
@@ -65,7 +65,7 @@ class Dribble:
 
 
 class Generated:
-    """A file that is made while it is read: ``line`` again and again."""
+    """A file that repeats ``line``, generated while it is read."""
 
     def __init__(self, line: bytes, size: int) -> None:
         self._block = line * (2**20 // len(line) + 1)
@@ -81,7 +81,7 @@ class Generated:
 
 
 class Counted:
-    """A file that counts what was read of it."""
+    """A file that counts the bytes read."""
 
     def __init__(self, file: Any) -> None:
         self._file = file
@@ -190,7 +190,7 @@ def test_warns_of_undocumented_syntax(content: bytes, warnings: list[str]) -> No
     assert [str(warning) for warning in report.warnings] == [f"0.jsonl, {warning}" for warning in warnings]
 
 
-def test_warns_of_an_empty_file_beside_one_with_queries() -> None:
+def test_warns_of_an_empty_file_next_to_queries() -> None:
     report = check(b'{"itemId": "1"}', b"\n")
 
     assert report.faults == []
@@ -253,9 +253,7 @@ def test_rejects_queries_without_the_filters_values() -> None:
         ({"Genre": False, "AGE": False}, "$AGE, $Genre"),
     ],
 )
-def test_rejects_an_unknown_filter_value_while_a_placeholder_has_none(
-    placeholders: dict[str, bool], expected: str
-) -> None:
+def test_rejects_an_unknown_filter_value_if_another_is_missing(placeholders: dict[str, bool], expected: str) -> None:
     report = check(b'{"itemId": "1", ' + GENRE + b"}\n", placeholders=placeholders)
 
     assert [(fault.line, fault.column, fault.reason) for fault in report.faults] == [
@@ -276,7 +274,7 @@ def test_warns_of_an_extra_filter_value_on_every_line(placeholders: dict[str, bo
     }
 
 
-def test_accepts_a_query_with_and_without_an_optional_filter_value() -> None:
+def test_accepts_a_missing_optional_filter_value() -> None:
     lines = b'{"itemId": "1", ' + GENRE + b'}\n{"itemId": "1"}\n'
 
     assert check(lines, placeholders={"GENRE": False}).fault_count == 0
@@ -319,7 +317,7 @@ def test_error_lists_the_first_faults_and_the_number_of_others() -> None:
     ]
 
 
-def test_error_tells_that_the_rest_was_not_read() -> None:
+def test_error_states_that_the_rest_was_not_read() -> None:
     with pytest.raises(QueryFileError, match=r"^10000 faults in the queries:\n.*\n  and 9999 more\n  the rest was not"):
         check(b"x\n" * 20_000, max_faults=1).raise_if_faulty()
 
@@ -400,7 +398,7 @@ def test_counts_bytes_of_all_files_against_the_limit(monkeypatch: pytest.MonkeyP
     assert [str(fault) for fault in report.faults] == [
         "1.jsonl: too many bytes: a job reads at most 1,048,576 from all files"
     ]
-    # One block more than there was room for, at most.
+    # At most one block beyond the limit.
     assert 2**19 < second.bytes <= 2**19 + limits.MAX_QUERY_BYTES + 1
     assert report.bytes == len(first) + second.bytes
 
@@ -439,7 +437,7 @@ def test_counts_queries_of_all_files_against_the_quota() -> None:
     assert (fault.file, fault.line) == ("1.jsonl", 401)
 
 
-def test_stops_reading_at_the_first_file_with_more_than_its_quota() -> None:
+def test_stops_reading_at_the_first_file_beyond_its_quota() -> None:
     line = b'{"itemId": "1"}\n'
     second, third = Counted(Generated(line, 2**30)), Counted(Generated(line, 2**30))
     files: Any = [("0.jsonl", io.BytesIO(line * 500)), ("1.jsonl", second), ("2.jsonl", third)]
@@ -491,7 +489,7 @@ def test_accepts_an_unsplit_file_of_exactly_the_quota() -> None:
         ),
     ],
 )
-def test_fault_of_an_inline_query_names_its_index_and_the_fix_in_python(
+def test_fault_of_an_inline_query_names_its_index_and_python_fix(
     content: bytes, options: dict[str, Any], fault: str | None
 ) -> None:
     first = {"itemAttributes": COMEDY, "COUNTRY": rb'{"itemId": "1", "filterValues": {"COUNTRY": "\"Kenya\""}}'}
@@ -514,7 +512,7 @@ def test_warning_of_an_inline_query_names_its_index() -> None:
 
 # -- the fast path agrees with the parser
 
-#: Pieces of lines, right and wrong.
+#: Pieces of lines, valid and invalid.
 PIECES = [
     *(b"{", b"}", b"[", b"]", b",", b":", b" ", b"\t", b"\r", b"\n", b"\n", b"\r\n", b'"', b"'", b"\\", b"\x00"),
     *(b'"itemId"', b'"itemId": "', b'"itemAttributes": "', b'"filterValues": {', GENRE, b'"GENRE": "', b'"": ""'),
@@ -535,7 +533,7 @@ GOOD_LINES = [
 
 
 def mutant(rng: random.Random) -> bytes:
-    """A few good lines, some of them with pieces put in, taken out or written twice."""
+    """A few valid lines, some of them with pieces inserted, removed or repeated."""
     lines = [rng.choice(GOOD_LINES) for _ in range(2)] * rng.randint(1, 3)
     for _ in range(rng.randint(1, 4)):
         i = rng.randrange(len(lines))
@@ -547,7 +545,7 @@ def mutant(rng: random.Random) -> bytes:
 
 
 def plain_rules_accept(line: bytes) -> bool:
-    """Whether `json.loads` and the rules, said once more in the plainest way, take a line."""
+    """Whether `json.loads` and a second, simple implementation of the rules accept a line."""
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         assert len(dict(pairs)) == len(pairs)
@@ -598,23 +596,21 @@ def test_fast_path_parser_and_plain_rules_agree_on_mutants() -> None:
         for line in content.split(b"\n")[:2]:
             assert_parser_agrees_with_plain_rules(line)
             accepted += plain_rules_accept(line)
-    # The corpus is of use only if it has plenty of either.
+    # The corpus needs many lines of either kind.
     assert 2000 < accepted < 6000
 
 
 @pytest.mark.exhaustive
 @settings(max_examples=400, deadline=None)
 @given(st.lists(st.one_of(st.sampled_from(PIECES), st.sampled_from(GOOD_LINES)), max_size=12).map(b"".join))
-def test_fast_path_parser_and_plain_rules_agree_on_pieces_in_any_order(content: bytes) -> None:
+def test_fast_path_and_parser_agree_on_pieces_in_any_order(content: bytes) -> None:
     assert_fast_path_agrees_with_parser(b'{"itemId": "1"}\n' + content)
     assert_parser_agrees_with_plain_rules(content)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=60), st.sampled_from(GOOD_LINES), st.data())
-def test_fast_path_parser_and_plain_rules_agree_on_any_bytes_in_a_line(
-    noise: bytes, line: bytes, data: st.DataObject
-) -> None:
+def test_fast_path_and_parser_agree_on_any_bytes_in_a_line(noise: bytes, line: bytes, data: st.DataObject) -> None:
     at = data.draw(st.integers(0, len(line)))
     noisy = line[:at] + noise + line[at:]
 
@@ -660,7 +656,7 @@ def test_result_does_not_depend_on_where_a_block_ends(lines: list[bytes], block:
     assert in_small_blocks == check(content)
 
 
-#: Any white space, keys in any order, and escapes: by kind of query, placeholders and a line without any of them.
+#: Any white space, order of keys and escapes, by kind of query, placeholders and a line without any of them.
 SPELLINGS: list[tuple[limits.QueryKind, dict[str, bool] | None, dict[str, Any]]] = [
     ("itemId", {}, {"itemId": "1"}),
     ("itemId", None, {"itemId": "é/", "filterValues": {"A": '"1","2"', "B": "7", "C": '"x"'}}),
@@ -1066,7 +1062,7 @@ def test_finds_placeholders_outside_quotes(expression: str, names: str, required
 
 @pytest.mark.timeout(60)
 def test_reads_a_line_with_thousands_of_warnings_in_one_pass() -> None:
-    # Reading the line again for each warning took minutes.
+    # Reading the line again for each warning would take minutes.
     expression = " and ".join(["items.a=1"] * 16_000)
     line = json.dumps({"itemAttributes": expression}).encode()
     assert 200_000 < len(line) < 262_144

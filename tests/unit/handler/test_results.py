@@ -1,4 +1,4 @@
-"""Counting the errors in the output of a complete job. S3 is that of the local AWS."""
+"""Counting the errors in the output of a complete job. S3 is the local AWS."""
 
 import itertools
 import json
@@ -74,7 +74,7 @@ def test_cuts_an_error_after_300_characters(output: Any) -> None:
 
 @pytest.fixture
 def looks(clock: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A clock that advances by a second with each look at it."""
+    """A clock that advances by a second with each reading."""
     looks = itertools.count()
     monkeypatch.setattr(clock, "monotonic", lambda: next(looks))
     return looks
@@ -120,7 +120,7 @@ def test_reads_errors_of_records_up_to_half_a_mebibyte(length: int, error: str |
     assert list(read_errors([padded, b"\n" + GOOD])) == [error, None]
 
 
-def test_escapes_the_first_error_and_cuts_it_by_its_length_as_json(output: Any) -> None:
+def test_escapes_and_shortens_the_first_error(output: Any) -> None:
     escapes = "no \x1b]0;\ud800 \u202e item"
     line = b'{"input": {"itemId": "9"}, "error": %s}' % json.dumps(escapes).encode()
     assert query_errors(output(**{"a.jsonl.out": line}), 60).first == "no \\x1b]0;\\ud800 \\u202e item"

@@ -1,4 +1,4 @@
-"""Retries: which errors are transient, how long they are retried, and that the handler answers in time."""
+"""Retries: which errors are transient, how long the handler retries, and that it responds in time."""
 
 import contextlib
 import functools
@@ -33,7 +33,7 @@ from support.events import (
 )
 
 pytestmark = pytest.mark.usefixtures("new_stack")
-#: Creates the handler's own clients. Fixtures replace the functions of `clients` during a test.
+#: Creates the handler's real clients. Fixtures replace the functions of `clients` during a test.
 CREATE_CLIENT = {name: getattr(clients, name).__wrapped__ for name in ("personalize", "cloudformation")}
 DENIED = "User: arn:aws:sts::123456789012:assumed-role/handler is not authorized to perform: personalize:Create"
 PRIVILEGES = "Insufficient privileges for accessing data in S3. Please look at the guide and fix bucket policy on in"
@@ -88,7 +88,7 @@ def test_reports_a_missing_permission_after_two_minutes(personalize: Stubber, cl
     )
 
 
-def test_retries_while_the_service_is_busy_until_the_function_ends(personalize: Stubber, clock: Any) -> None:
+def test_retries_while_the_service_is_busy(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize)
     stub_solution_version(personalize)
     stub_errors(personalize, "create_batch_segment_job", "LimitExceededException", "5 jobs", 18)
@@ -144,7 +144,7 @@ class RunningContext(Context):
 
 @pytest.fixture(scope="module")
 def real_clients() -> Iterator[Any]:
-    """The handler's own clients, without its cache, by name."""
+    """The handler's real clients by name, without the cache."""
     with pytest.MonkeyPatch.context() as monkeypatch:
         # The default session would keep these credentials for the tests that follow.
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
@@ -156,7 +156,7 @@ def real_clients() -> Iterator[Any]:
 
 @pytest.fixture
 def hang_after(monkeypatch: pytest.MonkeyPatch, clock: Any, real_clients: Any) -> Iterator[Any]:
-    """Returns a function that sets when the services hang. Before, their connections break at once."""
+    """Returns a function that sets when the services start to hang. Until then, their connections break at once."""
     monkeypatch.setattr(botocore.endpoint, "time", clock)
     for name, client in real_clients.items():
         monkeypatch.setattr(clients, name, lambda client=client: client)
@@ -186,7 +186,7 @@ def hang_after(monkeypatch: pytest.MonkeyPatch, clock: Any, real_clients: Any) -
 
 @pytest.mark.parametrize("seconds_before_timeout", [300, 200, 140, 105, 100.1, 99, 60, 55, 50.1, 49])
 @pytest.mark.parametrize(("entry_point", "timeout"), [(on_event, 840), (is_complete, 300), (is_complete, 200)])
-def test_answers_before_the_function_times_out_if_the_services_hang(
+def test_responds_before_the_timeout_if_services_hang(
     clock: Any, hang_after: Any, entry_point: Any, timeout: int, seconds_before_timeout: float | int
 ) -> None:
     sent = hang_after(timeout - seconds_before_timeout)
@@ -194,7 +194,7 @@ def test_answers_before_the_function_times_out_if_the_services_hang(
     with contextlib.suppress(JobError):
         entry_point(waiting("Update", deadline=0, PhysicalResourceId=arn("other")), context)
     assert set(sent) == {"DescribeBatchSegmentJob", "DescribeStacks"}
-    # The response itself takes a moment.
+    # Time for the response.
     assert context.get_remaining_time_in_millis() >= 5000
 
 

@@ -1,4 +1,4 @@
-"""Rollbacks: they create nothing and never fail."""
+"""Rollbacks create nothing and never fail."""
 
 from typing import Any
 
@@ -125,9 +125,7 @@ def test_lookup_of_the_stack_ends_in_time(cloudformation: Stubber, clock: Any) -
     assert sum(clock.sleeps) == 50
 
 
-def test_creates_nothing_if_the_update_is_canceled_during_retries(
-    personalize: Stubber, cloudformation: Stubber, clock: Any
-) -> None:
+def test_creates_nothing_if_canceled_during_retries(personalize: Stubber, cloudformation: Stubber, clock: Any) -> None:
     name = derived_name(Trigger="2")
     stub_missing_job(personalize, name)
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS")
@@ -204,7 +202,7 @@ TAGS = {"Tags": [{"key": "team", "value": "growth"}]}
 )
 @pytest.mark.parametrize("stack", ["UPDATE_ROLLBACK_IN_PROGRESS", None])
 @pytest.mark.parametrize("current", ["newer", f"{NAME}-2"])
-def test_rollback_ends_with_the_job_that_was_found_if_its_tags_are_refused(
+def test_rollback_succeeds_if_tagging_fails(
     personalize: Stubber,
     cloudformation: Stubber,
     clock: Any,
@@ -230,7 +228,7 @@ def test_rollback_ends_with_the_job_that_was_found_if_its_tags_are_refused(
     assert code in line["error"]
 
 
-def test_refused_tags_fail_an_update(personalize: Stubber, cloudformation: Stubber) -> None:
+def test_failed_tagging_fails_an_update(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize)
     personalize.add_client_error("tag_resource", "TooManyTagsException", "51")
     stub_stack(cloudformation, "UPDATE_IN_PROGRESS", times=2)
@@ -244,9 +242,7 @@ def test_rollback_prefers_the_attempt_with_the_role(personalize: Stubber) -> Non
     assert on_event(event("Update", PhysicalResourceId=arn("newer")), Context()) == answer(f"{NAME}-2", "ACTIVE")
 
 
-def test_rollback_prefers_a_job_with_another_role_to_a_failed_one(
-    personalize: Stubber, cloudformation: Stubber
-) -> None:
+def test_rollback_prefers_another_role_to_a_failed_job(personalize: Stubber, cloudformation: Stubber) -> None:
     stub_existing_job(personalize, roleArn=f"{ROLE}2")
     stub_existing_job(personalize, f"{NAME}-2", status="CREATE FAILED")
     stub_missing_job(personalize, f"{NAME}-3")
@@ -263,7 +259,7 @@ def test_rollback_adopts_a_failed_job_with_another_role(personalize: Stubber, cl
 
 
 @pytest.mark.parametrize("stacks", [None, [None], [{}]])
-def test_create_goes_on_if_the_response_about_the_stack_is_malformed(
+def test_create_continues_if_the_stacks_status_is_malformed(
     personalize: Stubber, monkeypatch: pytest.MonkeyPatch, stacks: Any
 ) -> None:
     class CloudFormation:
@@ -308,7 +304,7 @@ def test_late_create_creates_nothing(personalize: Stubber, cloudformation: Stubb
 
 
 @pytest.mark.parametrize(("status", "reason"), REFUSED)
-def test_create_that_queues_creates_nothing_after_the_deployment_is_canceled(
+def test_queued_create_creates_nothing_after_a_cancellation(
     personalize: Stubber, cloudformation: Stubber, clock: Any, status: Any, reason: Any
 ) -> None:
     stub_missing_job(personalize)
@@ -321,7 +317,7 @@ def test_create_that_queues_creates_nothing_after_the_deployment_is_canceled(
     assert clock.sleeps == [2, 4]
 
 
-def test_create_goes_on_if_the_stack_is_unknown(
+def test_create_continues_if_the_stack_is_unknown(
     personalize: Stubber, cloudformation: Stubber, clock: Any, log: Any
 ) -> None:
     stub_missing_job(personalize)

@@ -50,7 +50,7 @@ def test_names_an_archived_object_and_the_fix(s3: Any, bucket: str) -> None:
     )
 
 
-def test_names_an_object_with_a_customer_provided_key_and_the_fix(s3: Any, bucket: str) -> None:
+def test_names_an_object_with_a_customer_provided_key(s3: Any, bucket: str) -> None:
     key = b"k" * 32
     s3.put_object(
         Bucket=bucket,
@@ -99,7 +99,7 @@ def test_names_a_denied_object_escaped(stubbed: Any, clock: Any) -> None:
         ({}, "the resource associated with this ciphertext", "the object's KMS key"),
     ],
 )
-def test_names_the_inputs_key_and_the_fix_if_a_permission_is_missing(
+def test_names_the_inputs_key_if_a_permission_is_missing(
     stubbed: Any, clock: Any, properties: dict[str, Any], resource: str, named: str
 ) -> None:
     stubbed.add_response("list_objects_v2", listed("a"))
@@ -135,7 +135,7 @@ def test_does_not_retry_an_explicit_deny_of_an_object(stubbed: Any) -> None:
     )
 
 
-def test_says_how_far_it_came_if_checking_takes_too_long(
+def test_reports_the_bytes_read_if_checking_takes_too_long(
     stubbed: Any, clock: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     content = lines(100_000)

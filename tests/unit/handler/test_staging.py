@@ -1,4 +1,4 @@
-"""Splitting an asset into input files. S3 is that of the local AWS, or a stub."""
+"""Splitting an asset into input files. S3 is the local AWS or a stub."""
 
 import threading
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from support.events import stub_errors
 
 @pytest.fixture
 def stage(s3: Any, bucket: str) -> Any:
-    """Stages an asset, and returns the path and what was written there."""
+    """Stages an asset, and returns the path and the files."""
 
     def stage(content: bytes, found: Preflight = ITEMS, **properties: str) -> tuple[str, dict[str, bytes]]:
         s3.put_object(Bucket=bucket, Key="assets/a.jsonl", Body=content)
@@ -115,7 +115,7 @@ def test_rejects_queries_of_the_other_recipe(stage: Any) -> None:
         stage(lines(1), ATTRIBUTES)
 
 
-def test_rejects_a_query_without_a_value_for_the_filters_placeholder(stage: Any) -> None:
+def test_rejects_a_query_without_a_value_for_a_placeholder(stage: Any) -> None:
     with pytest.raises(JobError, match=r"line 1, column 1: no value for the filter's placeholder \$COUNTRY"):
         stage(lines(1), Preflight("arn", "itemId", {"COUNTRY": True}))
 
@@ -269,7 +269,7 @@ def test_second_read_requests_the_version_of_the_first(stubbed: Any) -> None:
     staging.stage({"AssetBucket": "b", "AssetKey": "k"}, "s3://in/q", ITEMS, RetryBudget(60))
 
 
-def test_names_the_assets_key_and_the_fix_if_a_permission_is_missing(stubbed: Any, clock: Any) -> None:
+def test_names_the_assets_key_if_a_permission_is_missing(stubbed: Any, clock: Any) -> None:
     stub_errors(stubbed, "get_object", "AccessDenied", KMS_DENIED.format("it"), 8, http_status_code=403)
     with pytest.raises(JobError) as refused:
         staging.stage({"AssetBucket": "b", "AssetKey": "k", "AssetKmsKeyArn": KEY}, "s3://in/q", ITEMS, RetryBudget(60))

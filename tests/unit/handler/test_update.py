@@ -67,8 +67,8 @@ def test_keeps_a_job_of_any_status(personalize: Stubber, status: str) -> None:
     assert on_event(event("Update"), Context()) == answer(status=status)
 
 
-def test_replaces_a_kept_failed_job_by_a_later_attempt_that_exists(personalize: Stubber) -> None:
-    # A rollback in which nothing could be asked settles on the first attempt.
+def test_replaces_a_kept_failed_job_by_a_later_attempt(personalize: Stubber) -> None:
+    # A rollback during an outage falls back to the first attempt.
     stub_existing_job(personalize, status="CREATE FAILED")
     stub_existing_job(personalize, f"{NAME}-2", status="CREATE FAILED")
     stub_existing_job(personalize, f"{NAME}-3")

@@ -59,7 +59,7 @@ def test_starts_for_a_job_in_progress(personalize: Stubber, stepfunctions: Stubb
     on_event(event(request_type, properties=WATCHED), Context())
 
 
-def test_redelivered_event_starts_no_second_one(personalize: Stubber, stepfunctions: Stubber) -> None:
+def test_redelivered_event_does_not_start_another(personalize: Stubber, stepfunctions: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE IN_PROGRESS")
     stepfunctions.add_client_error("start_execution", "ExecutionAlreadyExists", "there", expected_params=REQUEST)
     assert on_event(event(properties=WATCHED), Context())["PhysicalResourceId"] == arn()
@@ -79,14 +79,14 @@ def test_does_not_start_for_a_failed_job(personalize: Stubber) -> None:
 
 
 @pytest.mark.usefixtures("stepfunctions")
-def test_does_not_start_for_a_job_that_the_service_forgot(personalize: Stubber) -> None:
+def test_does_not_start_for_a_job_that_is_not_found(personalize: Stubber) -> None:
     stub_missing_job(personalize)
     response = on_event(event("Update", properties=WATCHED), Context())
     assert response["Data"]["Status"] == "UNKNOWN"
 
 
 @pytest.mark.usefixtures("stepfunctions")
-def test_does_not_start_without_being_asked_for(personalize: Stubber) -> None:
+def test_does_not_start_without_a_watcher(personalize: Stubber) -> None:
     stub_existing_job(personalize, status="CREATE IN_PROGRESS")
     on_event(event(), Context())
 

@@ -79,7 +79,7 @@ def test_waits_for_a_job_that_is_not_visible_yet(personalize: Stubber) -> None:
     assert describe() == {"Status": "IN_PROGRESS", "Jobs": [JOB]}
 
 
-def test_looks_only_at_the_last_job(personalize: Stubber) -> None:
+def test_checks_only_the_last_job(personalize: Stubber) -> None:
     stub_existing_job(personalize, "second", status="CREATE IN_PROGRESS")
     jobs = [JOB, job_facts("second")]
     assert describe(*jobs) == {"Status": "IN_PROGRESS", "Jobs": jobs}
@@ -101,7 +101,7 @@ def test_active_job_succeeds_with_the_errors_in_its_output(personalize: Stubber,
     ]
 
 
-def test_age_is_0_if_the_service_gives_no_time(personalize: Stubber, output: Any, metrics: Any) -> None:
+def test_age_is_0_without_a_time_in_the_response(personalize: Stubber, output: Any, metrics: Any) -> None:
     output(RECORD)
     stub_existing_job(personalize, NAME)
     describe()
@@ -173,9 +173,7 @@ def test_audience_fails_after_the_deadline_and_not_at_it(
         )
 
 
-def test_job_that_is_not_known_at_the_deadline_fails_the_audience(
-    personalize: Stubber, output: Any, clock: Any
-) -> None:
+def test_fails_if_the_job_is_unknown_at_the_deadline(personalize: Stubber, output: Any, clock: Any) -> None:
     clock.now = 5001
     stub_missing_job(personalize, NAME)
     assert describe()["Detail"]["reason"].startswith(f"timeout: the job {NAME} is unknown to Amazon Personalize after")
@@ -190,7 +188,7 @@ def test_job_that_is_active_after_the_deadline_succeeds(personalize: Stubber, ou
 def test_outage_fails_the_audience_only_after_the_deadline(personalize: Stubber, output: Any, clock: Any) -> None:
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 4)
     assert describe() == {"Status": "IN_PROGRESS", "Jobs": [JOB]}
-    # The state machine looks again later, so the function sleeps for 10 seconds at most.
+    # The state machine checks again later, so the function sleeps for 10 seconds at most.
     assert clock.sleeps == [2, 4, 4]
     clock.now = 5001
     stub_errors(personalize, "describe_batch_segment_job", "ThrottlingException", "Rate exceeded", 4)
@@ -242,7 +240,7 @@ def test_registers_the_segments_before_the_event(personalize: Stubber, output: A
     assert describe(Settings=settings_with(Table=TABLE))["Status"] == "SUCCEEDED"
 
 
-def test_audience_fails_if_the_table_cannot_show_the_segments(personalize: Stubber, output: Any, glue: Stubber) -> None:
+def test_audience_fails_if_its_segments_cannot_be_registered(personalize: Stubber, output: Any, glue: Stubber) -> None:
     stub_existing_job(personalize, NAME, lastUpdatedDateTime=WRITTEN)
     glue.add_client_error("create_partition", "InvalidInputException", "no such column")
     assert describe(Settings=settings_with(Table=TABLE))["Detail"]["reason"] == (

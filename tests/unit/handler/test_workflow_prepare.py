@@ -27,7 +27,7 @@ def failed(reason: str) -> dict[str, Any]:
     return {"Status": "FAILED", "Detail": {**detail, "total": 0, "succeeded": 0, "failed": 0, "reason": reason}}
 
 
-def test_takes_the_newest_active_version(personalize: Stubber) -> None:
+def test_uses_the_newest_active_version(personalize: Stubber) -> None:
     old, new = CREATED - datetime.timedelta(days=7), CREATED + datetime.timedelta(days=7)
     stub_versions(
         personalize,
@@ -58,7 +58,7 @@ def test_names_a_run_of_any_version_by_the_scheduled_time(personalize: Stubber) 
     stub_latest_version(personalize, creationDateTime=CREATED)
     task = prepare_task({"run": "2026-11-30T05:00:00+02:00"}, OnlyNewVersions=False)
     response: Any = workflow.start(task, Context())
-    # The deadline is that of the execution: a run that is started late has all of its time.
+    # The deadline counts from the start of the execution, so a run that starts late has all of its time.
     assert (response["Run"]["Run"], response["Run"]["Deadline"]) == ("20261130T030000Z", 4500)
 
 

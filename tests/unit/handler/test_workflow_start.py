@@ -55,7 +55,7 @@ def test_creates_the_job_in_the_folder_of_the_run(personalize: Stubber) -> None:
     assert start() == {"Status": "IN_PROGRESS", "Jobs": [STARTED]}
 
 
-def test_creates_the_job_with_the_settings_of_audience_and_workflow(personalize: Stubber) -> None:
+def test_creates_the_job_with_all_settings(personalize: Stubber) -> None:
     item: AudienceItem = {**AUDIENCE, "Filter": 1, "NumResults": 500, "Tags": {"team": "crm"}}
     settings = settings_with(
         Tags=[{"key": "team", "value": "all"}, {"key": "cost", "value": "7"}],
@@ -247,7 +247,7 @@ def test_audience_fails_if_the_filter_is_gone(personalize: Stubber, s3: Any) -> 
     )
 
 
-def test_reason_speaks_of_the_run_and_not_of_a_deployment(personalize: Stubber, s3: Any) -> None:
+def test_reason_names_the_run_instead_of_a_deployment(personalize: Stubber, s3: Any) -> None:
     s3.create_bucket(Bucket="out")
     stub_missing_job(personalize, NAME)
     stub_solution_version(personalize)

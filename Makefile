@@ -66,10 +66,11 @@ check: install ## run ruff, mypy --strict, import-linter, cdk-nag, cfn-lint, par
 	@python tools/check_security.py
 
 docs: install ## build the documentation in docs/_build/html
-	@sphinx-build -q -W --keep-going -n -b html docs docs/_build/html
+	@# -E: an incremental build loses entries of the search index.
+	@sphinx-build -q -E -W --keep-going -n -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-docs-check: docs ## check each page of the documentation with axe-core in Chromium (some minutes)
+docs-check: docs ## check pages with axe-core, and the search, in Chromium (some minutes)
 	@node tools/check-docs.mjs docs/_build/html
 
 bench: $(VENV)/.bench ## measure speed, memory and size, as ratios from one run

@@ -192,7 +192,12 @@ class PersonalizeSegmentsStack(cdk.Stack):
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not uri.startswith("s3://") or not bucket or not key:
             raise ValueError(f"{name}: got {uri!r}, expected s3://bucket/folder/")
-        return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
+        try:
+            return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
+        except RuntimeError as error:
+            raise ValueError(
+                f"{name}: got {uri!r}, expected a bucket name of 3 to 63 lowercase letters, digits, dots and hyphens"
+            ) from error
 
     @staticmethod
     def _tags(context: Mapping[str, str]) -> dict[str, str]:
@@ -270,6 +275,8 @@ def main(app: cdk.App) -> None:
         sys.exit(f"{error}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
     except ValueError as error:
         sys.exit(_renamed(str(error), context))
+    except OSError as error:
+        sys.exit(f"{error.filename}: {error.strerror}; expected a file that can be read")
     except RuntimeError as error:
         # CDK raises these. The first line is the message, and the others are a stack trace.
         sys.exit(str(error).splitlines()[0])
@@ -277,8 +284,9 @@ def main(app: cdk.App) -> None:
 
 
 def _renamed(message: str, context: Mapping[str, str]) -> str:
-    """Returns an error of the library with the name of the context value in place of the property."""
+    """Returns an error of the library with the names of context values in place of properties."""
     prop, colon, rest = message.partition(":")
+    rest = rest.replace("wait_for_completion", "wait_minutes")
     if prop == "path" and "audiences" in context:
         return f"audiences{colon}{rest}"
     return f"{_CONTEXT_OF_PROPERTY.get(prop, prop)}{colon}{rest}"

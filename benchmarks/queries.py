@@ -207,15 +207,15 @@ def _check(content: bytes, **options: Any) -> None:
     assert report.fault_count == report.warning_count == 0
 
 
-def _compare(what: str, ours: Callable[[], None], *peers: tuple[str, Callable[[], None], str]) -> Iterator[Row]:
+def _compare(what: str, library: Callable[[], None], *peers: tuple[str, Callable[[], None], str]) -> Iterator[Row]:
     """Measures in turns, so that other work on the machine affects all measurements alike.
 
     Args:
         what: The name of the library's work.
-        ours: The library's work.
+        library: The library's work.
         peers: Name, work and expected ratio of each peer. If the name starts with "/", the peer's time is the divisor.
     """
-    works = [ours, *(work for _, work, _ in peers)]
+    works = [library, *(work for _, work, _ in peers)]
     best = [float("inf")] * len(works)
     for attempt in range(5):
         for number, work in enumerate(works):

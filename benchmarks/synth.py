@@ -281,13 +281,13 @@ def cold_start_ratio(times: int = 9) -> float:
             ).stdout
             if turn:
                 results.append(float(out))
-    bare, ours = (min(results) for results in taken)
-    return ours / bare
+    bare, handler = (min(results) for results in taken)
+    return handler / bare
 
 
 def run() -> list[Row]:
     """Returns the name, the result and the limit of each measurement."""
-    ours, theirs, call, bare_stack = seconds(with_library, hand_wired, with_aws_custom_resource, empty, times=40)
+    library, by_hand, call, bare_stack = seconds(with_library, hand_wired, with_aws_custom_resource, empty, times=40)
     base, jobs, inline, bare = seconds(
         many_jobs(0, inline=False), many_jobs(MORE_JOBS, inline=False), many_jobs(MORE_JOBS, inline=True),
         many_bare(MORE_JOBS), times=40,
@@ -299,14 +299,14 @@ def run() -> list[Row]:
     first = resource_count(with_library)
     two = resource_count(many_jobs(2, inline=True)) - resource_count(many_jobs(1, inline=True))
     return [
-        ("synth, one job / the same without the library", f"{ours / theirs:.2f}x", "≤ 1.1x"),
+        ("synth, one job / the same without the library", f"{library / by_hand:.2f}x", "≤ 1.1x"),
         (
             "jsii calls, one job / the same without the library",
             f"{calls_of_one} / {calls_of_hand_wired} = {calls_of_one / calls_of_hand_wired:.2f}x",
             "≤ 1.1x",
         ),
-        ("synth, one job / AwsCustomResource, which does far less", f"{ours / call:.2f}x", "-"),
-        ("synth, one job / a stack with one bucket", f"{ours / bare_stack:.1f}x", "-"),
+        ("synth, one job / AwsCustomResource, which does far less", f"{library / call:.2f}x", "-"),
+        ("synth, one job / a stack with one bucket", f"{library / bare_stack:.1f}x", "-"),
         ("synth, each further job / a bare CustomResource", f"{(jobs - base) / (bare - base):.2f}x", "≤ 2x"),
         (
             "jsii calls, each further job / a bare CustomResource",

@@ -39,7 +39,7 @@ def read_audiences(path: Path) -> list[Audience]:
             for row in rows:
                 audience = _audience(row)
                 if audience.name in audiences:
-                    raise ValueError(f"audience: got {audience.name} a second time, expected a name of its own")
+                    raise ValueError(f"audience: got {audience.name} a second time, expected a unique name")
                 audiences[audience.name] = audience
         except ValueError as error:
             raise ValueError(f"{path.name}, line {max(rows.line_num, 1)}: {error}") from None

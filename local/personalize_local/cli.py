@@ -9,26 +9,17 @@ from . import data_options, process, result_commands, start_commands
 from .check import command as check_command
 from .display import print_message
 from .errors import UsageError
+from .help_texts import HelpFormatter, add_command, format_examples
 from .segment_export import add_export_options
 
 _DESCRIPTION = """\
-An AWS on this machine with Amazon Personalize, for any CDK app.
+Runs a local AWS with Amazon Personalize on this machine, for any CDK app.
 
-MiniStack runs CloudFormation, S3, IAM, Step Functions and Lambda functions in one process. In front of
-it, a local Personalize runs batch segment jobs over the objects in S3. IAM policies are enforced.
-Segments come from counting interactions in a made-up data set of films, or in your own with --data: the
-local Personalize implements the contract of the service, not its model. Stopping it discards all state.
+MiniStack runs CloudFormation, S3, IAM, Step Functions and Lambda functions in one process, and a local Personalize
+runs batch segment jobs on the objects in S3. IAM policies are enforced. Users are ranked by counts of interactions, not
+by a model, in the sample films or in your own data with --data. State is discarded when the local AWS stops.
 """
-_EXAMPLES = """\
-examples:
-  personalize-local run -- cdk deploy --require-approval never
-  personalize-local run -- sh -c 'cdk deploy && personalize-local segments'
-  personalize-local run -- sh -c 'cdk deploy || personalize-local status'
-  personalize-local serve
-  personalize-local run --data FOLDER -- cdk deploy
-  personalize-local segments ComedyFans --users 20 --overlap --csv users.csv
-  personalize-local check queries.jsonl --data FOLDER
-"""
+_WITHIN = "Use it in a command of `personalize-local run`, or after `personalize-local env`."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -61,45 +52,91 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="personalize-local",
         description=_DESCRIPTION,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=format_examples(
+            [
+                "personalize-local run -- sh -c 'cdk deploy && personalize-local segments'",
+                "personalize-local check queries.jsonl --data data",
+            ]
+        ),
+        formatter_class=HelpFormatter,
     )
     version = importlib.metadata.version("cdk-personalize-segments")
     parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser(
+    run = add_command(
+        commands,
         "run",
-        help="start the local AWS, bootstrap it for CDK, run a command, stop it",
+        "Starts a local AWS, bootstraps it for CDK, runs a command, and stops the local AWS.",
+        [
+            "personalize-local run -- cdk deploy --require-approval never",
+            "personalize-local run -- sh -c 'cdk deploy && personalize-local segments'",
+        ],
         usage="personalize-local run [options] -- COMMAND…",
     )
     _add_start_options(run)
     run.add_argument("command", nargs=argparse.REMAINDER, help="the command; its exit code is passed on")
     run.set_defaults(run=start_commands.run)
 
-    serve = commands.add_parser("serve", help="start the local AWS, bootstrap it for CDK, serve until Ctrl-C")
+    serve = add_command(
+        commands,
+        "serve",
+        "Starts a local AWS, bootstraps it for CDK, and serves it until Ctrl-C.",
+        ["personalize-local serve", "personalize-local serve --port 4567 --data data"],
+    )
     _add_start_options(serve)
     serve.add_argument("--port", type=int, default=4566, help="the port on 127.0.0.1 (default: 4566)")
     serve.set_defaults(run=start_commands.serve)
 
-    env = commands.add_parser("env", help="print the variables of a running serve, for eval in another terminal")
+    env = add_command(
+        commands,
+        "env",
+        "Prints the variables of a running serve, for eval in another terminal.",
+        ['eval "$(personalize-local env)"', 'eval "$(personalize-local env --port 4567)"'],
+    )
     env.add_argument("--port", type=int, help="the port of serve (default: the only one that runs)")
     env.set_defaults(run=start_commands.env)
 
-    schedule = commands.add_parser("run-schedule", help="fire a schedule now; within run or serve")
-    schedule.add_argument("name", nargs="?", metavar="NAME", help="the schedule (default: the only one)")
+    schedule = add_command(
+        commands,
+        "run-schedule",
+        "Runs a schedule now.",
+        [
+            "personalize-local run-schedule Weekly",
+            "personalize-local run-schedule Weekly --at 2026-11-30T03:00:00Z",
+        ],
+        notes=_WITHIN,
+    )
+    schedule.add_argument("name", nargs="?", metavar="NAME", help="a part of its name (default: the only schedule)")
     schedule.add_argument(
-        "--at", metavar="TIME", help="its scheduled time, for example 2026-11-30T03:00:00Z (default: its next one)"
+        "--at", metavar="TIME", help="the scheduled time that the target receives (default: the next one)"
     )
     schedule.set_defaults(run=result_commands.run_schedule)
 
-    status = commands.add_parser("status", help="list runs, audiences, jobs and failure reasons; within run or serve")
+    status = add_command(
+        commands,
+        "status",
+        "Lists workflow runs, audiences and jobs, and the reason of each failure.",
+        ["personalize-local status", "personalize-local run -- sh -c 'cdk deploy || personalize-local status'"],
+        notes=_WITHIN,
+    )
     _add_names(status)
     status.set_defaults(run=result_commands.status)
 
-    segments = commands.add_parser("segments", help="show the first users of each segment; within run or serve")
+    segments = add_command(
+        commands,
+        "segments",
+        "Waits for jobs and audiences, and shows the first users of each segment.",
+        [
+            "personalize-local segments ComedyFans --users 20",
+            "personalize-local segments --overlap --csv users.csv",
+        ],
+        notes=_WITHIN,
+    )
     _add_names(segments)
-    segments.add_argument("--users", type=int, default=5, help="the number of users to show (default: 5)")
+    segments.add_argument(
+        "--users", type=int, default=5, metavar="N", help="show the first N users of each segment (default: 5)"
+    )
     add_export_options(segments)
     segments.set_defaults(run=result_commands.segments)
 
@@ -108,7 +145,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def _add_start_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--account", default="123456789012", help="the account ID (default: 123456789012)")
+    parser.add_argument(
+        "--account", default="123456789012", metavar="ID", help="the account ID (default: 123456789012)"
+    )
     parser.add_argument("--region", default="eu-west-1", help="the region (default: eu-west-1)")
     parser.add_argument(
         "--job-seconds", type=float, default=0.2, metavar="N", help="how long a job is in progress (default: 0.2)"
@@ -117,4 +156,4 @@ def _add_start_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only jobs with NAME in their name (default: all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only those with NAME in their name (default: all)")

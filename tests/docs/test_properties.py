@@ -23,7 +23,7 @@ PAGE = pages.DOCS / "reference.md"
 SET_UP = "\n".join(snippet.code for snippet in pages.python(PAGE))
 #: An en dash.
 _NONE = "\N{EN DASH}"
-_ROW = re.compile(r"^\| `(\w+)` \| `([^`]+)` \| (.+) \| (.+) \| (.+) \| `\1=(.+)` \|$", re.M)
+_ROW = re.compile(r"^\| `(\w+)`<br>`([^`]+)` \| (.+) \| (.+) \| (.+) \| `\1=(.+)` \|$", re.M)
 #: The rows of each table, by class and property: type, default, limits, effect of a change, example.
 TABLES = {
     name: {row[0]: row[1:] for row in _ROW.findall(table)}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..data_options import add_data_option, load_data
 from ..errors import QueryError, UsageError
+from ..help_texts import add_command
 
 if TYPE_CHECKING:
     from batch_segment_handler.queries import QueryReport
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 # The other commands do not need the modules of the handler, so they are imported by the functions.
 
 _ROWS = 20
-_EXIT_CODES = """\
+_NOTES = """\
+It needs no local AWS.
+
 exit codes:
   0  the queries are valid, and with --data each reaches a user
   1  a query is invalid, or its segment would be empty
@@ -29,11 +32,12 @@ exit codes:
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command."""
-    parser = commands.add_parser(
+    parser = add_command(
+        commands,
         "check",
-        help="check query files as the deployment does, and against your data; needs no local AWS",
-        epilog=_EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        "Checks query files as the deployment does, and with --data against your data.",
+        ["personalize-local check queries.jsonl", "personalize-local check queries.jsonl --data data --rows 5"],
+        notes=_NOTES,
     )
     parser.add_argument(
         "queries",

@@ -48,7 +48,7 @@ def test_reports_a_usage_error_in_one_sentence(
             ["serve", "--port", "{port}"],
             "port {port} cannot be used: Address already in use; choose another with --port",
         ),
-        (["serve", "--data", "none"], "--data: got 'none', expected a folder with interactions.csv"),
+        (["serve", "--port", "0", "--data", "none"], "--data: got 'none', expected a folder with interactions.csv"),
         (["run", "--", "none"], "run: got the command 'none', expected a program in PATH or an executable file"),
     ],
 )

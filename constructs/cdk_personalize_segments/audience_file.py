@@ -35,7 +35,9 @@ class _Draft:
 
     line: int
     num_results: int | None = None
+    line_of_num_results: int = 0
     queries: list[SegmentQuery] = field(default_factory=list)
+    line_by_query: dict[bytes, int] = field(default_factory=dict)
     file: Path | None = None
 
     def segment_input(self) -> BatchSegmentInput:
@@ -138,7 +140,7 @@ class _File:
                 return
         if column not in _COLUMNS:
             known = ", ".join([*_COLUMNS, f"{ATTRIBUTE}<column>", f"{FILTER_VALUE}<placeholder>"])
-            expected = _nearest(column) or f"one of {known}"
+            expected = _nearest(column) or f"one of {known}; a column of the Items data is {ATTRIBUTE}{column}"
             raise ValueError(f"line {line}: got the column {quote(column)}, expected {expected}")
 
     def _values(self, row: Row) -> dict[str, str]:
@@ -179,13 +181,20 @@ class _File:
                     f"{kinds[0]}: got a query for {name!r}, which has a file in line {draft.line}, expected either: "
                     "add the query to the file"
                 )
-            draft.queries.append(_query(kinds[0], attributes, values, draft.queries, draft.line))
-        self._set_num_results(draft, values.get(NUM_RESULTS))
+            query = _query(kinds[0], attributes, values, draft.queries, draft.line)
+            earlier = draft.line_by_query.setdefault(query_line(query.content), line)
+            if earlier != line:
+                raise ValueError(
+                    f"{kinds[0]}: got the query of {name!r} in line {earlier} again, expected each query once, or "
+                    "another name"
+                )
+            draft.queries.append(query)
+        self._set_num_results(draft, line, values.get(NUM_RESULTS))
         # Last, so that an invalid line adds nothing.
         self.drafts.setdefault(name, draft)
 
     @staticmethod
-    def _set_num_results(draft: _Draft, cell: str | None) -> None:
+    def _set_num_results(draft: _Draft, line: int, cell: str | None) -> None:
         if cell is None:
             return
         if not re.fullmatch("[0-9]{1,9}", cell) or not 1 <= int(cell) <= limits.MAX_RESULTS:
@@ -193,10 +202,10 @@ class _File:
             raise ValueError(f"{got}, expected a whole number from 1 to {limits.MAX_RESULTS:,}, in digits only")
         if draft.num_results not in (None, int(cell)):
             raise ValueError(
-                f"{NUM_RESULTS}: got {cell}, expected {draft.num_results} as before, or an empty cell: the number "
-                "applies to all queries of the audience"
+                f"{NUM_RESULTS}: got {cell}, expected {draft.num_results} as in line {draft.line_of_num_results}, or "
+                "an empty cell: the number applies to all queries of the audience"
             )
-        draft.num_results = int(cell)
+        draft.num_results, draft.line_of_num_results = int(cell), line
 
     def _file(self, values: Mapping[str, str]) -> Path:
         for column in values:
@@ -254,4 +263,4 @@ def _nearest(column: str) -> str:
         if column.lower().startswith(prefix.lower()):
             return prefix + column[len(prefix) :]
     words = re.sub(r"[\s-]+", "_", column.lower())
-    return next(iter(difflib.get_close_matches(words, _COLUMNS, 1)), "")
+    return next(iter(difflib.get_close_matches(words, _COLUMNS, 1, cutoff=0.75)), "")

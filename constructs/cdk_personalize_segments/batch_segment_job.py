@@ -63,8 +63,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             scope: The parent construct.
             id: The construct's id. The job's name is derived from the construct's path.
             job_input: The queries, one for each segment.
-            solution_version_arn: The solution version that creates the segments, of a USER_SEGMENTATION recipe. Pass
-                either this or `solution_arn`.
+            solution_version_arn: The solution version, of a USER_SEGMENTATION recipe. Pass this or `solution_arn`.
             solution_arn: The solution whose latest ACTIVE version the handler uses when it creates the job. A later
                 version does not start a new job: change `trigger` to start one.
             storage: The buckets and the service role. Several jobs can share a storage. Default: a new
@@ -74,16 +73,12 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             filter_arn: The filter that Personalize applies to the users of each segment. Default: no filter.
             num_results: The maximum number of users in a segment, 1 to 5,000,000. Default: the service's default, 25
                 (https://docs.aws.amazon.com/personalize/latest/dg/creating-batch-seg-job.html).
-            tags: The job's tags, at most 50. ``Tags.of(scope).add(…)`` adds more. Changing tags updates the job in
-                place.
+            tags: The job's tags, at most 50. ``Tags.of(scope).add(…)`` adds more. A change updates the job in place.
             job_name: An explicit name, 1 to 63 letters, digits, hyphens and underscores. Names cannot be reused, so if
-                you change the definition, change the name as well. Default: a name derived from the construct's path
-                and the definition.
-            trigger: Any text. Changing it starts a new job even if nothing else has changed. Cannot be used with
-                ``job_name``.
-            wait_for_completion: How long the deployment waits for the job, at most one hour (the limit of
-                CloudFormation). The deployment fails if the job fails or is not complete in time. Default: the
-                deployment succeeds as soon as the job is created.
+                you change the definition, change the name as well. Default: a derived name.
+            trigger: Any text. A change of it alone starts a new job. Cannot be used with ``job_name``.
+            wait_for_completion: How long the deployment waits for the job, at most one hour (CloudFormation's limit).
+                The deployment fails if the job fails or is late. Default: it succeeds as soon as the job is created.
             max_query_errors: The maximum number of queries that may end with an error, 0 or more. If more do, the
                 deployment fails, but the job is complete and is billed. Requires ``wait_for_completion``. Default:
                 `query_errors` reports query errors, and they do not fail the deployment.
@@ -262,10 +257,9 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     ) -> events.Rule:
         """Creates an EventBridge rule that matches every segment file that the job writes.
 
-        The event is S3's "Object Created"
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html), with ``detail.bucket.name`` and
-        ``detail.object.key``. CloudFormation might create the rule or its target after the job starts. To avoid missing
-        events, add a dependency: ``job.node.add_dependency(function)``. For example:
+        The event is S3's "Object Created" (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html).
+        CloudFormation might create the rule or its target after the job starts. To avoid missing events, add a
+        dependency: ``job.node.add_dependency(function)``. For example:
         ``job.on_segments_written("Written", target=targets.LambdaFunction(function))``.
 
         Args:
@@ -273,8 +267,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
-                the rule depends on the target, and a target that reads the segments depends on this stack. Default: the
-                job.
+                the rule depends on the target, and a target that reads depends on this stack. Default: the job.
         """
         return self.storage.segment_access.new_rule(scope or self, id, [self._output_folders], target, description)
 
@@ -282,12 +275,10 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
     def limit_concurrency(jobs: Sequence["BatchSegmentJob"], max_concurrency: int = limits.MAX_JOBS_IN_FLIGHT) -> None:
         """Adds dependencies between jobs so that a deployment runs a limited number of them at once.
 
-        Each job depends on the job ``max_concurrency`` places before it. For example:
-        ``BatchSegmentJob.limit_concurrency(jobs, 4)``.
+        Job n depends on job n - `max_concurrency`. For example: ``BatchSegmentJob.limit_concurrency(jobs)``.
 
         Args:
-            jobs: The jobs, in the order in which they start. Each job needs ``wait_for_completion``. Otherwise
-                CloudFormation does not wait until the job is complete.
+            jobs: The jobs, in the order in which they start. Each job needs ``wait_for_completion``.
             max_concurrency: The maximum number of jobs that run at once, 1 or more. Default: 5, the service's quota
                 (https://docs.aws.amazon.com/personalize/latest/dg/limits.html).
 

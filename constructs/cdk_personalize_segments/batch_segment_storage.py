@@ -60,28 +60,23 @@ class BatchSegmentStorage(Construct):
             id: The construct's id.
             input_bucket: The bucket for queries that are part of the app. Default: a new bucket.
             output_bucket: The bucket for segments. Can be the same as the input bucket. Default: a new bucket.
-            input_prefix: The folder in the input bucket, ending in "/". A job's queries go to
-                ``<input_prefix><job name>/``.
-            output_prefix: The folder in the output bucket, ending in "/". A job's segments go to
-                ``<output_prefix><job name>/``.
+            input_prefix: The folder of queries, ending in "/". A job's queries go to ``<input_prefix><job name>/``.
+            output_prefix: The folder of segments, ending in "/". A job's segments go to ``<output_prefix><job name>/``.
             role: The role that Personalize assumes. It must trust ``personalize.amazonaws.com``. The library adds
                 permissions to it. Default: a new role that trusts the service for this account and region only.
             encryption_key: The KMS key of new buckets (SSE-KMS with bucket keys), and of the job's input and output.
                 Default: SSE-S3 for new buckets, and the bucket's own key for an existing bucket.
             removal_policy: The removal policy of new buckets. Default: ``RemovalPolicy.RETAIN``.
-            auto_delete_objects: Whether CDK's custom resource empties new buckets before CloudFormation deletes them.
-                Requires ``RemovalPolicy.DESTROY``. Default: False. CloudFormation cannot delete a bucket that contains
-                objects.
+            auto_delete_objects: Whether CDK's custom resource empties new buckets before CloudFormation deletes them,
+                which it can do only if they are empty. Requires ``RemovalPolicy.DESTROY``. Default: False.
             versioned: Whether new buckets keep old versions of objects. Jobs never overwrite an object. Default: False.
             server_access_logs_bucket: The bucket for the access logs of new buckets, with the prefix
                 ``<id of the bucket's construct>/``. Default: no access logs.
             strict_conditions: Whether the policies of the buckets and the key require ``aws:SourceAccount`` and
                 ``aws:SourceArn``, and ``s3:prefix`` to list the buckets. The Personalize guide does not document which
-                condition keys its calls carry
-                (https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html), and these
-                conditions have not been tested against the real service. If a key is missing, every job fails. Test in
-                a non-production account first (``make verify-account``). Default: False. ``aws:SourceAccount`` must
-                match if a call carries it, and the policies do not check the other keys.
+                condition keys its calls carry, and these conditions have not been tested against the real service. If
+                a key is missing, every job fails. Test in a non-production account first (``make verify-account``).
+                Default: False. ``aws:SourceAccount`` must match if a call carries it; other keys are not checked.
 
         Raises:
             ValueError: A prefix does not end in "/", input and output prefixes overlap in one bucket, or
@@ -203,8 +198,7 @@ class BatchSegmentStorage(Construct):
     def grant_read_segments(self, grantee: iam.IGrantable) -> iam.Grant:
         """Grants permission to list and read the segments of all jobs on this storage, including later jobs.
 
-        Does not cover segments that jobs of other apps write to the same bucket. For example:
-        ``storage.grant_read_segments(function)``.
+        Does not cover segments of other apps in the bucket. For example: ``storage.grant_read_segments(function)``.
 
         Args:
             grantee: The principal, for example a function.
@@ -221,17 +215,15 @@ class BatchSegmentStorage(Construct):
     ) -> events.Rule:
         """Creates an EventBridge rule that matches every segment file that a job on this storage writes.
 
-        The rule includes jobs that you add to the storage later. The event is S3's "Object Created"
-        (https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html). For example:
-        ``storage.on_segments_written("Written", target=targets.LambdaFunction(function))``.
+        The rule includes jobs that you add later. The event is described at `BatchSegmentJob.on_segments_written`. For
+        example: ``storage.on_segments_written("Written", target=targets.LambdaFunction(function))``.
 
         Args:
             id: The rule's id.
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
-                the rule depends on the target, and a target that reads the segments depends on this stack. Default: the
-                storage.
+                the rule depends on the target, and a target that reads depends on this stack. Default: the storage.
         """
         return self.segment_access.new_rule_for_all(scope or self, id, target, description)
 

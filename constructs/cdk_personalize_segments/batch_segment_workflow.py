@@ -72,28 +72,24 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
             scope: The parent construct.
             id: The construct's id.
             audiences: The audiences. Their names must be unique.
-            solution_arn: The solution, of a USER_SEGMENTATION recipe. Each run uses its latest ACTIVE version. Pass
-                either this or `solution_version_arn`.
-            solution_version_arn: The solution version that all runs use.
+            solution_arn: The solution, of a USER_SEGMENTATION recipe. Each run uses its latest ACTIVE version.
+            solution_version_arn: The solution version that all runs use. Pass either this or `solution_arn`.
             storage: The buckets and the service role. Workflows and jobs can share a storage. Default: a new
                 `BatchSegmentStorage` for this workflow. If all queries are in S3, it uses the first audience's bucket.
             output_prefix: The folder in the output bucket, ending in "/". Two workflows that share a bucket need
-                different prefixes if they are in different stacks, if they have audiences of the same name, or if their
-                readers must not have access to each other's segments. Default: the storage's output prefix.
+                different prefixes if they are in different stacks, have audiences of the same name, or must have
+                different readers. Default: the storage's output prefix.
             schedule: When runs start, for example ``ScheduleExpression.cron(week_day="MON", hour="3", minute="0",
                 time_zone=cdk.TimeZone.EUROPE_BERLIN)`` of ``aws_cdk.aws_scheduler``. Default: no schedule; start the
                 state machine to start a run.
             only_new_versions: Whether a run skips each audience that already has segments for the same solution
                 version, queries, filter and number of results. New interactions do not change segments before the next
-                training (https://docs.aws.amazon.com/personalize/latest/dg/getting-user-segments.html), so such a job
-                would be billed without new results. If False, each run starts all jobs. Default: True.
+                training (https://docs.aws.amazon.com/personalize/latest/dg/getting-user-segments.html). Default: True.
             max_concurrency: The maximum number of audiences that run at once, 1 to 1,000. More than 5 require a higher
-                quota (https://docs.aws.amazon.com/personalize/latest/dg/limits.html). Otherwise, jobs that exceed the
-                quota wait for free capacity. Default: 5.
+                quota (https://docs.aws.amazon.com/personalize/latest/dg/limits.html). Default: 5.
             timeout: The maximum duration of a run, at most 364 days. Audiences whose job is not complete by then fail.
                 A running job continues and is billed. Default: one day.
-            tags: The tags of all jobs, at most 50 including an audience's own tags. ``Tags.of(scope).add(…)`` adds
-                more.
+            tags: The tags of all jobs, at most 50 with those of an audience. ``Tags.of(scope).add(…)`` adds more.
 
         Raises:
             ValueError: A value is invalid. The message names the property, the value and the expected value. Also if
@@ -229,8 +225,7 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
         folders = f"{storage.input_prefix}{self._provider.names.pattern}/"
         storage.allow_reading(storage.input_bucket, folders)
         storage.service_access.allow_handler(info, writes=folders)
-        asset = needs.allow_staging(bound.queries_asset, info, folders)
-        settings.update(cast(WorkflowSettings, asset))
+        settings.update(cast(WorkflowSettings, needs.allow_staging(bound.queries_asset, info, folders)))
         settings["InputBucket"] = info.name
         settings["InputPrefix"] = storage.input_prefix
         if info.key_arn is not None:

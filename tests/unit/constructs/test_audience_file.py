@@ -121,7 +121,15 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a 
             "line 2: got a cell of more than 131,072 characters, expected a shorter one",
         ),
         # the header
-        ("a,1\n", f"line 1: got the column 'a', expected one of {ALL_COLUMNS}"),
+        (
+            "GENRES,1\n",
+            f"line 1: got the column 'GENRES', expected one of {ALL_COLUMNS}; a column of the Items data is "
+            "ITEMS.GENRES",
+        ),
+        (
+            "name,ITEMS.A,ITEMS.B\na,b,c\nb,b,c\na,b,d\na,b,c\n",
+            "line 5: ITEMS.A: got the query of 'a' in line 2 again, expected each query once, or another name",
+        ),
         ("nam,item_id\na,1\n", "line 1: got the column 'nam', expected name"),
         ("Name,item_id\na,1\n", "line 1: got the column 'Name', expected name"),
         ("name,item id\na,1\n", "line 1: got the column 'item id', expected item_id"),
@@ -182,8 +190,8 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a 
         (HEADER + "a,1,1e3\n", f"line 2: num_results: got '1e3', {NUMBER}"),
         (
             HEADER + "a,1,10\na,2,\na,3,20\n",
-            "line 4: num_results: got 20, expected 10 as before, or an empty cell: the number applies to all "
-            "queries of the audience",
+            "line 4: num_results: got 20, expected 10 as in line 2, or an empty cell: the number applies to "
+            "all queries of the audience",
         ),
         (
             "name,ITEMS.A\na,b|\n",

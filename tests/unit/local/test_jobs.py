@@ -92,7 +92,12 @@ def test_segments_are_the_same_in_every_run(jobs: JobFixture) -> None:
     assert record["output"]["usersList"] == ["user-207", "user-177", "user-246", "user-017"]
 
 
-def test_changes_the_status_until_active(jobs: JobFixture, local_aws: LocalAws) -> None:
+def test_changes_the_status_until_active(
+    jobs: JobFixture, local_aws: LocalAws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Long enough for a busy machine to see each status.
+    monkeypatch.setattr(local_aws.personalize, "pending_seconds", 2)
+    monkeypatch.setattr(local_aws.personalize, "in_progress_seconds", 2)
     jobs.put('{"itemId": "1"}')
     arn = jobs.personalize.create_batch_segment_job(**jobs.request())["batchSegmentJobArn"]
     seen: list[str] = []

@@ -25,3 +25,10 @@ def test_a_read_me_has_the_example_s_name_and_its_command(name: str) -> None:
     text = (EXAMPLES / name / "README.md").read_text()
     assert text.startswith(f"# {name.capitalize()}\n")
     assert re.search(r"^    cdk deploy\b", text, re.M)
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_links_of_a_read_me_lead_to_pages_of_the_documentation(name: str) -> None:
+    # The page includes the text, and Sphinx resolves only these.
+    links = re.findall(r"\]\(([^)]+)\)", (EXAMPLES / name / "README.md").read_text())
+    assert [link for link in links if not link.startswith(("https://", "../../docs/"))] == []

@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from . import control_client
-from .display import progress
+from .display import count, progress
 
-# Each look asks for all executions.
+# Each poll lists all executions.
 _POLL_SECONDS = 0.5
 
 
 def wait_for_audiences(names: Sequence[str]) -> list[dict[str, Any]]:
-    """Waits until no run of some audiences is left, and returns the newest end of each.
+    """Waits until all runs of some audiences end, and returns the newest result of each audience.
 
     Args:
         names: The exact names of the audiences. Names of others are ignored.
@@ -22,16 +22,16 @@ def wait_for_audiences(names: Sequence[str]) -> list[dict[str, Any]]:
     found, waiting = _audiences(names)
     if not waiting:
         return found
-    with progress(f"waiting for {len(waiting)} audiences") as update:
+    with progress(f"waiting for {count(len(waiting), 'audience')}") as update:
         while waiting:
-            update(f"waiting for {len(waiting)} audiences")
+            update(f"waiting for {count(len(waiting), 'audience')}")
             time.sleep(_POLL_SECONDS)
             found, waiting = _audiences(names)
     return found
 
 
 def _audiences(names: Sequence[str]) -> tuple[list[dict[str, Any]], set[str]]:
-    """Returns the audiences of some names, and the names that a run can still have an end for."""
+    """Returns the audiences with some names, and the names of those that a run has not finished."""
     response = control_client.call("ListRuns")
     found = [audience for audience in response["audiences"] if audience["audience"] in names]
     waiting = {audience["audience"] for audience in found if audience["status"] == "RUNNING"}

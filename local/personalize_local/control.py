@@ -35,7 +35,7 @@ class Control:
         Args:
             target: Its ``X-Amz-Target``.
             request: Its members.
-            access_key: The access key that signed it. That of the root user is the account ID.
+            access_key: The access key that signed it. The root user's key is the account ID.
 
         Raises:
             ServiceError: The answer is an error.

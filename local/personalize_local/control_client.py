@@ -12,10 +12,10 @@ def call(operation: str, **members: Any) -> dict[str, Any]:
 
     Args:
         operation: Its name.
-        **members: Its members. Those that are None are left out.
+        **members: Its members. Members that are None are omitted.
 
     Raises:
-        UsageError: The local AWS refuses it, or cannot be reached.
+        UsageError: The local AWS rejects it, or cannot be reached.
     """
     import boto3
     from botocore.auth import SigV4Auth

@@ -6,20 +6,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .display import print_message
+from .display import SCORING, print_message
 from .errors import QueryError, UsageError
 
 if TYPE_CHECKING:
     from .own_data.engine import OwnData
     from .own_data.stand_in import OwnDataStandIn
 
-_DATA = "a folder with interactions.csv, and items.csv and users.csv if they exist, as Personalize imports them"
+_DATA = "a folder with interactions.csv, and optionally items.csv and users.csv, in the format that Personalize imports"
 
 
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--data` and `--filter`."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help=_DATA)
-    parser.add_argument("--filter", metavar="EXPRESSION", help="the expression of a filter of users over that data")
+    parser.add_argument("--filter", metavar="EXPRESSION", help="the expression of a filter of the users in that data")
 
 
 def load_stand_in(options: argparse.Namespace) -> "OwnDataStandIn | None":
@@ -29,11 +29,11 @@ def load_stand_in(options: argparse.Namespace) -> "OwnDataStandIn | None":
         The stand-in, or None without `--data`.
 
     Raises:
-        UsageError: Personalize does not take the data or the filter.
+        UsageError: Personalize does not accept the data or the filter.
     """
     if options.data is None:
         if options.filter is not None:
-            raise UsageError("--filter: it needs --data")
+            raise UsageError("--filter: got a filter without --data, expected both")
         return None
     data = load_data(options.data)
     from .own_data.stand_in import OwnDataStandIn
@@ -49,7 +49,7 @@ def load_data(folder: Path) -> "OwnData":
     """Loads a folder and shows the progress.
 
     Raises:
-        UsageError: Personalize does not take the data.
+        UsageError: Personalize does not accept the data.
     """
     try:
         from .own_data.engine import OwnData
@@ -62,7 +62,7 @@ def load_data(folder: Path) -> "OwnData":
     catalog = data.catalog
     print_message(
         f"loaded {catalog.interaction_count:,} interactions, {catalog.item_count:,} items and {catalog.user_count:,} "
-        "users; segments are plain counts of them, and no model predicts"
+        f"users; segments are {SCORING}"
     )
     return data
 

@@ -36,6 +36,17 @@ def print_message(text: str) -> None:
     print(f"personalize-local: {printable(text, keep=_NEWLINE)}", file=sys.stderr, flush=True)
 
 
+def count(number: int, one: str, many: str = "") -> str:
+    """Returns a number with its noun.
+
+    Args:
+        number: The number.
+        one: The noun in the singular.
+        many: The noun in the plural. Defaults to the singular with an s.
+    """
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 @contextlib.contextmanager
 def progress(description: str) -> Iterator[Callable[[str], None]]:
     """Shows a description with the elapsed time. Without a terminal, prints one line.
@@ -80,7 +91,7 @@ def job_table(rows: Iterable[tuple[str, str, str]]) -> Any:
     Args:
         rows: The name, status and failure reason of each job.
     """
-    return _table(("job", "status", "why"), rows)
+    return _table(("job", "status", "reason"), rows)
 
 
 def failure_table(stack: str, failures: Iterable[tuple[str, str, str]]) -> Any:
@@ -90,7 +101,7 @@ def failure_table(stack: str, failures: Iterable[tuple[str, str, str]]) -> Any:
         stack: The name of the stack.
         failures: The logical ID, status and reason of each event.
     """
-    return _table(("resource", "status", "why"), failures, f"failures of the stack {stack}")
+    return _table(("resource", "status", "reason"), failures, f"failures of the stack {stack}")
 
 
 def run_table(runs: Iterable[dict[str, Any]]) -> Any:
@@ -100,7 +111,7 @@ def run_table(runs: Iterable[dict[str, Any]]) -> Any:
         counts = run["counts"]
         audiences = ", ".join(f"{counts[status]} {status}" for status in _COUNTED if counts.get(status))
         rows.append((run["workflow"], run["started"], run["status"], audiences, run["reason"]))
-    return _table(("workflow", "started", "status", "audiences", "why"), rows)
+    return _table(("workflow", "started", "status", "audiences", "reason"), rows)
 
 
 def audience_table(audiences: Iterable[dict[str, Any]]) -> Any:
@@ -109,7 +120,7 @@ def audience_table(audiences: Iterable[dict[str, Any]]) -> Any:
         (audience["workflow"], audience["audience"], audience["run"], audience["status"], _why(audience))
         for audience in audiences
     ]
-    return _table(("workflow", "audience", "run", "status", "why"), rows)
+    return _table(("workflow", "audience", "run", "status", "reason"), rows)
 
 
 def audience_line(audience: dict[str, Any]) -> Any:

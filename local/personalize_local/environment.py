@@ -109,7 +109,7 @@ def program_environment(
     partition = "aws-cn" if connection.region.startswith("cn-") else "aws"
     arn = f"arn:{partition}:personalize:{connection.region}:{connection.account}"
     return {
-        # A filter of the sample films does not exist over own data.
+        # The filters of the sample films do not exist with own data.
         **{name: value for name, value in without_aws_variables(shell).items() if name not in SEEDS},
         **connection.sdk_variables(),
         **no_proxy(shell),

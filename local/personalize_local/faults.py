@@ -1,4 +1,4 @@
-"""Fault injection: makes any operation of Personalize fail, answer late, or answer nonsense."""
+"""Fault injection: makes any operation of Personalize fail, respond late, or return invalid JSON."""
 
 import random
 import threading

@@ -58,7 +58,7 @@ class LocalAws:
             pending_seconds: How long a batch segment job stays CREATE PENDING.
             in_progress_seconds: How long a batch segment job stays CREATE IN_PROGRESS at least.
             behavior: The unpublished answers to give. Defaults to those of `Behavior`.
-            stand_in: What stands in for trained solution versions. Defaults to the sample films.
+            stand_in: The stand-in for trained solution versions. Defaults to the sample films.
 
         Raises:
             OSError: The port is in use.
@@ -92,9 +92,9 @@ class LocalAws:
         hour = pending_seconds + in_progress_seconds + 0.5
         state_scale = min(scale, hour / 3600) if wait_scale is None else scale
         if "ministack.core" in sys.modules:
-            # It has read the environment, so that its port, waits and account would be those of another one.
+            # It has read its port, waits and account from another environment.
             raise RuntimeError(
-                "MiniStack is imported already. A process can have one local AWS; import MiniStack after it"
+                "MiniStack is already imported; create LocalAws before anything imports ministack, once in a process"
             )
         environment = ministack_environment(self._connection, self._environment_before, scale)
         os.environ.clear()

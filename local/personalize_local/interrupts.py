@@ -1,4 +1,4 @@
-"""Ends what waits: executions of state machines that are stopped, one by one or all when the local AWS is closed."""
+"""Ends executions of state machines that are stopped: one of them, or all when the local AWS closes."""
 
 import contextvars
 import threading
@@ -10,7 +10,7 @@ _execution: contextvars.ContextVar[str] = contextvars.ContextVar("execution", de
 
 
 class Interrupts:
-    """Knows which executions are stopped. Their threads end with `SystemExit`.
+    """The executions that are stopped. Their threads end with `SystemExit`.
 
     `SystemExit` ends a thread without output. The state machine would retry or catch any other exception.
     """

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from .display import progress
+from .display import count, progress
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _POLL_SECONDS = 0.2
 
 @contextlib.contextmanager
 def connect(command: str) -> Iterator[tuple[Any, Any]]:
-    """Makes clients of Personalize and S3.
+    """Creates clients of Personalize and S3.
 
     Args:
         command: The name of the command, for error messages.
@@ -63,10 +63,10 @@ def wait_for_jobs(personalize: Any, names: Sequence[str]) -> list[dict[str, Any]
     def in_flight() -> int:
         return sum(job["status"] not in ("ACTIVE", "CREATE FAILED") for job in list_jobs(personalize, names))
 
-    if count := in_flight():
-        with progress(f"waiting for {count} in flight") as update:
-            while count := in_flight():
-                update(f"waiting for {count} in flight")
+    if number := in_flight():
+        with progress(f"waiting for {count(number, 'job')}") as update:
+            while number := in_flight():
+                update(f"waiting for {count(number, 'job')}")
                 time.sleep(_POLL_SECONDS)
     return [describe_job(personalize, job) for job in list_jobs(personalize, names)]
 
@@ -89,7 +89,7 @@ def summarize_query_errors(s3: Any, job: dict[str, Any]) -> str:
                 errors += 1
                 first = first or segment.error
     except (ClientError, ValueError) as error:
-        return f"its segments cannot be read: {error}"
+        return f"cannot read the segments: {error}"
     return f"{errors} of {queries} queries failed; the first: {first}" if errors else ""
 
 

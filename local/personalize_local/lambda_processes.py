@@ -1,4 +1,4 @@
-"""The processes of Lambda functions: what MiniStack does differently from Lambda with exceptions and log lines."""
+"""Fixes how MiniStack's processes of Lambda functions handle exceptions and log lines."""
 
 import queue
 import threading

@@ -13,7 +13,7 @@ from . import json_paths
 from .state_tasks import StateTasks
 
 _ERROR = "States.ResultWriterFailed"
-# The permissions that the page above asks for.
+# The permissions that the page above lists.
 _ACTIONS = ("s3:PutObject", "s3:GetObject", "s3:ListMultipartUploadParts", "s3:AbortMultipartUpload")
 
 

@@ -27,7 +27,7 @@ _COUNTS = (
 
 @dataclass
 class MapWork:
-    """A Map Run, and what its workers share."""
+    """A Map Run, and the state that its workers share."""
 
     state_def: Any
     effective: Any

@@ -37,13 +37,13 @@ def _data(message: str) -> Iterator[tuple[Any, ...]]:
     if '"_aws"' not in message:
         return
     try:
-        # Lambda's text format puts the line itself into the log, its JSON format too if the line is JSON.
+        # Lambda logs the line unchanged in its text format, and in its JSON format if the line is JSON.
         line = json.loads(message)
         directives = line["_aws"]["CloudWatchMetrics"]
         timestamp = line["_aws"]["Timestamp"] / 1000
         for directive in directives:
             for names in directive["Dimensions"]:
-                # A line that misses the member of a dimension is no metric.
+                # A line without the member of a dimension has no metric.
                 dimensions = {name: str(line[name]) for name in names}
                 for metric in directive["Metrics"]:
                     values = line[metric["Name"]]

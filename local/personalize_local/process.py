@@ -71,7 +71,7 @@ def interrupt_on_sigterm() -> None:
 
 
 def exit_process(code: int) -> None:
-    """Ends the process if threads of MiniStack would keep it running. Their work has no use anymore."""
+    """Ends the process if threads of MiniStack would keep it running. Their work is no longer needed."""
     others = [
         thread for thread in threading.enumerate() if thread is not threading.current_thread() and not thread.daemon
     ]

@@ -1,4 +1,4 @@
-"""What a request needs permission for, where MiniStack does not know it."""
+"""The permissions of requests that MiniStack does not check completely."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def _with_event_keys(context_of: Any) -> Any:
             entries = _members(body).get("Entries") or []
             for key, member in (("events:source", "Source"), ("events:detail-type", "DetailType")):
                 values = sorted({str(entry.get(member, "")) for entry in entries if isinstance(entry, dict)})
-                # Each entry is authorized. Several values equal none of a policy.
+                # Each entry is authorized. Several values match no value of a policy.
                 context[key] = ",".join(values)
         return context
 

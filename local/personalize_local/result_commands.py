@@ -121,4 +121,4 @@ def _print_segments(name: str, path: str, s3: Any, console: Any, limit: int, exp
             console.print(part)
     except (ClientError, ValueError) as error:
         # For example, the bucket was deleted with its stack, or another program wrote an object. Show the other jobs.
-        console.print(display.safe_text(f"its segments cannot be read: {display.printable(str(error))}"))
+        console.print(display.safe_text(f"cannot read the segments: {display.printable(str(error))}"))

@@ -17,7 +17,7 @@ _MAX_CLIENT_SECONDS = 3000
 
 
 class Roles:
-    """Makes clients that act as a role, and decides what a role may do. Both are for the account and region in use."""
+    """Creates clients that act as a role, and decides what a role may do, in the account and region in use."""
 
     def __init__(self) -> None:
         """Connects to the local AWS that the environment names."""
@@ -29,7 +29,7 @@ class Roles:
         self._access_keys: dict[tuple[str, ...], tuple[float, str]] = {}
 
     def client(self, service: str, role_arn: str, session_name: str) -> Any:
-        """Makes a client of a service that acts as a role.
+        """Creates a client of a service that acts as a role.
 
         Args:
             service: The service's name in boto3.

@@ -17,7 +17,7 @@ _GUIDE = "https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize
 
 
 class S3Access:
-    """Checks access to S3, and makes clients that act as the service role.
+    """Checks access to S3, and creates clients that act as the service role.
 
     Personalize needs permission in the role's policy and in the bucket policy:
     https://docs.aws.amazon.com/personalize/latest/dg/granting-personalize-s3-access.html
@@ -30,7 +30,7 @@ class S3Access:
         self._endpoint_url = os.environ["AWS_ENDPOINT_URL"]
 
     def client(self, role_arn: str) -> Any:
-        """Makes an S3 client with the permissions of a role."""
+        """Creates an S3 client with the permissions of a role."""
         credentials: dict[str, Any] = create_role_session(role_arn)
         # Creating a client is not thread-safe:
         # https://boto3.amazonaws.com/v1/documentation/api/latest/guide/session.html#multithreading-or-multiprocessing-with-sessions

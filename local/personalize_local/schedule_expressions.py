@@ -19,7 +19,7 @@ _RANGES = {0: (0, 59), 1: (0, 23), 3: (1, 12), 5: (1970, 2199)}
 
 
 class InvalidExpressionError(Exception):
-    """An expression or a time zone that Scheduler refuses, with the message of its ValidationException."""
+    """An expression or a time zone that Scheduler rejects, with the message of its ValidationException."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Expression:
         """Parses an expression.
 
         Raises:
-            InvalidExpressionError: Scheduler refuses it.
+            InvalidExpressionError: Scheduler rejects it.
         """
         try:
             zone = ZoneInfo(time_zone)

@@ -30,13 +30,13 @@ _SESSION = "EventBridgeScheduler"
 
 
 class Schedules:
-    """Fires schedules, at their times or when asked to."""
+    """Fires schedules, at their times or on request."""
 
     def __init__(self, roles: Roles) -> None:
         """Patches MiniStack in place.
 
         Args:
-            roles: Makes clients that act as the roles of schedules.
+            roles: Creates clients that act as the roles of schedules.
         """
         self._roles = roles
         self._lock = threading.Lock()
@@ -59,8 +59,8 @@ class Schedules:
         """Invokes the target of a schedule now.
 
         Args:
-            name: The schedule, or a part of its name. None: the only one that there is.
-            at: The scheduled time of the context attributes. None: the next time at which it would fire.
+            name: The schedule, or a part of its name. None selects the only one.
+            at: The scheduled time of the context attributes. None selects the next time at which it fires.
             account: The account.
             region: The region.
 
@@ -101,7 +101,7 @@ class Schedules:
             if schedule["State"] != "ENABLED" or (start or 0) > now.timestamp() or (end or 1e99) < now.timestamp():
                 continue
             expression = _expression(schedule)
-            # A change of the schedule starts it anew.
+            # An update restarts the schedule.
             revision = (*key, schedule["LastModificationDate"])
             with self._lock:
                 changed = datetime.fromtimestamp(schedule["LastModificationDate"], UTC)
@@ -119,7 +119,7 @@ class Schedules:
                 scheduler._schedules._data.pop(key, None)
 
     def _invoke(self, schedule: dict[str, Any], due: datetime) -> str | None:
-        """Invokes the target of a schedule. Returns why it was not invoked, if so."""
+        """Invokes the target of a schedule. Returns the reason if it was not invoked."""
         target, failure = schedule["Target"], None
         try:
             if not may_be_assumed(target["RoleArn"], SERVICE, _group_arn(schedule)):
@@ -169,7 +169,7 @@ class Schedules:
 
 
 def _as_wire(client: Any, action: str, given: dict[str, Any]) -> dict[str, Any]:
-    # Universal targets take the members in PascalCase, whatever the API names them.
+    # Universal targets take the members in PascalCase, regardless of their names in the API.
     shape = client.meta.service_model.operation_model(action).input_shape
     names = {name[:1].upper() + name[1:]: name for name in (shape.members if shape is not None else {})}
     return {names.get(name, name): value for name, value in given.items()}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from personalize_segments_reader import Segment
 
 _COLUMNS = ("job", "file", "query", "rank", "user_id")
-# More would be a table of more than 190 pairs.
+# 20 segments have 190 pairs.
 _MAX_COMPARED = 20
 _TYPES = "{'job': 'VARCHAR', 'file': 'VARCHAR', 'query': 'VARCHAR', 'rank': 'BIGINT', 'user_id': 'VARCHAR'}"
 _ROWS = f"read_csv($path, auto_detect=false, header=true, delim=',', quote='\"', escape='\"', columns={_TYPES})"
@@ -39,7 +39,7 @@ ORDER BY coalesce(shared.users, 0) / least(one.size, other.size) DESC, one.numbe
 
 def add_export_options(parser: argparse.ArgumentParser) -> None:
     """Adds `--overlap`, `--csv` and `--parquet`."""
-    parser.add_argument("--overlap", action="store_true", help="show how many users each two segments share")
+    parser.add_argument("--overlap", action="store_true", help="show how many users each pair of segments shares")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write all users of the segments as CSV")
     parser.add_argument("--parquet", type=Path, metavar="FILE", help="write all users of the segments as Parquet")
 

@@ -17,7 +17,7 @@ _FILE = "served.json"
 
 @contextlib.contextmanager
 def publish(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
-    """Lets `find` find a local AWS in the meantime.
+    """Lets `find` find a local AWS until the context ends.
 
     Args:
         folder: Its folder of temporary files, which only this user can read.
@@ -27,7 +27,7 @@ def publish(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
     with (folder / _FILE).open("w") as file:
         json.dump(variables, file)
         file.flush()
-        # The system releases the lock when the process ends, however it ends.
+        # The system releases the lock when the process ends, even if it is killed.
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -39,13 +39,13 @@ def find(port: int | None) -> dict[str, str]:
         port: Its port. Can be None if there is only one.
 
     Raises:
-        UsageError: None is served, or several.
+        UsageError: No local AWS is served, or several are.
     """
     found = {}
     for path in Path(tempfile.gettempdir()).glob(f"personalize-local-*/{_FILE}"):
         # The folder can be removed in the meantime.
         with contextlib.suppress(OSError), path.open() as file:
-            # Another user could lead this user's programs to a server of their own.
+            # A file of another user could lead programs to that user's server.
             if os.fstat(file.fileno()).st_uid != os.getuid() or not _is_locked(file.fileno()):
                 continue
             variables: dict[str, str] = json.load(file)

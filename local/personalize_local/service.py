@@ -72,7 +72,7 @@ class Personalize:
             pending_seconds: How long a job stays CREATE PENDING.
             in_progress_seconds: How long a job stays CREATE IN_PROGRESS at least.
             behavior: The unpublished answers to give. Defaults to those of `Behavior`.
-            stand_in: What stands in for trained solution versions. Defaults to the sample films.
+            stand_in: The stand-in for trained solution versions. Defaults to the sample films.
         """
         stand_in = stand_in or Films()
         #: The unpublished answers to give. A test may replace them, and the seconds below.

@@ -13,7 +13,7 @@ _REASON = "the local AWS is stopping"
 
 
 class Shutdown:
-    """Interrupts everything that waits, at once and permanently."""
+    """Interrupts all executions and deployments that wait, permanently."""
 
     def __init__(self, interrupts: Interrupts) -> None:
         """Makes deployments interruptible.

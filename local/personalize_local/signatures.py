@@ -21,7 +21,7 @@ from .asgi import Receive, Scope, read_body
 from .environment import Connection
 from .errors import RejectedError
 
-_VERSION_4 = "the local AWS takes signatures of version 4, AWS4-HMAC-SHA256"
+_VERSION_4 = "the local AWS expects signatures of version 4, AWS4-HMAC-SHA256"
 
 Query = Mapping[str, list[str]]
 Headers = Mapping[str, str]
@@ -136,7 +136,7 @@ def _parse_version_4(scope: Scope, headers: Headers, query: Query) -> tuple[sigv
         raise RejectedError("IncompleteSignature", _VERSION_4)
     else:
         raise RejectedError(
-            "MissingAuthenticationToken", "Missing Authentication Token: the local AWS takes signed requests"
+            "MissingAuthenticationToken", "Missing Authentication Token: the local AWS expects signed requests"
         )
     if isinstance(signature, tuple):
         raise RejectedError(*signature)
@@ -167,7 +167,7 @@ def _reject_other_services(scope: Scope, headers: Headers, query: Query) -> None
     # The presigned URL of an object signs neither the body nor all headers and parameters. Those could name another
     # service: MiniStack treats the fields of a form like the parameters of a Query API.
     if headers.get("content-type", "").lower().startswith("application/x-www-form-urlencoded"):
-        raise RejectedError("AccessDenied", "a presigned URL takes no form; set another Content-Type")
+        raise RejectedError("AccessDenied", "a presigned URL accepts no form; set another Content-Type")
     if scope["type"] != "http" or router.detect_service(scope["method"], scope["path"], headers, query) != "s3":
         raise RejectedError("SignatureDoesNotMatch", sigv4.SIGNATURE_MISMATCH)
 

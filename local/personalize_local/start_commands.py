@@ -49,7 +49,7 @@ def serve(options: argparse.Namespace) -> int:
     with _start(options, options.port) as aws, served.publish(aws.folder, aws.environment()):
         print_message('in another terminal, run eval "$(personalize-local env)", or set these variables:')
         print("\n".join(shell_commands(aws.environment(), shell)), flush=True)
-        print_message("Ctrl-C stops it; nothing is kept")
+        print_message("Ctrl-C stops it and discards its state")
         try:
             while True:
                 time.sleep(3600)
@@ -69,7 +69,7 @@ def env(options: argparse.Namespace) -> int:
 
 
 def _start(options: argparse.Namespace, port: int) -> "LocalAws":
-    """Starts and bootstraps a local AWS. Checks everything that takes no time first."""
+    """Starts and bootstraps a local AWS. Runs all quick checks first."""
     from .gateway import LocalAws
 
     _check_options(options, port)

@@ -19,7 +19,7 @@ from .roles import Roles, may_be_assumed
 
 SERVICE = "states.amazonaws.com"
 _PREFIX = "arn:aws:states:::"
-# MiniStack's table of optimized integrations. Those that are not here need what a laptop does not have.
+# MiniStack's table of optimized integrations. The local AWS does not have the services of the others.
 _OPTIMIZED = {
     "events:putEvents": "events",
     "sqs:sendMessage": "sqs",
@@ -85,7 +85,7 @@ class StateTasks:
             )
 
     def client(self, service: str) -> Any:
-        """Makes a client that acts as the role of the state machine that this thread runs."""
+        """Creates a client that acts as the role of the state machine that this thread runs."""
         role = _role.get()
         return self._roles.client(service, role.role_arn, role.session_name)
 
@@ -113,7 +113,7 @@ class StateTasks:
 
     def _authorizing_lambda(self, invoke: Any) -> Any:
         def invoke_resource(resource: str, input_data: Any, *rest: Any) -> Any:
-            # MiniStack knows integrations by their ARNs in the partition aws.
+            # MiniStack finds integrations by their ARNs in the partition aws.
             resource = re.sub(r"^arn:[^:]+:states:::", _PREFIX, resource)
             if ":lambda:" in resource and ":aws-sdk:" not in resource:
                 self._authorize_lambda(resource, input_data)

@@ -1,4 +1,4 @@
-"""Step Functions: what MiniStack does differently from AWS and matters to workflows. It is patched here."""
+"""Fixes differences between MiniStack's Step Functions and AWS that matter to workflows."""
 
 import contextlib
 import contextvars
@@ -27,7 +27,7 @@ def apply(roles: Roles, interrupts: Interrupts, wait_scale: float) -> None:
     """Patches MiniStack in place.
 
     Args:
-        roles: Makes clients that act as roles.
+        roles: Creates clients that act as roles.
         interrupts: Ends executions that are stopped.
         wait_scale: The factor for ``Wait`` states.
 
@@ -86,7 +86,7 @@ def _interrupt(interrupts: Interrupts, wait_scale: float) -> None:
 
 
 def _delay_retries() -> None:
-    # MiniStack knows neither MaxDelaySeconds nor JitterStrategy, and waits at most a minute.
+    # MiniStack supports neither MaxDelaySeconds nor JitterStrategy, and waits at most a minute.
     # https://docs.aws.amazon.com/step-functions/latest/dg/concepts-error-handling.html#error-handling-retrying-after-an-error
     def make(find: Any) -> Any:
         def find_matching_retrier(retriers: Any, error: str, retry_counts: dict[int, int]) -> Any:
@@ -114,7 +114,7 @@ def _matching_errors(matches: Any) -> Any:
 
 
 def _check_roles() -> None:
-    # Step Functions refuses a role that it cannot assume.
+    # Step Functions rejects a role that it cannot assume.
     def make(change: Any) -> Any:
         def change_machine(data: Any) -> Any:
             region, account = responses.get_region(), responses.get_account_id()

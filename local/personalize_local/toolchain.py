@@ -20,7 +20,7 @@ class OldNodeError(RuntimeError):
 
 
 def node_modules() -> list[Path]:
-    """Returns the folders where Node.js looks for packages of the project in the current folder, whether they exist."""
+    """Returns the folders where Node.js looks for packages of the current project, whether or not they exist."""
     return [folder / "node_modules" for folder in (Path.cwd(), *Path.cwd().parents)]
 
 
@@ -69,8 +69,7 @@ def check_sdk() -> None:
     """
     if missing := [package for package in _SDK_PACKAGES if _package_folder(package) is None]:
         raise FileNotFoundError(
-            f"the AWS SDK that CDK's own functions use is not complete: {', '.join(missing)} is neither in "
-            f"node_modules nor in NODE_PATH; {_INSTALL}"
+            f"CDK's own functions need {', '.join(missing)}, got neither in node_modules nor in NODE_PATH; {_INSTALL}"
         )
 
 

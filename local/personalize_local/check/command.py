@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..own_data.reach import Reach
     from .inputs import Input
 
-# The other commands do not need the modules of the handler, so they are imported by the functions.
+# Functions import the modules of the handler, which the other commands do not need.
 
 _ROWS = 20
 _NOTES = """\
@@ -105,5 +105,5 @@ def _print(options: argparse.Namespace, checked: "QueryReport", reach: "Reach | 
             report.print_tables(checked, reach, names, _ROWS if options.rows is None else options.rows)
         sys.stdout.flush()
     except BrokenPipeError:
-        # The reader, for example `head`, has enough. Python would print the same error again at its end.
+        # The reader, for example `head`, closed the pipe. Python would print the same error again at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

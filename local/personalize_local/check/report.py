@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from batch_segment_handler.queries import Fault, QueryReport
 
-from ..display import SCORING, describe_query, new_table, printable, safe_text
+from ..display import SCORING, count, describe_query, new_table, printable, safe_text
 
 if TYPE_CHECKING:
     from ..own_data.reach import QueryReach, Reach
@@ -74,21 +74,19 @@ def print_tables(checked: QueryReport, reach: "Reach | None", names: Sequence[st
     def show(text: str) -> None:
         console.print(safe_text(printable(text)), soft_wrap=True)
 
-    for title, faults, count in (
+    for title, faults, number in (
         ("fault", checked.faults, checked.fault_count),
         ("warning", checked.warnings, checked.warning_count),
     ):
         for fault in faults:
             show(f"{title}: {fault}")
-        if count > len(faults):
-            show(f"and {count - len(faults):,} more {title}s")
+        if number > len(faults):
+            show(f"and {number - len(faults):,} more {title}s")
     if not checked.complete:
         show("the rest was not read")
     kind = f" with {checked.kind}" if checked.kind else ""
-    verdict = f"{checked.fault_count:,} faults" if checked.fault_count else "all valid"
-    if checked.fault_count == 1:
-        verdict = "1 fault"
-    show(f"{_count(checked.queries, 'query', 'queries')}{kind} in {_count(checked.files, 'file', 'files')}: {verdict}")
+    verdict = count(checked.fault_count, "fault") if checked.fault_count else "all valid"
+    show(f"{count(checked.queries, 'query', 'queries')}{kind} in {count(checked.files, 'file')}: {verdict}")
     if reach is None:
         return
     if rows:
@@ -99,7 +97,7 @@ def print_tables(checked: QueryReport, reach: "Reach | None", names: Sequence[st
         show(f"empty: {names[found.file]}, line {found.line}: {found.problem}")
     if reach.problems > _MAX_PROBLEMS:
         show(f"and {reach.problems - _MAX_PROBLEMS:,} more empty segments")
-    empty = _count(reach.problems, "segment", "segments") if reach.problems else "no segment"
+    empty = count(reach.problems, "segment") if reach.problems else "no segment"
     show(f"{empty} would be empty, by {SCORING}")
 
 
@@ -122,7 +120,3 @@ def _table(found: "Iterable[QueryReach]", names: Sequence[str]) -> Any:
 
 def _fault(fault: Fault) -> dict[str, Any]:
     return {"file": fault.file, "line": fault.line or None, "column": fault.column, "reason": fault.reason}
-
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number:,} {one if number == 1 else many}"

@@ -1,4 +1,4 @@
-"""Reads the Avro schema beside a CSV file and refuses what CreateSchema or a later import refuses."""
+"""Reads the Avro schema beside a CSV file. Rejects a schema that CreateSchema or a later import rejects."""
 
 import json
 from collections.abc import Sequence
@@ -94,7 +94,7 @@ class _Schema:
             got = excerpt(declared if isinstance(declared, str) else json.dumps(declared))
             expected = f"one of {', '.join(_TYPES)}, alone or in a list with null"
             raise self._error_at(
-                name, f"{name}: type: got {got}, expected {expected}", "arrays and maps have no support"
+                name, f"{name}: type: got {got}, expected {expected}", "arrays and maps are not supported"
             )
         field = Field(
             name,

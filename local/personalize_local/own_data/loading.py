@@ -1,4 +1,4 @@
-"""Loads a folder of CSV files: opens them, checks them, and makes the tables."""
+"""Loads a folder of CSV files: opens them, checks them, and creates the tables."""
 
 from collections.abc import Iterator
 from pathlib import Path

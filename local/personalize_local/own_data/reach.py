@@ -21,7 +21,7 @@ from .user_filter import UserFilter
 
 # More queries at once would need more memory.
 _QUERIES_AT_ONCE = 10_000
-# JSON has no such delimiter outside of escapes, so each line is one value. The strict mode refuses mixed line ends.
+# JSON has no such delimiter outside of escapes, so each line is one value. The strict mode rejects mixed line ends.
 _LINES = (
     "read_csv($path, auto_detect=false, header=false, delim='\x01', quote='', escape='', strict_mode=false, "
     "columns={'line': 'VARCHAR'})"
@@ -121,7 +121,7 @@ class Reach:
                 yield QueryReach(file, number - self._starts[file] + 1, query, items, users, problem)
 
     def _read(self, files: Sequence[Path]) -> list[int]:
-        """Makes the tables ``asked(line)`` and ``lines(line, times, number)``.
+        """Creates the tables ``asked(line)`` and ``lines(line, times, number)``.
 
         Returns:
             The number of the first line of each file.

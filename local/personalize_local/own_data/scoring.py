@@ -143,7 +143,7 @@ def _check_encoding(text: str) -> None:
 
 
 def _reach_items(connection: duckdb.DuckDBPyConnection, plan: _Plan) -> dict[int, tuple[int, int]]:
-    """Makes the table ``reached(query, item)``.
+    """Creates the table ``reached(query, item)``.
 
     Returns:
         The number of items of each query, and the number of interactions that it reads.

@@ -1,4 +1,4 @@
-"""What stacks create over the user's own data: dataset groups, schemas, datasets, solutions and filters.
+"""The resources that stacks create with the user's own data: dataset groups, schemas, datasets, solutions and filters.
 
 All are ACTIVE at once. A dataset has the rows of the loaded folder, whatever its import job names. A solution has one
 version, because "automatic training" is the default and creates the first version:

@@ -1,4 +1,4 @@
-"""Teaches MiniStack's CloudFormation the types of Amazon Personalize.
+"""Adds the types of Amazon Personalize to MiniStack's CloudFormation.
 
 https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/AWS_Personalize.html
 """

@@ -1,4 +1,4 @@
-"""Makes the tables of the loaded data.
+"""Creates the tables of the loaded data.
 
 The tables:
     ``items(item, id, is_listed, c0, …)`` and ``users(person, id, is_listed, c0, …)``: each id of the files and of the
@@ -88,7 +88,7 @@ def create_entities(
     table: EntityTable,
     progress: Progress | None,
 ) -> dict[str, Column]:
-    """Makes the table of items or users from the staged rows and from the interactions.
+    """Creates the table of items or users from the staged rows and from the interactions.
 
     Args:
         connection: The connection.
@@ -148,7 +148,7 @@ def _inferred(file: CsvFile, field: Field, is_whole: bool | None, is_decimal: bo
 def create_item_values(
     connection: duckdb.DuckDBPyConnection, columns: dict[str, Column], progress: Progress | None
 ) -> None:
-    """Makes the table of the values of items, after the table of items.
+    """Creates the table of the values of items, after the table of items.
 
     Args:
         connection: The connection.
@@ -185,7 +185,7 @@ def can_be_queried(field: Field) -> bool:
 
 
 def create_interactions(connection: duckdb.DuckDBPyConnection, file: CsvFile, progress: Progress | None) -> None:
-    """Makes the tables of interactions, event types and counts, after those of items and users."""
+    """Creates the tables of interactions, event types and counts, after those of items and users."""
     user, item, time, event = (file.column(name) for name in ("USER_ID", "ITEM_ID", "TIMESTAMP", "EVENT_TYPE"))
     parameters = {"path": str(file.path)}
     if event is None:

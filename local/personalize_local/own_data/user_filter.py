@@ -1,6 +1,6 @@
 """Filters of users, checked against the data and evaluated as SQL.
 
-A filter is refused if the documentation does not allow it for user segments:
+A filter is rejected if the documentation does not allow it for user segments:
 https://docs.aws.amazon.com/personalize/latest/dg/user-segment-filter-examples.html
 
 These choices have no documentation:

@@ -45,7 +45,7 @@ SCHEMAS: dict[str, tuple[Files, str, str, str]] = {
             "items.json:17: YEAR: type: got 'number', expected one of float, double, int, long, "
             "string, boolean, alone or in a list with null"
         ),
-        "arrays and maps have no support",
+        "arrays and maps are not supported",
         "how-it-works-dataset-schema.html",
     ),
     "schema array": (
@@ -54,7 +54,7 @@ SCHEMAS: dict[str, tuple[Files, str, str, str]] = {
             'items.json:12: GENRES: type: got \'{"type": "array", "items": "string"}\', expected one '
             "of float, double, int, long, string, boolean, alone or in a list with null"
         ),
-        "arrays and maps have no support",
+        "arrays and maps are not supported",
         "how-it-works-dataset-schema.html",
     ),
     "schema id type": (

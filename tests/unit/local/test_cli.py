@@ -118,7 +118,7 @@ def test_shows_query_errors_of_an_active_job(
     assert re.search(expected, capsys.readouterr().out)
     jobs.s3.put_object(Bucket=jobs.output, Key="out/queries.jsonl.out", Body="nonsense")
     assert cli.main(["status", "with-errors"]) == 0
-    expected = r"its segments cannot be read: queries.jsonl.out: line 1: got 'nonsense', expected "
+    expected = r"cannot read the segments: queries.jsonl.out: line 1: got 'nonsense', expected "
     assert re.search(expected, capsys.readouterr().out)
 
 
@@ -230,7 +230,7 @@ def test_shows_other_jobs_if_the_bucket_of_one_is_deleted(
     jobs.run(jobName="both-there")
     assert cli.main(["segments", "both"]) == 0
     shown = capsys.readouterr().out
-    assert re.search(r"both-gone ACTIVE.*\n.*\nits segments cannot be read: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
+    assert re.search(r"both-gone ACTIVE.*\n.*\ncannot read the segments: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
     assert re.search(r"\n1 +25 +user-", shown)
 
 
@@ -310,7 +310,7 @@ def test_shows_why_the_newest_stack_failed_if_there_is_no_job(
 
     assert deploy("create", Topic=topic) == []
     title, heading, _, failure = deploy("update", Topic=topic, Job=broken)
-    assert (title, heading) == ("failures of the stack Broken", "resource status why")
+    assert (title, heading) == ("failures of the stack Broken", "resource status reason")
     assert failure.startswith(f"Job UPDATE_FAILED Custom resource ServiceToken '{function}' not found. ")
     # A later deployment that succeeds has no failures.
     assert deploy("update", Topic=topic, Other=topic) == []

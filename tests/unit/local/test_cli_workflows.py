@@ -106,7 +106,7 @@ def test_waits_for_an_audience_that_runs(
     wait_until(is_running, interval=0.1)
     assert cli.main(["segments", machine.name]) == 0
     shown = capsys.readouterr()
-    assert "personalize-local: waiting for 1 audiences" in shown.err
+    assert "personalize-local: waiting for 1 audience" in shown.err
     assert f"{machine.name} 20261130T030000Z SUCCEEDED" in shown.out
     assert machine.end(started)["status"] == "SUCCEEDED"
 
@@ -123,7 +123,7 @@ def test_waits_for_an_audience_that_a_run_has_not_started(
     started = machine.start({"Prepare": prepare, **states}, {"items": items})
     assert cli.main(["segments", machine.name]) == 0
     shown = capsys.readouterr()
-    assert "personalize-local: waiting for 1 audiences" in shown.err
+    assert "personalize-local: waiting for 1 audience" in shown.err
     assert f"{machine.name} 20261130T030000Z SUCCEEDED" in shown.out
     assert machine.end(started)["status"] == "SUCCEEDED"
 

@@ -120,5 +120,6 @@ def test_refuses_a_ministack_that_has_read_another_environment() -> None:
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert ran.returncode == 1
     assert ran.stderr.splitlines()[-1] == (
-        "RuntimeError: MiniStack is imported already. A process can have one local AWS; import MiniStack after it"
+        "RuntimeError: MiniStack is already imported; create LocalAws before anything imports ministack, once in a "
+        "process"
     )

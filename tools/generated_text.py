@@ -57,9 +57,11 @@ def commands() -> str:
     parser = cli.build_parser()
     text = ""
     for name, command in subcommands(parser):
-        text += f"### {name}\n\n{_help(parser, name)}\n\n{_usage(command)}\n{_arguments(command)}\n"
+        # Sphinx turns the hyphens of an option into a dash, except in code.
+        sentence = re.sub(r"--[a-z]+", r"`\g<0>`", command.description or "")
+        text += f"### {name}\n\n{sentence}\n\n{_usage(command)}\n{_arguments(command)}\n"
         if command.epilog:
-            text += f"```text\n{command.epilog.rstrip()}\n```\n\n"
+            text += f"```text\n{command.epilog.strip()}\n```\n\n"
     return text
 
 
@@ -68,13 +70,6 @@ def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             yield from action.choices.items()
-
-
-def _help(parser: argparse.ArgumentParser, name: str) -> str:
-    """Returns the help of a command as a sentence."""
-    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
-    (text,) = [choice.help or "" for action in actions for choice in action._choices_actions if choice.dest == name]
-    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:

@@ -42,14 +42,16 @@ def find(port: int | None) -> dict[str, str]:
         UsageError: No local AWS is served, or several are.
     """
     found = {}
-    for path in Path(tempfile.gettempdir()).glob(f"personalize-local-*/{_FILE}"):
+    for folder in Path(tempfile.gettempdir()).glob("personalize-local-*"):
         # The folder can be removed in the meantime.
-        with contextlib.suppress(OSError), path.open() as file:
-            # A file of another user could lead programs to that user's server.
-            if os.fstat(file.fileno()).st_uid != os.getuid() or not _is_locked(file.fileno()):
+        with contextlib.suppress(OSError):
+            # In another user's folder, the file could lead programs to that user's server, or be a pipe without an end.
+            if folder.lstat().st_uid != os.getuid():
                 continue
-            variables: dict[str, str] = json.load(file)
-            found[int(variables["AWS_ENDPOINT_URL"].rpartition(":")[2])] = variables
+            with (folder / _FILE).open() as file:
+                if _is_locked(file.fileno()):
+                    variables: dict[str, str] = json.load(file)
+                    found[int(variables["AWS_ENDPOINT_URL"].rpartition(":")[2])] = variables
     on_port = "" if port is None else f" on port {port}"
     chosen = [variables for served, variables in found.items() if port in (None, served)]
     if not chosen:

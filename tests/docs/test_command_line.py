@@ -25,11 +25,17 @@ def test_every_command_has_a_section_with_its_help(page: str) -> None:
     text = " ".join(page.split())
     for name, command in COMMANDS.items():
         section = text.split(f" {name}¶ ")[1]
-        assert f"personalize-local {name}" in section.split("¶")[0]
+        assert section.startswith(f"{command.description} personalize-local {name}")
         for action in command._actions:
             if action.dest != "help":
                 expected = " ".join((action.help or "").split()) % vars(action)
                 assert expected in section
+
+
+def test_the_examples_of_a_command_begin_without_blank_lines() -> None:
+    text = generated_text.commands()
+    assert text.count("```text\n") == 2 * len(COMMANDS)
+    assert "```text\n\n" not in text
 
 
 def test_a_long_usage_has_its_lines_below_each_other() -> None:

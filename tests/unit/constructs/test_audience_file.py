@@ -127,6 +127,10 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a 
             "ITEMS.GENRES",
         ),
         (
+            "name,my genre \x1b[31m\n",
+            f"line 1: got the column 'my genre \\x1b[31m', expected one of {ALL_COLUMNS}",
+        ),
+        (
             "name,ITEMS.A,ITEMS.B\na,b,c\nb,b,c\na,b,d\na,b,c\n",
             "line 5: ITEMS.A: got the query of 'a' in line 2 again, expected each query once, or another name",
         ),

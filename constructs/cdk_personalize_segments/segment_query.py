@@ -152,7 +152,7 @@ def as_text(value: object, name: str = "") -> str:
     if not isinstance(value, int | float):
         return ""
     if is_token(value):
-        return ", known at synth time: queries are written then"
+        return ", known at synth time: queries are written at synth time"
     return f': write {equals}"{value}"'
 
 

@@ -69,10 +69,10 @@ class SegmentsTable(Construct):
             scope: The parent construct.
             id: The construct's id.
             workflow: The workflow. It can have one table.
-            database_name: The name of the table's database, of lower-case letters, digits and underscores. The stack
+            database_name: The name of the table's database, of lowercase letters, digits and underscores. The stack
                 creates the database; its tables with the same name share it. Default: one database for the stack, with
                 a name derived from the stack's.
-            table_name: The name of the table, of the same characters. Default: the workflow's id in lower case.
+            table_name: The name of the table, of the same characters. Default: the workflow's id in lowercase.
 
         Raises:
             ValueError: A name is not as described, another table of the database has the name, or the workflow has a
@@ -82,7 +82,8 @@ class SegmentsTable(Construct):
         facts = StackFacts.of(scope)
         if workflow in _WORKFLOWS:
             raise ValueError(
-                f"workflow: got {workflow.node.path}, which has a SegmentsTable already, expected one without"
+                f"workflow: got {workflow.node.path}, which already has a SegmentsTable, expected a different workflow "
+                "for each table"
             )
         _check_name("database_name", database_name)
         _check_name("table_name", table_name)
@@ -215,7 +216,7 @@ def _table_input(name: str, location: str) -> glue.CfnTable.TableInputProperty:
 def _check_name(prop: str, name: str | None) -> None:
     if name is not None and not _NAME.fullmatch(name):
         raise ValueError(
-            f"{prop}: got {quote(name)}, expected 1 to 255 lower-case letters, digits and underscores, the "
+            f"{prop}: got {quote(name)}, expected 1 to 255 lowercase letters, digits and underscores, the "
             "first one a letter"
         )
 

@@ -35,7 +35,7 @@ def test_accepts_names_of_letters_digits_hyphens_and_underscores(name: str) -> N
         ),
         (
             lambda: Audience("a", FANS, tags={"aws:x": "1"}),
-            "tags: got the key 'aws:x', expected one without aws: before it, which is AWS's own",
+            "tags: got the key 'aws:x', expected a key that does not start with aws:, which AWS reserves",
         ),
         (
             lambda: Audience("a", FANS, tags={"": "1"}),
@@ -47,7 +47,7 @@ def test_accepts_names_of_letters_digits_hyphens_and_underscores(name: str) -> N
         ),
         (
             lambda: Audience("a", FANS, tags={str(number): "" for number in range(51)}),
-            "tags: got 51, expected at most 50 on one job, those of Tags.of(…) included",
+            "tags: got 51, expected at most 50 on one job, including those of Tags.of(…)",
         ),
     ],
 )

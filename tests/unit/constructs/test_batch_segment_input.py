@@ -218,6 +218,8 @@ def test_warns_of_undocumented_operators(stack: cdk.Stack, tmp_path: Path) -> No
 def test_rejects_too_many_queries_at_synth(stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n' * count)
-    with pytest.raises(ValueError, match=f"line {count}: too many queries: a job reads 1,000 files of") as refused:
+    with pytest.raises(
+        ValueError, match=f"line {count}: too many queries: a job reads at most 1,000 files of"
+    ) as refused:
         asset_of(stack, BatchSegmentInput.from_asset(file, queries_per_file=per_file))
     assert "set queries_per_file if your quota is higher" in str(refused.value)

@@ -79,10 +79,12 @@ def segments(options: argparse.Namespace) -> int:
         The exit code.
 
     Raises:
-        UsageError: The local AWS cannot be reached, or an export cannot be written.
+        UsageError: An option is invalid, the local AWS cannot be reached, or an export cannot be written.
     """
     from rich.console import Console
 
+    if options.users < 0:
+        raise UsageError(f"--users: got {options.users}, expected 0 or more")
     console = Console()
     export = SegmentExport(options)
     with job_results.connect("segments") as (personalize, s3):

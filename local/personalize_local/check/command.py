@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROWS = 20
 _NOTES = """\
-It needs no local AWS.
+Requires no running local AWS.
 
 exit codes:
   0  the queries are valid, and with --data each reaches a user

@@ -138,7 +138,10 @@ def test_fires_a_schedule(machine: MachineFixture, within: None, capsys: pytest.
     assert "fired with the scheduled time 2026-11-30T03:00:00+00:00" in capsys.readouterr().err
     assert [given["run"] for given in schedule.inputs()] == ["2026-11-30T03:00:00Z"]
     assert cli.main(["run-schedule", "no-such-schedule"]) == 2
-    assert "expected the name of one; found: none" in capsys.readouterr().err
+    assert (
+        "schedule: got 'no-such-schedule', expected a name that selects one schedule; found: none"
+        in capsys.readouterr().err
+    )
     assert cli.main(["run-schedule", "--at", "tomorrow"]) == 2
     assert "--at: got 'tomorrow', expected a time like 2026-11-30T03:00:00Z" in capsys.readouterr().err
 

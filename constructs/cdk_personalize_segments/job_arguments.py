@@ -77,7 +77,7 @@ def _check_types(arguments: JobArguments) -> None:
     )
     validation.check_type("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
     for key, value in (tags or {}).items():
-        validation.check_type(f"tags[{key!r}]", value, str, "text")
+        validation.check_type(f"tags[{key!r}]", value, str, "a string")
 
 
 def check_solution(provider: BatchSegmentProvider, solution_arn: str | None, solution_version_arn: str | None) -> None:

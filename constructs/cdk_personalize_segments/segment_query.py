@@ -126,7 +126,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
         listed = [*values] if isinstance(values, list | tuple) else [values]
         for value in listed:
             if not isinstance(value, str) or not value:
-                got = f"got {quote(value)}, expected text"
+                got = f"got {quote(value)}, expected a non-empty string"
                 raise ValueError(f"column {column[:40]}: {got}{as_text(value, column[:40])}")
             conditions.append(f"ITEMS.{column} = {quoted(value)}")
         if not listed:

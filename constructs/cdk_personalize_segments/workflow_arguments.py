@@ -50,7 +50,7 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[WorkflowArguments]
     validation.check_type("timeout", timeout, cdk.Duration, "a cdk.Duration")
     validation.check_type("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
     for key, value in (tags or {}).items():
-        validation.check_type(f"tags[{key!r}]", value, str, "text")
+        validation.check_type(f"tags[{key!r}]", value, str, "a string")
     job_arguments.check_solution(provider, arguments["solution_arn"], arguments["solution_version_arn"])
     validation.check_max_concurrency(arguments["max_concurrency"], MAX_CONCURRENCY)
     if timeout.is_unresolved() or not 0 < timeout.to_milliseconds() <= _MAX_TIMEOUT.to_milliseconds():

@@ -162,4 +162,6 @@ def _add_start_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only those with NAME in their name (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="show only jobs and audiences with NAME in their name (default: all)"
+    )

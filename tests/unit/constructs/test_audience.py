@@ -93,14 +93,14 @@ def test_a_filter_can_be_known_only_at_deploy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((7, FANS, {}), "name: got int 7, expected text"),
+        ((7, FANS, {}), "name: got int 7, expected a string"),
         (
             ("a", "fans", {}),
             "segment_input: got str 'fans', expected a BatchSegmentInput (use from_queries, from_asset or from_bucket)",
         ),
-        (("a", FANS, {"filter_arn": 7}), "filter_arn: got int 7, expected the ARN of a filter"),
+        (("a", FANS, {"filter_arn": 7}), "filter_arn: got int 7, expected a filter ARN"),
         (("a", FANS, {"tags": ["x"]}), 'tags: got list [\'x\'], expected a mapping, {"key": "value"}'),
-        (("a", FANS, {"tags": {"k": 7}}), "tags['k']: got int 7, expected text"),
+        (("a", FANS, {"tags": {"k": 7}}), "tags['k']: got int 7, expected a string"),
     ],
 )
 def test_rejects_other_types(arguments: Any, message: str) -> None:

@@ -179,7 +179,9 @@ def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
 
 
 def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
-    with pytest.raises(ValueError, match=r", expected text, known at synth time: queries are written at synth time$"):
+    with pytest.raises(
+        ValueError, match=r", expected a non-empty string, known at synth time: queries are written at synth time$"
+    ):
         SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))  # type: ignore[arg-type]
 
 

@@ -159,7 +159,7 @@ def test_rejects_bad_tags_when_all_are_known(app: cdk.App, stack: cdk.Stack, tag
     [
         ({"wait_for_completion": 30}, "wait_for_completion: got int 30, expected a cdk.Duration"),
         ({"tags": ["team"]}, 'tags: got list [\'team\'], expected a mapping, {"key": "value"}'),
-        ({"tags": {"team": 1}}, "tags['team']: got int 1, expected text"),
+        ({"tags": {"team": 1}}, "tags['team']: got int 1, expected a string"),
         ({"storage": "bucket"}, "storage: got str 'bucket', expected a BatchSegmentStorage"),
         (
             {"job_input": None},

@@ -105,7 +105,7 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected exactly one"
             "only_new_versions: got str 'yes', expected True or False",
         ),
         (lambda: {"tags": ["team"]}, TypeError, 'tags: got list [\'team\'], expected a mapping, {"key": "value"}'),
-        (lambda: {"tags": {"team": 1}}, TypeError, "tags['team']: got int 1, expected text"),
+        (lambda: {"tags": {"team": 1}}, TypeError, "tags['team']: got int 1, expected a string"),
         (
             lambda: {"output_prefix": "weekly"},
             ValueError,

@@ -952,13 +952,16 @@ def test_writes_expressions_as_documented(columns: Any, expression: str) -> None
     ("columns", "message"),
     [
         ({}, "columns: got none, expected at least one"),
-        ({"a": ""}, "column a: got '', expected text"),
-        ({"a": ["x", ""]}, "column a: got '', expected text"),
+        ({"a": ""}, "column a: got '', expected a non-empty string"),
+        ({"a": ["x", ""]}, "column a: got '', expected a non-empty string"),
         ({"a": []}, "column a: got no value, expected at least one"),
-        ({"a": 1999}, 'column a: got 1999, expected text: write a="1999"'),
-        ({"a": [True]}, 'column a: got True, expected text: write it as the data has it, for example a="true"'),
-        ({"a": None}, "column a: got None, expected text"),
-        ({"a": b"x"}, "column a: got b'x', expected text"),
+        ({"a": 1999}, 'column a: got 1999, expected a non-empty string: write a="1999"'),
+        (
+            {"a": [True]},
+            'column a: got True, expected a non-empty string: write it as the data has it, for example a="true"',
+        ),
+        ({"a": None}, "column a: got None, expected a non-empty string"),
+        ({"a": b"x"}, "column a: got b'x', expected a non-empty string"),
         *(
             (
                 {column: "x"},

@@ -84,7 +84,7 @@ class WorkflowMetrics:
         For example: ``workflow.metric("JobsFailed", period=cdk.Duration.days(1))``.
 
         Args:
-            metric_name: ``JobsSucceeded``, ``JobsFailed``, ``JobsQueued`` or ``RunDuration``.
+            metric_name: ``JobsSucceeded``, ``JobsFailed``, ``JobsQueued``, ``QueryErrors`` or ``RunDuration``.
             **options: The properties of `aws_cdk.aws_cloudwatch.MetricOptions`. Default: the statistic is the sum.
         """
         dimensions = {log.WORKFLOW: self.workflow_name}
@@ -114,6 +114,13 @@ class WorkflowMetrics:
         For example: ``workflow.metric_jobs_queued()``.
         """
         return self.metric(log.METRICS["queued"], **options)
+
+    def metric_query_errors(self, **options: Any) -> cloudwatch.Metric:
+        """Returns the number of queries that ended with an error; see `metric`. Their audiences do not fail.
+
+        For example: ``workflow.metric_query_errors()``.
+        """
+        return self.metric(log.METRICS["output read"], **options)
 
     def metric_run_duration(self, **options: Any) -> cloudwatch.Metric:
         """Returns the duration of a run in seconds; see `metric`. Default: the statistic is the maximum.

@@ -2,15 +2,20 @@
 
 import argparse
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from . import audience_results, control_client, display, job_results, stack_failures
 from .display import print_message
 from .errors import UsageError
 from .segment_export import SegmentExport
 
+Row = TypeVar("Row")
+
 # Modules that start slowly are imported by the functions that need them.
+
+# A longer table of `status` shows only what is not complete or has failures.
+_MAX_ROWS = 20
 
 
 def run_schedule(options: argparse.Namespace) -> int:
@@ -43,17 +48,35 @@ def status(options: argparse.Namespace) -> int:
 
     console = Console()
     with job_results.connect("status") as (personalize, s3):
-        _print_runs(console, options.names)
+        has_runs = _print_runs(console, options.names)
         rows = []
         for job in job_results.list_jobs(personalize, options.names):
             reason = job.get("failureReason") or ""
             if job["status"] == "ACTIVE":
                 reason = job_results.summarize_query_errors(s3, job_results.describe_job(personalize, job))
             rows.append((job["jobName"], job["status"], reason))
-        console.print(display.job_table(rows) if rows else display.no_jobs(options.names))
-        if not rows:
+        if rows:
+            shown, hidden = _shorten(rows, options.names, lambda row: row[1:] == ("ACTIVE", ""))
+            _print_table(console, display.job_table(shown), shown, display.count(hidden, "job"), hidden)
+        elif not has_runs:
+            console.print(display.no_jobs(options.names))
             _print_stack_failures(console)
     return 0
+
+
+def _shorten(rows: list[Row], names: Sequence[str], is_fine: Callable[[Row], bool]) -> tuple[list[Row], int]:
+    """Returns the rows to show, and the number of the others."""
+    if names or len(rows) <= _MAX_ROWS:
+        return rows, 0
+    shown = [row for row in rows if not is_fine(row)]
+    return shown, len(rows) - len(shown)
+
+
+def _print_table(console: Any, table: Any, rows: Sequence[object], others: str, hidden: int) -> None:
+    if rows:
+        console.print(table)
+    if hidden:
+        console.print(f"{others} without a failure {'is' if hidden == 1 else 'are'} not shown. Pass a name to show it.")
 
 
 def _print_stack_failures(console: Any) -> None:
@@ -64,12 +87,20 @@ def _print_stack_failures(console: Any) -> None:
         console.print(display.failure_table(stack, failures))
 
 
-def _print_runs(console: Any, names: Sequence[str]) -> None:
+def _print_runs(console: Any, names: Sequence[str]) -> bool:
+    """Prints runs and audiences, and returns whether there are any."""
     found = control_client.call("ListRuns")
-    for title, rows in (("runs", found["runs"]), ("audiences", found["audiences"])):
-        chosen = [row for row in rows if not names or any(name in str(row.values()) for name in names)]
-        if chosen:
-            console.print(display.run_table(chosen) if title == "runs" else display.audience_table(chosen))
+    runs, audiences = (
+        [row for row in found[kind] if not names or any(name in str(row.values()) for name in names)]
+        for kind in ("runs", "audiences")
+    )
+    if runs:
+        console.print(display.run_table(runs))
+    shown, hidden = _shorten(
+        audiences, names, lambda row: row["status"] == "SUCCEEDED" and row["queryErrors"] in ("", "none")
+    )
+    _print_table(console, display.audience_table(shown), shown, display.count(hidden, "audience"), hidden)
+    return bool(runs or audiences)
 
 
 def segments(options: argparse.Namespace) -> int:

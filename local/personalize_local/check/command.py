@@ -68,6 +68,9 @@ def run(options: argparse.Namespace) -> int:
 
     if options.rows is not None and options.rows < 0:
         raise UsageError(f"--rows: got {options.rows}, expected 0 or more")
+    for name in options.queries:
+        if name.lower().endswith(".csv"):
+            raise UsageError(f"got {name!r}, expected JSON Lines: `cdk synth` checks a spreadsheet of audiences")
     placeholders = None if options.filter is None else filter_placeholders(options.filter)
     with open_inputs(options.queries) as inputs, contextlib.ExitStack() as stack:
         checked = _check(inputs, placeholders)

@@ -276,6 +276,7 @@ def test_a_rule_matches_the_workflows_own_events(
         ("metric_jobs_succeeded", "JobsSucceeded", "Sum"),
         ("metric_jobs_failed", "JobsFailed", "Sum"),
         ("metric_jobs_queued", "JobsQueued", "Sum"),
+        ("metric_query_errors", "QueryErrors", "Sum"),
         ("metric_run_duration", "RunDuration", "Maximum"),
     ],
 )

@@ -70,6 +70,24 @@ def allow(machine: MachineFixture) -> None:
     machine.allow(("events:PutEvents", "*"), ("states:StartExecution", machine.arn))
 
 
+def test_long_list_shows_only_audiences_that_are_not_complete(
+    jobs: JobFixture, machine: MachineFixture, within: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    allow(machine)
+    items = [audience(f"{machine.name}-{number}") for number in range(24)]
+    items.append(audience(f"{machine.name}-drama", "FAILED", "no free capacity"))
+    assert machine.run(workflow(items, jobs.output), {"items": items})["status"] == "SUCCEEDED"
+    assert cli.main(["status"]) == 0
+    shown = capsys.readouterr().out
+    (hidden,) = re.findall(r"^(\d+) audiences without a failure are not shown\. Pass a name to show it\.$", shown, re.M)
+    assert int(hidden) >= 24
+    assert re.findall(rf"{machine.name}-(\w+)", shown) == ["drama"]
+    assert cli.main(["status", f"{machine.name}-7"]) == 0
+    shown = capsys.readouterr().out
+    assert f"{machine.name}-7" in shown
+    assert "There are no batch segment jobs" not in shown
+
+
 def test_shows_runs_and_audiences(
     jobs: JobFixture, machine: MachineFixture, within: None, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,7 +76,9 @@ def _print_table(console: Any, table: Any, rows: Sequence[object], others: str, 
     if rows:
         console.print(table)
     if hidden:
-        console.print(f"{others} without a failure {'is' if hidden == 1 else 'are'} not shown. Pass a name to show it.")
+        console.print(
+            f"{others} without a failure {'is' if hidden == 1 else 'are'} not shown. To show one, pass its name."
+        )
 
 
 def _print_stack_failures(console: Any) -> None:

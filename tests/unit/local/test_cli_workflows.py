@@ -79,7 +79,9 @@ def test_long_list_shows_only_audiences_that_are_not_complete(
     assert machine.run(workflow(items, jobs.output), {"items": items})["status"] == "SUCCEEDED"
     assert cli.main(["status"]) == 0
     shown = capsys.readouterr().out
-    (hidden,) = re.findall(r"^(\d+) audiences without a failure are not shown\. Pass a name to show it\.$", shown, re.M)
+    (hidden,) = re.findall(
+        r"^(\d+) audiences without a failure are not shown\. To show one, pass its name\.$", shown, re.M
+    )
     assert int(hidden) >= 24
     assert re.findall(rf"{machine.name}-(\w+)", shown) == ["drama"]
     assert cli.main(["status", f"{machine.name}-7"]) == 0

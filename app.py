@@ -43,10 +43,10 @@ _CONTEXT = {
     "filter_arn": "a filter for the users",
     "num_results": "the maximum number of users in a segment",
     "tags": "tags of the jobs: key=value,key=value",
-    "job_name": "a name that was never used; default: derived",
+    "job_name": "a name that no earlier job has; default: a derived name",
     "trigger": "any text; a change of it starts a new job",
     "wait_minutes": "minutes to wait until the job is complete, at most 60",
-    "max_query_errors": "queries that can fail before the deployment fails; needs wait_minutes",
+    "max_query_errors": "the maximum number of queries that may fail; requires wait_minutes",
     "removal_policy": "retain or destroy the new buckets and their objects; default: retain",
 }
 # Only for a job. With audiences, the CSV file has the queries and numbers, and each run derives its job names.
@@ -85,7 +85,7 @@ class PersonalizeSegmentsStack(cdk.Stack):
         super().__init__(scope, id, **kwargs)
         if len({"queries", "input", "audiences"} & context.keys()) != 1:
             raise UsageError(
-                "pass one of -c queries=FILE (a local file), -c input=s3://bucket/key (queries in S3) and "
+                "pass exactly one of -c queries=FILE (a local file), -c input=s3://bucket/key (queries in S3) or "
                 "-c audiences=FILE (a CSV file)"
             )
         if "audiences" in context:
@@ -191,7 +191,8 @@ class PersonalizeSegmentsStack(cdk.Stack):
             return None, None
         bucket, _, key = uri.removeprefix("s3://").partition("/")
         if not uri.startswith("s3://") or not bucket or not key:
-            raise ValueError(f"{name}: got {uri!r}, expected s3://bucket/folder/")
+            key_form = "s3://bucket/key.jsonl or " if name == "input" else ""
+            raise ValueError(f"{name}: got {uri!r}, expected {key_form}s3://bucket/folder/")
         try:
             return s3.Bucket.from_bucket_name(self, f"{name.capitalize()}Bucket", bucket), key
         except RuntimeError as error:
@@ -250,7 +251,7 @@ def _context(app: cdk.App) -> dict[str, str]:
     for name in values:
         if name.isidentifier() and name not in _CONTEXT:
             close = difflib.get_close_matches(name, _CONTEXT, n=1)
-            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(_CONTEXT)}"
+            hint = f"did you mean {close[0]}?" if close else "expected one of these values"
             raise UsageError(f"unknown context value {name!r}; {hint}")
     given = {name: values[name] for name in _CONTEXT if values.get(name) not in (None, "")}
     # Values in cdk.json can have other types. Convert them to text as in JSON.
@@ -264,7 +265,9 @@ def main(app: cdk.App) -> None:
         context = _context(app)
         PersonalizeSegmentsStack(
             app,
-            _matching(context, "stack_name", _STACK_NAME, "letters, digits and hyphens, first a letter")
+            _matching(
+                context, "stack_name", _STACK_NAME, "1 to 128 letters, digits and hyphens, the first one a letter"
+            )
             or "PersonalizeSegments",
             context,
             env=cdk.Environment(

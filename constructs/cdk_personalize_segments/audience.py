@@ -52,13 +52,13 @@ class Audience:
         """
         check_name(name)
         validation.check_type("segment_input", segment_input, BatchSegmentInput, validation.EXPECTED_INPUT)
-        validation.check_type("filter_arn", filter_arn, str | None, "the ARN of a filter")
+        validation.check_type("filter_arn", filter_arn, str | None, "a filter ARN")
         validation.check_type("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
         check_known("num_results", num_results, "a number")
         validation.check_num_results(num_results)
         check_known("queries_per_file", segment_input.queries_per_file, "a number")
         for key, value in (tags or {}).items():
-            validation.check_type(f"tags[{key!r}]", value, str, "text")
+            validation.check_type(f"tags[{key!r}]", value, str, "a string")
             check_known("tags", key, "text")
             check_known(f"tags[{key!r}]", value, "text")
         for fault in tagging.faults([*(tags or {}).items()]):
@@ -102,7 +102,7 @@ def check_name(name: object) -> None:
         ValueError: The name is empty, contains an invalid character, or is too long.
         TypeError: The name is not a string.
     """
-    validation.check_type("name", name, str, "text")
+    validation.check_type("name", name, str, "a string")
     assert isinstance(name, str)
     check_known("name", name, "text")
     if not _NAME.fullmatch(name) or len(name) > MAX_NAME_LENGTH:

@@ -172,22 +172,22 @@ class _File:
         if FILE in given:
             if not is_new:
                 raise ValueError(
-                    f"{FILE}: got a file for {name!r}, which has queries in line {draft.line}, expected either: add "
-                    "the queries to the file"
+                    f"{FILE}: got a file for {name!r}, which has queries in line {draft.line}, expected only one: "
+                    "add the queries to the file"
                 )
             draft.file = self._file(values)
         else:
             if draft.file is not None:
                 raise ValueError(
-                    f"{kinds[0]}: got a query for {name!r}, which has a file in line {draft.line}, expected either: "
+                    f"{kinds[0]}: got a query for {name!r}, which has a file in line {draft.line}, expected only one: "
                     "add the query to the file"
                 )
             query = _query(kinds[0], attributes, values, draft.queries, draft.line)
             earlier = draft.line_by_query.setdefault(query_line(query.content), line)
             if earlier != line:
                 raise ValueError(
-                    f"{kinds[0]}: got the query of {name!r} in line {earlier} again, expected each query once, or "
-                    "another name"
+                    f"{kinds[0]}: got the query of {name!r} in line {earlier} again, expected each query of an "
+                    "audience once"
                 )
             draft.queries.append(query)
         self._set_num_results(draft, line, values.get(NUM_RESULTS))
@@ -211,7 +211,9 @@ class _File:
     def _file(self, values: Mapping[str, str]) -> Path:
         for column in values:
             if column.startswith(FILTER_VALUE):
-                raise ValueError(f"{column}: got a value beside {FILE}, expected none: the file has filterValues")
+                raise ValueError(
+                    f"{column}: got a value in a line with {FILE}, expected none: write filterValues in the file"
+                )
         path = self._folder / values[FILE]
         _input_of_file(path)
         return path

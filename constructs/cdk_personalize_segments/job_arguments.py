@@ -77,7 +77,7 @@ def _check_types(arguments: JobArguments) -> None:
     )
     validation.check_type("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
     for key, value in (tags or {}).items():
-        validation.check_type(f"tags[{key!r}]", value, str, "text")
+        validation.check_type(f"tags[{key!r}]", value, str, "a string")
 
 
 def check_solution(provider: BatchSegmentProvider, solution_arn: str | None, solution_version_arn: str | None) -> None:
@@ -99,9 +99,9 @@ def _check_name(job_name: str | None, trigger: str | None) -> None:
     validation.check_job_name(job_name)
     if naming.looks_derived(job_name):
         raise ValueError(
-            f"job_name: got {quote(job_name)}, which has the form of a derived name, expected a name "
-            "without a hash of 8 digits as its second part (write a date as 2026-11-25), because the permissions of "
-            "another stack could cover it"
+            f"job_name: got {quote(job_name)}, which looks like a derived name, expected a name whose second part is "
+            "not 8 hexadecimal digits (write a date as 2026-11-25): the permissions of another stack could cover the "
+            "name"
         )
     if trigger is not None:
         raise ValueError(

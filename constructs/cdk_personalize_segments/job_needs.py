@@ -84,7 +84,7 @@ class JobNeeds:
         arn = f"{self._job_arn}{name}"
         if arn in self.jobs:
             raise ValueError(
-                f"job_name: {name!r} is already used by another job in this stack; job names must be unique"
+                f"job_name: got {name!r}, which another job of the stack has, expected a different name for each job"
             )
         self.jobs[arn] = None
 

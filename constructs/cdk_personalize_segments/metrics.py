@@ -116,7 +116,7 @@ class WorkflowMetrics:
         return self.metric(log.METRICS["queued"], **options)
 
     def metric_query_errors(self, **options: Any) -> cloudwatch.Metric:
-        """Returns the number of queries that ended with an error; see `metric`. Their audiences do not fail.
+        """Returns the number of queries that ended with an error; see `metric`. They do not fail an audience.
 
         For example: ``workflow.metric_query_errors()``.
         """

@@ -27,9 +27,9 @@ _MIN_CDK_VERSION = "2.257.0"
 def acknowledge_nag_findings(scope: IConstruct) -> None:
     """Acknowledges the findings of cdk-nag in the resources that this library creates, and no others.
 
-    Covers the packs AwsSolutions and NIST.800.53.R5 of cdk-nag 3, with a reason for each finding. A finding in a
-    resource of the app stays a finding, also in a statement that the app adds to a role of this library. A wildcard
-    that ``grant_read_segments`` or ``grant_put_queries`` adds to a role of the app is acknowledged by its exact
+    Covers the packs AwsSolutions and NIST.800.53.R5 of cdk-nag 3, with a reason for each finding. Findings in the
+    app's own resources stay, and so do findings in statements that the app adds to a role of this library. A wildcard
+    that ``grant_read_segments`` or ``grant_put_queries`` adds to a role of the app is acknowledged for exactly that
     resource.
 
     The findings are acknowledged during synthesis, when all resources are known, so the call can be anywhere in the

@@ -78,7 +78,7 @@ OF_PROVIDER = [
     _wildcard(
         "personalize:ListSolutionVersions",
         _CREATING,
-        "ListSolutionVersions, for solution_arn: the service authorization reference lists no resource for it.",
+        "ListSolutionVersions, for solution_arn: the action does not support resource-level permissions.",
     ),
     _wildcard(
         "personalize:DescribeBatchSegmentJob",
@@ -93,13 +93,13 @@ OF_PROVIDER = [
     _wildcard(
         "personalize:DescribeRecipe",
         _CREATING,
-        "Recipes belong to the service and hold nothing of the account; a version's recipe is known at deploy time.",
+        "Recipes belong to the service and have no data of the account; a version's recipe is known at deploy time.",
     ),
     _wildcard(
         "s3:GetObject",
         _CREATING,
-        "Query files of this stack only: the pattern has a hash of the stack, so that an edit of queries changes no "
-        "policy.",
+        "Query files of this stack only: the pattern has a hash of the stack, so that a change of queries does not "
+        "change the policy.",
         resources=r".*/\*\.queries-[0-9a-f]+",
     ),
     _wildcard(
@@ -110,7 +110,7 @@ OF_PROVIDER = [
     _wildcard(
         "xray:.*",
         f"{_POLICIES}|{_ROLES}|WatcherPolicy",
-        "X-Ray: the service authorization reference lists no resource for these actions.",
+        "X-Ray: these actions do not support resource-level permissions.",
     ),
     _wildcard(
         "ec2:.*",
@@ -125,12 +125,13 @@ OF_PROVIDER = [
     _wildcard(
         "(logs|xray):.*",
         _WAITER_POLICY,
-        "CDK's state machine with logging or tracing: the actions of log delivery and X-Ray have no resource.",
+        "CDK's state machine with logging or tracing: the actions of log delivery and X-Ray do not support "
+        "resource-level permissions.",
     ),
     Acknowledgement(
         "AwsSolutions-SF1",
         f"{_WAITER}/Resource",
-        "The input of CDK's waiter is CloudFormation's event, whose pre-signed URL should not be in a log; "
+        "The input of CDK's waiter is CloudFormation's event, whose presigned URL should not be in a log; "
         "waiter_log_options of BatchSegmentProvider turns logging on.",
         lambda machine: _resolved(machine, "logging_configuration").get("level") != "ALL",
     ),
@@ -151,8 +152,8 @@ OF_PROVIDER = [
     Acknowledgement(
         "NIST.800.53.R5-CloudWatchLogGroupEncrypted",
         _LOGS,
-        "The logs hold names, ARNs and decisions, no queries and no users; CloudWatch encrypts them with its own key, "
-        "and log_encryption_key of BatchSegmentProvider with a key of the account.",
+        "The logs contain names, ARNs and decisions, but no queries or users. CloudWatch encrypts them with its own "
+        "key, or with log_encryption_key of BatchSegmentProvider.",
         lambda log_group: log_group.kms_key_id is None,
     ),
     Acknowledgement(
@@ -173,7 +174,7 @@ OF_PROVIDER = [
         # https://docs.aws.amazon.com/lambda/latest/dg/services-cloudformation.html
         "(Waiting)?Framework/framework-onEvent/Resource",
         "CloudFormation calls the function asynchronously. The function reports a failure to CloudFormation, which "
-        "otherwise times out and rolls back, so nothing is lost; a queue would keep the event with its pre-signed "
+        "otherwise times out and rolls back, so nothing is lost; a queue would keep the event with its presigned "
         "response URL.",
         lambda function: function.dead_letter_config is None,
     ),
@@ -239,7 +240,7 @@ OF_WORKFLOW = [
     _wildcard(
         "xray:.*",
         "StateMachinePolicy",
-        "X-Ray: the service authorization reference lists no resource for these actions.",
+        "X-Ray: these actions do not support resource-level permissions.",
     ),
     *_of_machine("StateMachine/Resource"),
     Acknowledgement(

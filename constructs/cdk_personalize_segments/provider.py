@@ -28,19 +28,19 @@ _PROVIDERS: weakref.WeakKeyDictionary[cdk.Stack, "BatchSegmentProvider"] = weakr
 
 
 class BatchSegmentProvider(Construct):
-    """The shared part of a stack's jobs and workflows: functions, CDK's provider framework, roles and logs.
+    """The resources that a stack's jobs and workflows share: functions, CDK's provider framework, roles and logs.
 
-    A stack has one provider. Its first `BatchSegmentJob` or `BatchSegmentWorkflow` creates it with the defaults. To
-    change the defaults, create it before them. For example::
+    A stack has one provider. The first `BatchSegmentJob` or `BatchSegmentWorkflow` of the stack creates it with the
+    defaults. To change the defaults, create the provider before the first job or workflow. For example::
 
-        BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=lambda_.Tracing.ACTIVE)
+        BatchSegmentProvider(stack, "Provider", log_encryption_key=key, tracing=True)
 
-    It creates only the functions that the stack uses. Their policies cover the needs of the stack's jobs and nothing
-    else.
+    The provider creates only the functions that the stack uses. Their policies grant only what the stack's jobs and
+    workflows need.
     """
 
     #: The id of the provider that a stack's first job creates. Use it to change the settings of a deployed stack:
-    #: CloudFormation rejects another service token, so the functions must keep their place.
+    #: CloudFormation rejects a change of the service token, so the functions must keep their logical IDs.
     DEFAULT_ID = "PersonalizeBatchSegmentProvider"
 
     def __init__(
@@ -64,38 +64,37 @@ class BatchSegmentProvider(Construct):
         Args:
             scope: A construct of the stack, or the stack itself.
             id: The construct's id.
-            role: The role that the library's functions run in. It must trust ``lambda.amazonaws.com``. A role of
-                the app gets the statements that it needs; for an imported role, a warning at synth time lists them.
-                Default: a new role for each function.
+            role: The execution role of all functions. It must trust ``lambda.amazonaws.com``. The library adds
+                the permissions to a role of the app. For an imported role, a warning at synth time lists the
+                statements to add. Default: a new role for each function.
             asset_encryption_key: The customer managed key of the bucket that CDK publishes assets to, from
                 ``cdk bootstrap --bootstrap-kms-key-id`` or ``--bootstrap-customer-key``. The handler is granted
                 ``kms:Decrypt`` on it. Default: the key that the stack's synthesizer reports, if any.
-            log_encryption_key: The key of the log groups. Its policy must let CloudWatch Logs use it, which is added
-                where the key is part of the app
-                (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html). Default:
-                CloudWatch's own encryption.
+            log_encryption_key: The KMS key of the log groups. Its policy must allow CloudWatch Logs to use it
+                (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/encrypt-log-data-kms.html). If the key is part
+                of the app, the library adds the statement. Default: CloudWatch's own encryption.
             log_retention: How long log events are kept. Default: three months.
-            log_removal_policy: What happens to the log groups when the stack is deleted. By default they stay, so that
-                the log of a failed first deployment outlives its rollback.
-            vpc: The VPC that all functions run in. They call Personalize, S3, CloudFormation, Lambda, Step Functions
-                if jobs wait or have events, and Glue for a `SegmentsTable`, so the subnets need a NAT gateway or the
-                endpoints of these services. Default: outside a VPC.
-            vpc_subnets: The subnets in the VPC. Default: the private ones.
+            log_removal_policy: The removal policy of the log groups. Default: ``RemovalPolicy.RETAIN``, so that the log
+                of a failed first deployment survives the rollback.
+            vpc: The VPC of all functions. They call Personalize, S3, CloudFormation and Lambda, Step Functions if jobs
+                wait or have events, and Glue for a `SegmentsTable`. The subnets need a NAT gateway or endpoints for
+                these services. Default: no VPC.
+            vpc_subnets: The subnets in the VPC. Default: the private subnets.
             security_groups: The security groups of the functions. Default: one for each function.
             tracing: Whether X-Ray traces the functions and the state machines of the library. Default: False.
-            waiter_log_options: Logging of the state machine that waits for jobs. Its input holds CloudFormation's
-                pre-signed response URL, so keep ``include_execution_data`` off. Default: no logging.
+            waiter_log_options: Logging of the state machine that waits for jobs. Its input contains CloudFormation's
+                presigned response URL, so keep ``include_execution_data`` off. Default: no logging.
 
         Raises:
-            ValueError: The stack has a provider already.
+            ValueError: The stack already has a provider.
         """
         super().__init__(scope, id)
         facts = StackFacts.of(scope)
         stack = facts.stack
         if stack in _PROVIDERS:
             raise ValueError(
-                f"provider: the stack {stack.node.path or stack.stack_name} already has a BatchSegmentProvider; create "
-                "it once, before the first BatchSegmentJob of the stack"
+                f"provider: got a second BatchSegmentProvider in the stack {stack.node.path or stack.stack_name}, "
+                "expected one: create it before the first BatchSegmentJob or BatchSegmentWorkflow of the stack"
             )
         _PROVIDERS[stack] = self
         #: The stack.
@@ -187,7 +186,7 @@ class BatchSegmentProvider(Construct):
         identity = identity or self.path_in_stack(scope, id)
         if identity in self._identities:
             raise ValueError(
-                f"identity: got {identity!r}, which another job of the stack has; expected a different one for each job"
+                f"identity: got {identity!r}, which another job of the stack has, expected a different one for each job"
             )
         self._identities[identity] = None
         self.needs.allow_derived_jobs()
@@ -229,7 +228,7 @@ class BatchSegmentProvider(Construct):
 
     @property
     def role(self) -> iam.IRole:
-        """The role of the handler. A stack without jobs has none until it is asked for."""
+        """The role of the handler. In a stack without jobs, the first access creates it."""
         return self._deployment.role
 
     def allow_tagging(self, tags: cdk.IResolvable) -> None:

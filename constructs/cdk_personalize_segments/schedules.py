@@ -94,7 +94,7 @@ def _check_time_zone(name: str) -> None:
 def _rate_fault(text: str) -> str:
     match = _RATE.fullmatch(text)
     if match is None or int(match[1]) == 0:
-        return "expected rate(value unit) with a whole number from 1, and minutes, hours or days"
+        return "expected rate(value unit) with a whole number of at least 1 and the unit minutes, hours or days"
     return ""
 
 
@@ -102,19 +102,19 @@ def _at_fault(text: str) -> str:
     try:
         datetime.strptime(text, "%Y-%m-%dT%H:%M:%S")
     except ValueError:
-        return "expected at(yyyy-mm-ddThh:mm:ss), without a fraction and without a time zone"
+        return "expected at(yyyy-mm-ddThh:mm:ss), without fractions of a second and without a time zone"
     return ""
 
 
 def _cron_fault(text: str) -> str:
     fields = text.split()
     if len(fields) != len(_FIELDS):
-        return f"expected six fields, {_EXPECTED.partition('),')[0]}), and not {len(fields)}"
+        return f"expected six fields instead of {len(fields)}: {_EXPECTED.partition('),')[0]})"
     for given, (name, least, largest, names, further) in zip(fields, _FIELDS, strict=True):
         if not all(_is_value(value, least, largest, names, further) for value in given.upper().split(",")):
-            return f"expected {name} from {least} to {largest}, and not {quote(given)}"
+            return f"expected {name} from {least} to {largest} instead of {quote(given)}"
     if (fields[_DAY_OF_MONTH] == "?") == (fields[_DAY_OF_WEEK] == "?"):
-        return "expected '?' as either day of month or day of week"
+        return "expected '?' as the day of month or as the day of week, not as both"
     return ""
 
 

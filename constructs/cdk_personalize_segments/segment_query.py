@@ -28,15 +28,15 @@ class SegmentQuery:
 
     @classmethod
     def items_like(cls, item_id: str) -> "SegmentQuery":
-        """Users with an affinity for an item; for a solution of the Item-Affinity recipe.
+        """Creates a query for users with an affinity for an item. Requires the Item-Affinity recipe.
 
         For example: ``SegmentQuery.items_like("105")``.
 
         Args:
-            item_id: The item's id as in the Items or Interactions data.
+            item_id: The item's ID in the Items or Interactions data.
 
         Raises:
-            ValueError: The id is empty or not a string.
+            ValueError: The ID is empty or not a string.
         """
         if not isinstance(item_id, str) or not item_id:
             got = f"item_id: got {quote(item_id)}, expected a non-empty string"
@@ -45,30 +45,30 @@ class SegmentQuery:
 
     @classmethod
     def where(cls, **columns: str | Sequence[str]) -> "SegmentQuery":
-        """Users with an affinity for items of given attributes; for a solution of the Item-Attribute-Affinity recipe.
+        """Creates a query for users with an affinity for item attributes. Requires the Item-Attribute-Affinity recipe.
 
         For example: ``SegmentQuery.where(GENRES=["Comedy", "Romance"], YEAR="1999")``.
 
         Args:
-            **columns: Columns of the Items data and their values. All have to hold; several values for one column are
-                given as a list. Quotes and backslashes in values are escaped.
+            **columns: Columns of the Items data and their values, joined by AND. Pass multiple values for one column
+                as a list. Quotes and backslashes in values are escaped.
 
         Raises:
-            ValueError: No column is given, a column is not a name of a schema's field, or a value is not a string.
+            ValueError: No column is given, a column is not a valid field name, or a value is not a string.
         """
         return cls({"itemAttributes": attribute_expression(columns)})
 
     def with_filter_values(self, **values: str | Sequence[str]) -> "SegmentQuery":
-        """The same query with values for the placeholders of the job's filter.
+        """Returns a copy of the query with values for the placeholders of the job's filter.
 
         For example: ``SegmentQuery.items_like("105").with_filter_values(COUNTRY=["Japan", "France"])``.
 
         Args:
-            **values: Names of placeholders, without the ``$``, and their values; several values for one placeholder
-                are given as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
+            **values: Names of placeholders, without the ``$``, and their values. Pass multiple values for one
+                placeholder as a list. https://docs.aws.amazon.com/personalize/latest/dg/filter-batch.html
 
         Raises:
-            ValueError: There is none, a name starts with ``$``, or a value is not a string.
+            ValueError: No value is given, a name starts with ``$``, or a value is not a string.
         """
         if not values:
             raise ValueError('filter values: got none, expected at least one, for example COUNTRY="Japan"')
@@ -88,10 +88,10 @@ class SegmentQuery:
 
 
 def query_line(query: Mapping[str, Any]) -> bytes:
-    """Writes a query as a line of a query file, in UTF-8, its newline included.
+    """Returns a query as a line of a query file, in UTF-8, with its newline.
 
     Raises:
-        ValueError: It holds something that JSON or UTF-8 has no way to say.
+        ValueError: The query contains a value that JSON or UTF-8 cannot represent.
     """
     return f"{json.dumps(dict(query), ensure_ascii=False, allow_nan=False)}\n".encode()
 
@@ -115,8 +115,8 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
         For example ``ITEMS.genres = "Comedy" AND ITEMS.genres = "Action"``.
 
     Raises:
-        ValueError: There is no column or no value, a column's name is no name of a schema's field, or a value is empty
-            or no text.
+        ValueError: There is no column or no value, a column is not a valid field name, or a value is empty or not
+            text.
     """
     conditions = []
     for column, values in columns.items():
@@ -126,7 +126,7 @@ def attribute_expression(columns: Mapping[str, str | Sequence[str]]) -> str:
         listed = [*values] if isinstance(values, list | tuple) else [values]
         for value in listed:
             if not isinstance(value, str) or not value:
-                got = f"got {quote(value)}, expected text"
+                got = f"got {quote(value)}, expected a non-empty string"
                 raise ValueError(f"column {column[:40]}: {got}{as_text(value, column[:40])}")
             conditions.append(f"ITEMS.{column} = {quoted(value)}")
         if not listed:
@@ -152,7 +152,7 @@ def as_text(value: object, name: str = "") -> str:
     if not isinstance(value, int | float):
         return ""
     if is_token(value):
-        return ", known at synth time: queries are written then"
+        return ", known at synth time: queries are written at synth time"
     return f': write {equals}"{value}"'
 
 

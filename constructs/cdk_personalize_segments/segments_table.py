@@ -39,11 +39,11 @@ _OUTPUT_FORMAT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 
 
 class SegmentsTable(Construct):
-    """A Glue table of a workflow's segments, to be queried with Athena.
+    """A Glue table of a workflow's segments, for queries with Athena.
 
-    A run registers the segments of an audience when all of them are written, so a query never reads half a run. They
-    are the partition of the audience and the run, and of the audience and the run ``latest``. A query should name the
-    run, since ``latest`` holds the same segments as the newest run. For example, with
+    A run registers the segments of an audience when all of them are written, so a query never reads a partial run. It
+    registers them twice: in the partition of the run, and in the partition ``latest``. Always filter by ``run``.
+    Otherwise, a query reads the segments of the newest run twice. For example, with
     ``SegmentsTable(stack, "Table", workflow=weekly)``::
 
         SELECT user_id
@@ -69,20 +69,22 @@ class SegmentsTable(Construct):
             scope: The parent construct.
             id: The construct's id.
             workflow: The workflow. It can have one table.
-            database_name: The name of the table's database, of lower-case letters, digits and underscores. The stack
-                creates the database; its tables with the same name share it. Default: one database for the stack, with
-                a name derived from the stack's.
-            table_name: The name of the table, of the same characters. Default: the workflow's id in lower case.
+            database_name: The name of the table's database: lowercase letters, digits and underscores. The stack
+                creates the database. Tables with the same database name share it. Default: one database for the stack,
+                with a name derived from the stack's name.
+            table_name: The name of the table: lowercase letters, digits and underscores. Default: the workflow's id in
+                lowercase.
 
         Raises:
-            ValueError: A name is not as described, another table of the database has the name, or the workflow has a
-                table already.
+            ValueError: A name is invalid, another table of the database has the name, or the workflow already has a
+                table.
         """
         super().__init__(scope, id)
         facts = StackFacts.of(scope)
         if workflow in _WORKFLOWS:
             raise ValueError(
-                f"workflow: got {workflow.node.path}, which has a SegmentsTable already, expected one without"
+                f"workflow: got {workflow.node.path}, which already has a SegmentsTable, expected a different workflow "
+                "for each table"
             )
         _check_name("database_name", database_name)
         _check_name("table_name", table_name)
@@ -137,12 +139,11 @@ class SegmentsTable(Construct):
 
         Args:
             grantee: The principal, for example a function.
-            work_group: The name of the Athena workgroup that queries run in.
-            results_bucket: The bucket that the workgroup, or the caller, has query results written to. Default: no
-                grant on a bucket, for a workgroup with managed query results, which need none
-                (https://docs.aws.amazon.com/athena/latest/ug/managed-results.html), or for a grantee that can write
-                results already.
-            results_prefix: The folder in that bucket, ending in "/". Default: the whole bucket.
+            work_group: The name of the Athena workgroup. Default: ``primary``.
+            results_bucket: The bucket of the query results. Omit it if the workgroup has managed query results
+                (https://docs.aws.amazon.com/athena/latest/ug/managed-results.html), or if the grantee can already write
+                results. Default: no permissions for a bucket.
+            results_prefix: The folder of the query results, ending in "/". Default: the whole bucket.
 
         Raises:
             ValueError: `results_prefix` does not end in "/", or is given without `results_bucket`.
@@ -215,7 +216,7 @@ def _table_input(name: str, location: str) -> glue.CfnTable.TableInputProperty:
 def _check_name(prop: str, name: str | None) -> None:
     if name is not None and not _NAME.fullmatch(name):
         raise ValueError(
-            f"{prop}: got {quote(name)}, expected 1 to 255 lower-case letters, digits and underscores, the "
+            f"{prop}: got {quote(name)}, expected 1 to 255 lowercase letters, digits and underscores, the "
             "first one a letter"
         )
 

@@ -108,7 +108,7 @@ class _TagsValidation:
             if not found and count > limits.MAX_TAGS:
                 return [
                     f"tags: got {count} for the audience {name!r}, expected at most {limits.MAX_TAGS} on one job, "
-                    "those of the workflow and of Tags.of(…) included"
+                    "including those of the workflow and of Tags.of(…)"
                 ]
         return found
 
@@ -125,13 +125,13 @@ def faults(values: Sequence[tuple[Any, Any]]) -> list[str]:
     faults = []
     if len(values) > limits.MAX_TAGS:
         faults.append(
-            f"tags: got {len(values)}, expected at most {limits.MAX_TAGS} on one job, those of Tags.of(…) included"
+            f"tags: got {len(values)}, expected at most {limits.MAX_TAGS} on one job, including those of Tags.of(…)"
         )
     for key, value in values:
         if not is_token(key):
             if key.lower().startswith("aws:"):
                 faults.append(
-                    f"tags: got the key {quote(key)}, expected one without aws: before it, which is AWS's own"
+                    f"tags: got the key {quote(key)}, expected a key that does not start with aws:, which AWS reserves"
                 )
             if not (0 < len(key) <= limits.MAX_TAG_KEY_LENGTH and _is_tag_text(key)):
                 faults.append(

@@ -131,8 +131,8 @@ def check_identity(value: str | None, job_name: str | None) -> None:
         raise ValueError(f"identity: got {quote(value)}, expected 1 to 256 printable characters, known at synth time")
     if job_name is not None:
         raise ValueError(
-            f"identity: got {quote(value)} with job_name {quote(job_name)}, expected one of the two: an explicit name "
-            "is not derived"
+            f"identity: got {quote(value)} with job_name {quote(job_name)}, expected only one: an explicit name is "
+            "not derived"
         )
 
 

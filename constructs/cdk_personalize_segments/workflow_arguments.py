@@ -50,14 +50,14 @@ def check(provider: BatchSegmentProvider, **arguments: Unpack[WorkflowArguments]
     validation.check_type("timeout", timeout, cdk.Duration, "a cdk.Duration")
     validation.check_type("tags", tags, Mapping | None, 'a mapping, {"key": "value"}')
     for key, value in (tags or {}).items():
-        validation.check_type(f"tags[{key!r}]", value, str, "text")
+        validation.check_type(f"tags[{key!r}]", value, str, "a string")
     job_arguments.check_solution(provider, arguments["solution_arn"], arguments["solution_version_arn"])
     validation.check_max_concurrency(arguments["max_concurrency"], MAX_CONCURRENCY)
     if timeout.is_unresolved() or not 0 < timeout.to_milliseconds() <= _MAX_TIMEOUT.to_milliseconds():
         got = "a value that is known only at deploy time" if timeout.is_unresolved() else timeout.to_human_string()
         raise ValueError(
-            f"timeout: got {got}, expected more than nothing and at most {_MAX_TIMEOUT.to_human_string()}, since Step "
-            "Functions ends an execution after a year"
+            f"timeout: got {got}, expected more than 0 and at most {_MAX_TIMEOUT.to_human_string()}: Step Functions "
+            "stops an execution after one year"
         )
     if schedule is not None:
         time_zone = schedule.time_zone

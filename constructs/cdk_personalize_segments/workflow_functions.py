@@ -78,7 +78,7 @@ class WorkflowFunctions:
         function, _ = self._functions.new_function(
             "Describe",
             contract.DESCRIBE,
-            "Looks whether batch segment jobs of workflows are complete",
+            "Checks whether batch segment jobs of workflows are complete",
             self._describe,
             module=_MODULE,
             timeout=READING_TIMEOUT,

@@ -86,11 +86,8 @@ def describe(event: TaskEvent, budget: RetryBudget, context: Any) -> Progress:
         written = description.get("lastUpdatedDateTime") or datetime.datetime.now(datetime.UTC)
         return _complete(event, written, budget, context)
     if is_late:
-        return _failed(
-            event,
-            f"timeout: the job {job['JobName']} is {status} after {_utc(run['Deadline'])}. A running job continues and "
-            "is billed",
-        )
+        reason = f"timeout: the job {job['JobName']} is {status} after {_utc(run['Deadline'])}"
+        return _failed(event, f"{reason}. A running job continues and is billed")
     return {"Status": "IN_PROGRESS", "Jobs": progress["Jobs"]}
 
 

@@ -41,7 +41,8 @@ def check_existing(properties: FlatProperties, preflight: Preflight, budget: Ret
     )
     found = _list(bucket, key, hints, budget)
     if not found:
-        raise JobError(f"job_input: there is no {'object under' if key.endswith('/') else 'object'} {quote(path)}")
+        missing = "object under" if key.endswith("/") else "object"
+        raise JobError(f"job_input: there is no {missing} {quote(path)}; upload the queries first")
     if len(found) > limits.MAX_INPUT_FILES:
         raise JobError(
             f"job_input: got more than {limits.MAX_INPUT_FILES:,} objects under {quote(path)}, expected at most "

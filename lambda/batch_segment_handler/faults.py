@@ -16,6 +16,8 @@ _IN_A_RUN = {
     "Deploy again": "Start the run again",
     "deploy again": "start the run again",
     "job_input": "segment_input",
+    "trigger: all": "all",
+    "Change trigger to give the job another name": "Train a new solution version, or rename the audience",
 }
 
 

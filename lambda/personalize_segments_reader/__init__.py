@@ -26,8 +26,8 @@ class Segment:
 
     Attributes:
         query: The query from the job's input.
-        user_ids: The IDs of the users, likeliest first; empty if the query ended with an error.
-        error: The service's error message; None if the query succeeded.
+        user_ids: The IDs of the users, most likely first. Empty if the query ended with an error.
+        error: The service's error message, or None if the query succeeded.
     """
 
     query: dict[str, Any]
@@ -49,13 +49,13 @@ def read_segments(lines: Iterable[bytes | str]) -> Iterator[Segment]:
             print(segment.query, segment.user_ids)
 
     Args:
-        lines: The object's lines, with or without ``\n``. Skips blank lines.
+        lines: The object's lines, with or without ``\n``. Blank lines are skipped.
 
     Yields:
         The segments, in the order of the lines, each as soon as its line is read.
 
     Raises:
-        ValueError: A line is not a record; the message names the line.
+        ValueError: A line is not a record. The message names the line.
     """
     for number, line in enumerate(lines, start=1):
         if line.strip():

@@ -37,7 +37,7 @@ async def _rewrite(query: str, database: str, _catalog: str | None = None) -> tu
     statement = _COMMENTS.sub("", query, count=1)
     if not _QUERIES.match(statement):
         first = next(iter(statement.split()), "an empty query")
-        raise ValueError(f"{first} is not part of the local AWS, which has SELECT, CREATE TABLE, DROP TABLE")
+        raise ValueError(f"{first} is not part of the local AWS, which supports SELECT, CREATE TABLE, DROP TABLE")
     edits: list[tuple[int, int, str]] = []
     folders: list[str] = []
     for found in athena._table_references(query):
@@ -63,7 +63,7 @@ def _relation(table: dict[str, Any], name: tuple[str, str], folders: list[str]) 
     library = (storage.get("SerdeInfo") or {}).get("SerializationLibrary", "")
     if library not in _JSON_SERDES:
         raise ValueError(
-            f"tables with the SerDe {library!r} are not part of the local AWS, which has {_JSON_SERDES[0]}"
+            f"tables with the SerDe {library!r} are not part of the local AWS, which supports {_JSON_SERDES[0]}"
         )
     keys = table.get("PartitionKeys") or []
     columns = {column["Name"].lower(): duckdb_type(column["Type"]) for column in [*storage["Columns"], *keys]}

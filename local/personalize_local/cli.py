@@ -19,7 +19,7 @@ MiniStack runs CloudFormation, S3, IAM, Step Functions and Lambda functions in o
 runs batch segment jobs on the objects in S3. IAM policies are enforced. Users are ranked by counts of interactions, not
 by a model, in the sample films or in your own data with --data. State is discarded when the local AWS stops.
 """
-_WITHIN = "Use it in a command of `personalize-local run`, or after `personalize-local env`."
+_WITHIN = 'Use this command within `personalize-local run`, or after eval "$(personalize-local env)".'
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -91,7 +91,7 @@ def build_parser() -> argparse.ArgumentParser:
     env = add_command(
         commands,
         "env",
-        "Prints the variables of a running serve, for eval in another terminal.",
+        "Prints the environment variables of a running serve, for eval in another terminal.",
         ['eval "$(personalize-local env)"', 'eval "$(personalize-local env --port 4567)"'],
     )
     env.add_argument("--port", type=int, help="the port of serve (default: the only one that runs)")
@@ -107,7 +107,9 @@ def build_parser() -> argparse.ArgumentParser:
         ],
         notes=_WITHIN,
     )
-    schedule.add_argument("name", nargs="?", metavar="NAME", help="a part of its name (default: the only schedule)")
+    schedule.add_argument(
+        "name", nargs="?", metavar="NAME", help="the name of the schedule, or a part of it (default: the only one)"
+    )
     schedule.add_argument(
         "--at", metavar="TIME", help="the scheduled time that the target receives (default: the next one)"
     )
@@ -150,10 +152,16 @@ def _add_start_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--region", default="eu-west-1", help="the region (default: eu-west-1)")
     parser.add_argument(
-        "--job-seconds", type=float, default=0.2, metavar="N", help="how long a job is in progress (default: 0.2)"
+        "--job-seconds",
+        type=float,
+        default=0.2,
+        metavar="N",
+        help="the seconds that a job is in progress (default: 0.2)",
     )
     data_options.add_data_option(parser)
 
 
 def _add_names(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="only those with NAME in their name (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help="show only jobs and audiences with NAME in their name (default: all)"
+    )

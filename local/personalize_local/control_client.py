@@ -29,7 +29,7 @@ def call(operation: str, **members: Any) -> dict[str, Any]:
     request = AWSRequest("POST", f"{os.environ['AWS_ENDPOINT_URL']}/", headers, body)
     credentials = session.get_credentials()
     if credentials is None:
-        raise UsageError("the environment has no AWS_ACCESS_KEY_ID")
+        raise UsageError("AWS_ACCESS_KEY_ID is not set; take all variables from `personalize-local env`")
     SigV4Auth(credentials, "personalize", session.region_name).add_auth(request)
     try:
         answer = URLLib3Session().send(request.prepare())

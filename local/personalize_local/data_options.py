@@ -19,7 +19,7 @@ _DATA = "a folder with interactions.csv, and optionally items.csv and users.csv,
 def add_data_option(parser: argparse.ArgumentParser) -> None:
     """Adds `--data` and `--filter`."""
     parser.add_argument("--data", type=Path, metavar="FOLDER", help=_DATA)
-    parser.add_argument("--filter", metavar="EXPRESSION", help="the expression of a filter of the users in that data")
+    parser.add_argument("--filter", metavar="EXPRESSION", help="a filter expression for the users in that data")
 
 
 def load_stand_in(options: argparse.Namespace) -> "OwnDataStandIn | None":

@@ -86,7 +86,7 @@ class Guard:
         # Browsers send one of these headers with every request of a page. SDKs do not.
         # https://developer.mozilla.org/docs/Web/HTTP/Reference/Headers/Sec-Fetch-Site
         if "origin" in names or headers.get("sec-fetch-site", "none") != "none":
-            raise RejectedError("AccessDenied", "the local AWS answers no pages in a browser")
+            raise RejectedError("AccessDenied", "the local AWS does not respond to pages in a browser")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -33,8 +33,8 @@ def connect(command: str) -> Iterator[tuple[Any, Any]]:
 
     if "AWS_ENDPOINT_URL" not in os.environ:
         raise UsageError(
-            f"{command}: AWS_ENDPOINT_URL is not set; use it in a command of `personalize-local run`, or with "
-            'a running `personalize-local serve` after eval "$(personalize-local env)"'
+            f"{command}: AWS_ENDPOINT_URL is not set; use this command within `personalize-local run`, or start "
+            '`personalize-local serve` and run eval "$(personalize-local env)"'
         )
     try:
         session = boto3.Session()

@@ -64,7 +64,8 @@ def _violations(value: Any, shape: Shape, path: str) -> Any:
     low, high = shape.metadata.get("min"), shape.metadata.get("max")
     size = len(value) if shape.type_name in ("string", "list", "map") else value
     if (low is not None and size < low) or (high is not None and size > high):
-        yield f"{path}: expected {low or 0} to {high}, got {size}"
+        unit = {"string": " characters", "list": " elements", "map": " entries"}.get(shape.type_name, "")
+        yield f"{path}: got {size}{unit}, expected {low or 0} to {high}"
     if shape.type_name == "list":
         for index, item in enumerate(value):
             yield from _violations(item, shape.member, f"{path}[{index}]")  # type: ignore[attr-defined]
@@ -73,7 +74,7 @@ def _violations(value: Any, shape: Shape, path: str) -> Any:
         yield f"{path}: {value!r} does not match {pattern}"
     allowed = shape.metadata.get("enum")
     if allowed and value not in allowed:
-        yield f"{path}: {value!r} is none of {', '.join(allowed)}"
+        yield f"{path}: got {value!r}, expected one of {', '.join(allowed)}"
 
 
 def _matches(pattern: str, value: str) -> bool:

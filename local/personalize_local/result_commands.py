@@ -76,7 +76,9 @@ def _print_table(console: Any, table: Any, rows: Sequence[object], others: str, 
     if rows:
         console.print(table)
     if hidden:
-        console.print(f"{others} without a failure {'is' if hidden == 1 else 'are'} not shown. Pass a name to show it.")
+        console.print(
+            f"{others} without a failure {'is' if hidden == 1 else 'are'} not shown. To show one, pass its name."
+        )
 
 
 def _print_stack_failures(console: Any) -> None:
@@ -110,10 +112,12 @@ def segments(options: argparse.Namespace) -> int:
         The exit code.
 
     Raises:
-        UsageError: The local AWS cannot be reached, or an export cannot be written.
+        UsageError: An option is invalid, the local AWS cannot be reached, or an export cannot be written.
     """
     from rich.console import Console
 
+    if options.users < 0:
+        raise UsageError(f"--users: got {options.users}, expected 0 or more")
     console = Console()
     export = SegmentExport(options)
     with job_results.connect("segments") as (personalize, s3):

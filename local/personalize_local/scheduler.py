@@ -78,7 +78,8 @@ class Schedules:
         exact = [schedule for schedule in found if schedule["Name"] == name]
         if len(exact or found) != 1:
             names = ", ".join(sorted(schedule["Name"] for schedule in found)) or "none"
-            raise ScheduleError(f"schedule: got {name!r}, expected the name of one; found: {names}")
+            got = "no name" if name is None else repr(name)
+            raise ScheduleError(f"schedule: got {got}, expected a name that selects one schedule; found: {names}")
         schedule = (exact or found)[0]
         if at is None:
             now = datetime.now(UTC)

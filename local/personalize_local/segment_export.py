@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .display import describe_query, new_table, printable, safe_text
+from .display import count, describe_query, new_table, printable, safe_text
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ class SegmentExport:
 
     def _print_overlap(self, console: Any, path: Path) -> None:
         if not 2 <= self._compared <= _MAX_COMPARED:
-            text = (
-                f"overlap: got {self._compared:,} segments with users, expected 2 to {_MAX_COMPARED}; name fewer jobs"
-            )
+            fix = "; name fewer jobs" if self._compared > _MAX_COMPARED else ""
+            got = count(self._compared, "segment")
+            text = f"--overlap: got {got} with users, expected 2 to {_MAX_COMPARED}{fix}"
             console.print(safe_text(text), soft_wrap=True)
             return
         table = new_table("overlap")

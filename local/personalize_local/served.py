@@ -59,7 +59,7 @@ def find(port: int | None) -> dict[str, str]:
         raise UsageError(f"env: no local AWS is served{on_port}; start one in another terminal: {start}")
     if len(chosen) > 1:
         ports = ", ".join(str(served) for served in sorted(found))
-        raise UsageError(f"env: got {len(chosen)} local AWS, on the ports {ports}; choose one with --port")
+        raise UsageError(f"env: found {len(chosen)} local AWS, on the ports {ports}; choose one with --port")
     return chosen[0]
 
 

@@ -121,11 +121,9 @@ class Personalize:
             ServiceError: The answer is an error.
         """
         if operation not in self._operations:
-            raise ServiceError(
-                "NotImplementedException",
-                f"{operation} is not part of the local Personalize, which has {', '.join(sorted(self._operations))}",
-                501,
-            )
+            supported = ", ".join(sorted(self._operations))
+            message = f"{operation} is not part of the local Personalize, which supports {supported}"
+            raise ServiceError("NotImplementedException", message, 501)
         self.calls.append(operation)
         request_validation.check(operation, request)
         return self._operations[operation](request, caller, self.behavior)

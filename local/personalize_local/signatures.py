@@ -113,8 +113,8 @@ class SignatureCheck:
             raise RejectedError(credential.code, credential.message)
         raise RejectedError(
             "UnrecognizedClientException",
-            f"The security token included in the request is invalid: {access_key[:40]!r} is no access key of this run "
-            "of the local AWS; take the AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY that it gives",
+            f"The security token included in the request is invalid: {access_key[:40]!r} is not an access key of this "
+            "run of the local AWS; use the AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of `personalize-local env`",
         )
 
 

@@ -68,7 +68,7 @@ def check_sdk() -> None:
     """
     if missing := [package for package in _SDK_PACKAGES if _package_folder(package) is None]:
         raise FileNotFoundError(
-            f"CDK's own functions need {', '.join(missing)}, got neither in node_modules nor in NODE_PATH; {_INSTALL}"
+            f"CDK's own functions need {', '.join(missing)}, found neither in node_modules nor in NODE_PATH; {_INSTALL}"
         )
 
 

@@ -169,9 +169,9 @@ def test_a_failed_job_fails_the_deployment_that_waits(
     [
         (
             {"queries": None},
-            "pass one of -c queries=FILE (a local file), -c input=s3://bucket/key (queries in S3) and ",
+            "pass exactly one of -c queries=FILE (a local file), -c input=s3://bucket/key (queries in S3) or ",
         ),
-        ({"audiences": "list.csv"}, "pass one of -c queries=FILE (a local file), -c input=s3://bucket/key"),
+        ({"audiences": "list.csv"}, "pass exactly one of -c queries=FILE (a local file), -c input=s3://bucket/key"),
         (
             {"queries": None, "audiences": "list.csv", "wait_minutes": "5"},
             "wait_minutes: got '5' with audiences, expected queries or input instead",
@@ -199,7 +199,7 @@ def test_a_failed_job_fails_the_deployment_that_waits(
         ({"queries": "none.jsonl"}, "queries: got a path that does not exist, 'none.jsonl', expected a file of"),
         ({"queries": "."}, "queries: got a folder, '.', expected a file of queries, one JSON object per line"),
         ({"role_arn": "foo"}, "role_arn: got 'foo', expected arn:aws:iam::<account>:role/<name>"),
-        ({"stack_name": "a_b"}, "stack_name: got 'a_b', expected letters, digits and hyphens, first a letter"),
+        ({"stack_name": "a_b"}, "stack_name: got 'a_b', expected 1 to 128 letters, digits and hyphens, the first one"),
         ({"tags": "a=1,a=2"}, "tags: got 'a=2', expected key=value,key=value, each key once"),
         ({"num_results": "many"}, "num_results: got 'many', expected a whole number"),
         ({"num_result": "10"}, "unknown context value 'num_result'; did you mean num_results?"),
@@ -223,6 +223,11 @@ def test_a_failed_job_fails_the_deployment_that_waits(
             "wait_minutes: got 1 hour 1 minute, expected more than 0 and at most 1 hour, the maximum",
         ),
         ({"output": "bucket"}, "output: got 'bucket', expected s3://bucket/folder/"),
+        (
+            {"queries": None, "input": "bucket"},
+            "input: got 'bucket', expected s3://bucket/key.jsonl or s3://bucket/folder/",
+        ),
+        ({"colour": "red"}, "unknown context value 'colour'; expected one of these values"),
     ],
 )
 def test_rejects_a_bad_value_in_one_sentence(context: dict[str, Any], changes: dict[str, Any], sentence: str) -> None:
@@ -232,7 +237,7 @@ def test_rejects_a_bad_value_in_one_sentence(context: dict[str, Any], changes: d
         run_app(cdk_lib.App(context=given))
     said, *usage = str(exit.value).splitlines()
     assert said.startswith(sentence)
-    assert bool(usage) == said.startswith(("pass one of", "unknown context value"))
+    assert bool(usage) == said.startswith(("pass exactly one of", "unknown context value"))
 
 
 def test_a_list_of_audiences_is_refreshed_on_a_schedule(

@@ -137,7 +137,7 @@ def test_runs_at_most_four_audiences_at_once(aws: LocalAws, audiences: ModuleTyp
             "audience: got 'comedy fans', expected letters and digits, the first one a capital letter",
         ),
         ("ComedyFans,GENRES,Comedy,many", "max_users: got 'many', expected a whole number from 1"),
-        ("ComedyFans,GENRES,,5", "column GENRES: got '', expected text"),
+        ("ComedyFans,GENRES,,5", "column GENRES: got '', expected a non-empty string"),
         ("ComedyFans,the genre,Comedy,5", "column: got 'the genre', expected a name of letters"),
         ("DramaFans,GENRES,Drama,5", "audience: got DramaFans a second time, expected a unique name"),
     ],

@@ -70,17 +70,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("solution_version_arn", help="an ACTIVE solution version of a USER_SEGMENTATION recipe")
     parser.add_argument(
         "--query",
-        help='an item id, or an expression such as ITEMS.GENRES = "Comedy"; needed for aws-item-attribute-affinity',
+        help='an item id, or an expression such as ITEMS.GENRES = "Comedy"; required for aws-item-attribute-affinity',
     )
-    parser.add_argument("--report", default="verify-account.md", metavar="FILE", help="(default: verify-account.md)")
+    parser.add_argument(
+        "--report", default="verify-account.md", metavar="FILE", help="the report to write (default: verify-account.md)"
+    )
     parser.add_argument("--only", metavar="ID,…", help="answer only these questions, with only the jobs that they need")
     parser.add_argument("--yes", action="store_true", help="do not ask before jobs are created")
     parser.add_argument("--show-account", action="store_true", help="show the account number in the report")
-    parser.add_argument("--poll-seconds", type=float, default=15, metavar="N", help="between two checks (default: 15)")
     parser.add_argument(
-        "--patience-seconds", type=float, default=120, metavar="N", help="for permissions to propagate (default: 120)"
+        "--poll-seconds",
+        type=float,
+        default=15,
+        metavar="N",
+        help="the seconds between two checks of a job (default: 15)",
     )
-    parser.add_argument("--job-minutes", type=float, default=180, metavar="N", help="to wait for a job (default: 180)")
+    parser.add_argument(
+        "--patience-seconds",
+        type=float,
+        default=120,
+        metavar="N",
+        help="the seconds to wait for permissions to propagate (default: 120)",
+    )
+    parser.add_argument(
+        "--job-minutes", type=float, default=180, metavar="N", help="the minutes to wait for a job (default: 180)"
+    )
     return parser
 
 

@@ -55,7 +55,7 @@ def read_text(line: str, at: int) -> tuple[str, int]:
         raise LineFault(error.pos, _explain(error)) from None
     assert isinstance(text, str)
     if half := _SURROGATE.search(text):
-        reason = "half of a surrogate pair: write both, or the character"
+        reason = "half of a surrogate pair: write both halves, or the character"
         raise LineFault(offset_in_json(line, at, half.start()), reason)
     return text, end
 

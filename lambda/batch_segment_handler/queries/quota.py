@@ -34,7 +34,7 @@ def room(report: QueryReport, quota: Quota | None, in_file: int) -> tuple[int, s
         in_file: The queries counted in the current file.
     """
     allowed = limits.MAX_RECORDS - report.queries
-    reason = f"too many queries: a job takes at most {limits.MAX_RECORDS:,}"
+    reason = f"too many queries: a job reads at most {limits.MAX_RECORDS:,}"
     if quota is None or report.kind is None:
         return allowed, reason
     per_file = split_size(report, quota)
@@ -48,7 +48,7 @@ def room(report: QueryReport, quota: Quota | None, in_file: int) -> tuple[int, s
     if quota.is_split and in_all - report.queries < allowed:
         allowed = in_all - report.queries
         reason = (
-            f"too many queries: a job reads {limits.MAX_INPUT_FILES:,} files of {per_file:,} each, together "
-            f"{in_all:,}. Split them over several jobs, or set queries_per_file if your quota is higher"
+            f"too many queries: a job reads at most {limits.MAX_INPUT_FILES:,} files of {per_file:,} "
+            f"each, {in_all:,} in all. Split them over several jobs, or set queries_per_file if your quota is higher"
         )
     return allowed, reason

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _ROWS = 20
 _NOTES = """\
-It needs no local AWS.
+Requires no running local AWS.
 
 exit codes:
   0  the queries are valid, and with --data each reaches a user
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError(f"--rows: got {options.rows}, expected 0 or more")
     for name in options.queries:
         if name.lower().endswith(".csv"):
-            raise UsageError(f"got {name!r}, expected JSON Lines: `cdk synth` checks a spreadsheet of audiences")
+            raise UsageError(f"check: got {name!r}, expected JSON Lines: `cdk synth` checks a spreadsheet of audiences")
     placeholders = None if options.filter is None else filter_placeholders(options.filter)
     with open_inputs(options.queries) as inputs, contextlib.ExitStack() as stack:
         checked = _check(inputs, placeholders)

@@ -68,14 +68,17 @@ def _download(name: str, copies: Path) -> Iterator[Input]:
 
     bucket, _, key = name.removeprefix("s3://").partition("/")
     if not bucket:
-        raise UsageError(f"check: {name}: expected s3://BUCKET/KEY")
+        raise UsageError(f"check: got {name}, expected s3://BUCKET/KEY")
     try:
         s3 = boto3.client("s3")
         keys = _list(s3, bucket, key) if not key or key.endswith("/") else [key]
         if not keys:
             raise UsageError(f"check: there is no object under {name}")
         if len(keys) > _MAX_OBJECTS:
-            raise UsageError(f"check: got more than {_MAX_OBJECTS:,} objects under {name}, which a job does not read")
+            raise UsageError(
+                f"check: got more than {_MAX_OBJECTS:,} objects under {name}, expected at most {_MAX_OBJECTS:,}, the "
+                "service's limit"
+            )
         for index, found in enumerate(keys):
             path = copies / str(index)
             s3.download_file(bucket, found, str(path))

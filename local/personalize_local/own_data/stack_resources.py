@@ -114,7 +114,8 @@ class StackResources:
         group = self._find_group(properties["DatasetGroupArn"])
         recipe = RECIPES.get(properties.get("RecipeArn", "").rpartition("/")[2])
         if recipe is None:
-            raise _invalid(f"the recipe of {name} is not in the local Personalize, which has {', '.join(RECIPES)}")
+            supported = ", ".join(RECIPES)
+            raise _invalid(f"the recipe of {name} is not part of the local Personalize, which supports {supported}")
         needed = ["Interactions", "Items"] if recipe.query_key == "itemAttributes" else ["Interactions"]
         if missing := [kind for kind in needed if kind not in group.datasets]:
             # https://docs.aws.amazon.com/personalize/latest/dg/item-attribute-affinity-recipe.html

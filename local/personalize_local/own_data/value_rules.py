@@ -60,7 +60,7 @@ def rules_of(file: CsvFile) -> Iterator[Rule]:
                     column,
                     field,
                     f"{column} IN ({_KEYWORD_LIST})",
-                    "expected a value that is no reserved keyword",
+                    "expected a value that is not a reserved keyword",
                     "change the value or remove a repeated header",
                     sources.SCHEMAS,
                 )

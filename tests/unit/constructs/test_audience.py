@@ -35,7 +35,7 @@ def test_accepts_names_of_letters_digits_hyphens_and_underscores(name: str) -> N
         ),
         (
             lambda: Audience("a", FANS, tags={"aws:x": "1"}),
-            "tags: got the key 'aws:x', expected one without aws: before it, which is AWS's own",
+            "tags: got the key 'aws:x', expected a key that does not start with aws:, which AWS reserves",
         ),
         (
             lambda: Audience("a", FANS, tags={"": "1"}),
@@ -47,7 +47,7 @@ def test_accepts_names_of_letters_digits_hyphens_and_underscores(name: str) -> N
         ),
         (
             lambda: Audience("a", FANS, tags={str(number): "" for number in range(51)}),
-            "tags: got 51, expected at most 50 on one job, those of Tags.of(…) included",
+            "tags: got 51, expected at most 50 on one job, including those of Tags.of(…)",
         ),
     ],
 )
@@ -93,14 +93,14 @@ def test_a_filter_can_be_known_only_at_deploy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((7, FANS, {}), "name: got int 7, expected text"),
+        ((7, FANS, {}), "name: got int 7, expected a string"),
         (
             ("a", "fans", {}),
             "segment_input: got str 'fans', expected a BatchSegmentInput (use from_queries, from_asset or from_bucket)",
         ),
-        (("a", FANS, {"filter_arn": 7}), "filter_arn: got int 7, expected the ARN of a filter"),
+        (("a", FANS, {"filter_arn": 7}), "filter_arn: got int 7, expected a filter ARN"),
         (("a", FANS, {"tags": ["x"]}), 'tags: got list [\'x\'], expected a mapping, {"key": "value"}'),
-        (("a", FANS, {"tags": {"k": 7}}), "tags['k']: got int 7, expected text"),
+        (("a", FANS, {"tags": {"k": 7}}), "tags['k']: got int 7, expected a string"),
     ],
 )
 def test_rejects_other_types(arguments: Any, message: str) -> None:

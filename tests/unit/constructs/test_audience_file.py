@@ -132,7 +132,7 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a 
         ),
         (
             "name,ITEMS.A,ITEMS.B\na,b,c\nb,b,c\na,b,d\na,b,c\n",
-            "line 5: ITEMS.A: got the query of 'a' in line 2 again, expected each query once, or another name",
+            "line 5: ITEMS.A: got the query of 'a' in line 2 again, expected each query of an audience once",
         ),
         ("nam,item_id\na,1\n", "line 1: got the column 'nam', expected name"),
         ("Name,item_id\na,1\n", "line 1: got the column 'Name', expected name"),
@@ -212,12 +212,12 @@ NAME = "expected 1 to 63 letters, digits, hyphens or underscores: the name is a 
         ),
         (
             "name,queries\na,queries.jsonl\na,queries.jsonl\n",
-            "line 3: queries: got a file for 'a', which has queries in line 2, expected either: add the queries "
+            "line 3: queries: got a file for 'a', which has queries in line 2, expected only one: add the queries "
             "to the file",
         ),
         (
             "name,item_id,queries\na,,queries.jsonl\na,1,\n",
-            "line 3: item_id: got a query for 'a', which has a file in line 2, expected either: add the query to "
+            "line 3: item_id: got a query for 'a', which has a file in line 2, expected only one: add the query to "
             "the file",
         ),
         (
@@ -241,7 +241,7 @@ def test_rejects_filter_values_beside_a_file(folder: Path) -> None:
     with pytest.raises(ValueError, match="fault") as refused:
         listed(folder, "name,queries,filter.AGE\na,queries.jsonl,7\n", FILTER)
     assert str(refused.value).endswith(
-        "\n  line 2: filter.AGE: got a value beside queries, expected none: the file has filterValues"
+        "\n  line 2: filter.AGE: got a value in a line with queries, expected none: write filterValues in the file"
     )
 
 

@@ -179,7 +179,9 @@ def test_rejects_an_expression_that_is_known_only_at_deploy() -> None:
 
 
 def test_rejects_a_number_that_is_known_only_at_deploy() -> None:
-    with pytest.raises(ValueError, match=r", expected text, known at synth time: queries are written then$"):
+    with pytest.raises(
+        ValueError, match=r", expected a non-empty string, known at synth time: queries are written at synth time$"
+    ):
         SegmentQuery.where(YEAR=cdk.Token.as_number(cdk.Aws.REGION))  # type: ignore[arg-type]
 
 
@@ -218,6 +220,8 @@ def test_warns_of_undocumented_operators(stack: cdk.Stack, tmp_path: Path) -> No
 def test_rejects_too_many_queries_at_synth(stack: cdk.Stack, tmp_path: Path, count: int, per_file: int | None) -> None:
     file = tmp_path / "queries.jsonl"
     file.write_text('{"itemId": "1"}\n' * count)
-    with pytest.raises(ValueError, match=f"line {count}: too many queries: a job reads 1,000 files of") as refused:
+    with pytest.raises(
+        ValueError, match=f"line {count}: too many queries: a job reads at most 1,000 files of"
+    ) as refused:
         asset_of(stack, BatchSegmentInput.from_asset(file, queries_per_file=per_file))
     assert "set queries_per_file if your quota is higher" in str(refused.value)

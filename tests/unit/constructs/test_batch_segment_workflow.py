@@ -171,7 +171,7 @@ def test_a_workflow_without_tags_sets_none(stack: cdk.Stack) -> None:
     ("of_workflow", "of_audience", "message"),
     [
         (30, 21, "tags: got 51 for the audience 'fans', expected at most 50 on one job"),
-        (51, 0, r"tags: got 51, expected at most 50 on one job, those of Tags.of\(…\) included"),
+        (51, 0, r"tags: got 51, expected at most 50 on one job, including those of Tags.of\(…\)"),
     ],
 )
 def test_rejects_more_tags_than_a_job_can_have(

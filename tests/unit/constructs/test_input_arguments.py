@@ -60,15 +60,15 @@ from support.templates import job_properties
         ),
         (
             lambda: SegmentQuery.where(YEAR=1999),  # type: ignore[arg-type]
-            'column YEAR: got 1999, expected text: write YEAR="1999"',
+            'column YEAR: got 1999, expected a non-empty string: write YEAR="1999"',
         ),
         (
             lambda: SegmentQuery.where(YEAR=["1998", 1999]),  # type: ignore[list-item]
-            'column YEAR: got 1999, expected text: write YEAR="1999"',
+            'column YEAR: got 1999, expected a non-empty string: write YEAR="1999"',
         ),
         (
             lambda: SegmentQuery.where(NEW=False),  # type: ignore[arg-type]
-            'column NEW: got False, expected text: write it as the data has it, for example NEW="false"',
+            'column NEW: got False, expected a non-empty string: write it as the data has it, for example NEW="false"',
         ),
     ],
 )

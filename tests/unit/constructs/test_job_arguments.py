@@ -130,7 +130,7 @@ def test_rejects_a_bad_value_with_got_and_expected(stack: cdk.Stack, props: dict
     [
         (
             {str(number): "" for number in range(51)},
-            "tags: got 51, expected at most 50 on one job, those of Tags.of(…) included",
+            "tags: got 51, expected at most 50 on one job, including those of Tags.of(…)",
         ),
         (
             {"a*": "b"},
@@ -159,7 +159,7 @@ def test_rejects_bad_tags_when_all_are_known(app: cdk.App, stack: cdk.Stack, tag
     [
         ({"wait_for_completion": 30}, "wait_for_completion: got int 30, expected a cdk.Duration"),
         ({"tags": ["team"]}, 'tags: got list [\'team\'], expected a mapping, {"key": "value"}'),
-        ({"tags": {"team": 1}}, "tags['team']: got int 1, expected text"),
+        ({"tags": {"team": 1}}, "tags['team']: got int 1, expected a string"),
         ({"storage": "bucket"}, "storage: got str 'bucket', expected a BatchSegmentStorage"),
         (
             {"job_input": None},
@@ -214,7 +214,7 @@ def test_counts_tags_when_all_are_known(app: cdk.App) -> None:
 
 def test_rejects_an_explicit_name_used_twice_in_a_stack(stack: cdk.Stack) -> None:
     storage = add_job(stack, "ComedyFans", job_name="mine").storage
-    with pytest.raises(ValueError, match=r"^job_name: 'mine' is already used by another job in this stack"):
+    with pytest.raises(ValueError, match=r"^job_name: got 'mine', which another job of the stack has, expected a diff"):
         add_job(stack, "Again", job_name="mine", storage=storage)
 
 

@@ -117,7 +117,7 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
     storage = BatchSegmentStorage(stack, "Storage")
     add_job(stack, identity="comedy", storage=storage)
     with pytest.raises(
-        ValueError, match=r"^identity: got 'comedy', which another job of the stack has; expected a diff"
+        ValueError, match=r"^identity: got 'comedy', which another job of the stack has, expected a diff"
     ):
         add_job(stack, "Other", identity="comedy", storage=storage)
 
@@ -129,7 +129,7 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
         ({"identity": "a\n"}, r"identity: got 'a\n', expected 1 to 256 printable characters, known at synth time"),
         (
             {"identity": "a", "job_name": "b"},
-            "identity: got 'a' with job_name 'b', expected one of the two: an explicit name is not derived",
+            "identity: got 'a' with job_name 'b', expected only one: an explicit name is not derived",
         ),
         (
             {"identity": "a"},
@@ -138,10 +138,9 @@ def test_rejects_an_identity_that_another_job_has(stack: cdk.Stack) -> None:
         ),
         (
             {"job_name": "Demo-0123abcd-Job"},
-            "job_name: got 'Demo-0123abcd-Job', which has the form of a derived name, expected a name without a "
-            "hash of 8 "
-            "digits as its second part (write a date as 2026-11-25), because the permissions of another stack could "
-            "cover it",
+            "job_name: got 'Demo-0123abcd-Job', which looks like a derived name, expected a name whose second "
+            "part is not 8 hexadecimal digits (write a date as 2026-11-25): the permissions of another stack could "
+            "cover the name",
         ),
     ],
 )

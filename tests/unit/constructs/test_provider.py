@@ -137,7 +137,7 @@ def test_warns_with_every_statement_of_an_imported_role(app: cdk.App, stack: cdk
 def test_rejects_a_second_provider_in_a_stack(stack: cdk.Stack) -> None:
     add_job(stack)
     with pytest.raises(
-        ValueError, match=r"^provider: the stack Demo already has a BatchSegmentProvider; create it once"
+        ValueError, match=r"^provider: got a second BatchSegmentProvider in the stack Demo, expected one: create it"
     ):
         BatchSegmentProvider(stack, "Provider")
 

@@ -125,7 +125,7 @@ def test_names_that_start_with_a_digit_get_a_prefix(stack: cdk.Stack) -> None:
     assert SegmentsTable(stack, "Table", workflow=add_workflow(stack, "7-days")).table_name == "segments_7_days"
 
 
-NAME = "expected 1 to 255 lower-case letters, digits and underscores, the first one a letter"
+NAME = "expected 1 to 255 lowercase letters, digits and underscores, the first one a letter"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,9 @@ def test_rejects_a_second_table_of_a_workflow(stack: cdk.Stack, workflow: BatchS
     SegmentsTable(stack, "Table", workflow=workflow)
     with pytest.raises(ValueError, match="workflow") as refused:
         SegmentsTable(stack, "Other", workflow=workflow)
-    assert str(refused.value) == ("workflow: got Demo/Weekly, which has a SegmentsTable already, expected one without")
+    assert str(refused.value) == (
+        "workflow: got Demo/Weekly, which already has a SegmentsTable, expected a different workflow for each table"
+    )
 
 
 def test_rejects_a_second_table_of_a_name(stack: cdk.Stack, workflow: BatchSegmentWorkflow) -> None:

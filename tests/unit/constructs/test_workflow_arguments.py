@@ -57,20 +57,20 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected exactly one"
         (
             lambda: {"timeout": cdk.Duration.seconds(0)},
             ValueError,
-            "timeout: got 0 seconds, expected more than nothing and at most 364 days, since Step Functions ends an "
-            "execution after a year",
+            "timeout: got 0 seconds, expected more than 0 and at most 364 days: Step Functions stops an execution "
+            "after one year",
         ),
         (
             lambda: {"timeout": cdk.Duration.days(365)},
             ValueError,
-            "timeout: got 365 days, expected more than nothing and at most 364 days, since Step Functions ends an "
-            "execution after a year",
+            "timeout: got 365 days, expected more than 0 and at most 364 days: Step Functions stops an execution "
+            "after one year",
         ),
         (
             lambda: {"timeout": cdk.Duration.seconds(cdk.Token.as_number({"Ref": "Timeout"}))},
             ValueError,
-            "timeout: got a value that is known only at deploy time, expected more than nothing and at most 364 days, "
-            "since Step Functions ends an execution after a year",
+            "timeout: got a value that is known only at deploy time, expected more than 0 and at most 364 days: "
+            "Step Functions stops an execution after one year",
         ),
         (lambda: {"timeout": 3600}, TypeError, "timeout: got int 3600, expected a cdk.Duration"),
         (
@@ -105,7 +105,7 @@ ONE_OF_TWO = "solution_version_arn, solution_arn: got {}, expected exactly one"
             "only_new_versions: got str 'yes', expected True or False",
         ),
         (lambda: {"tags": ["team"]}, TypeError, 'tags: got list [\'team\'], expected a mapping, {"key": "value"}'),
-        (lambda: {"tags": {"team": 1}}, TypeError, "tags['team']: got int 1, expected text"),
+        (lambda: {"tags": {"team": 1}}, TypeError, "tags['team']: got int 1, expected a string"),
         (
             lambda: {"output_prefix": "weekly"},
             ValueError,

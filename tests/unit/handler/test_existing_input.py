@@ -53,7 +53,7 @@ def test_rejects_missing_input(put: Callable[[str, bytes], None], bucket: str, k
     put("in/a.jsonl.bak" if key == "in/a.jsonl" else "other/a.jsonl", lines(1))
     with pytest.raises(JobError) as refused:
         check(f"s3://{bucket}/{key}")
-    assert str(refused.value) == f"job_input: there is {words} 's3://{bucket}/{key}'"
+    assert str(refused.value) == f"job_input: there is {words} 's3://{bucket}/{key}'; upload the queries first"
 
 
 def test_rejects_an_empty_object(put: Callable[[str, bytes], None], bucket: str) -> None:

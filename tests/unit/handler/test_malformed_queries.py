@@ -132,11 +132,11 @@ MALFORMED: dict[str, tuple[bytes, list[tuple[int, int | None, str]]]] = {
     "an overlong character": (b'{"itemId": "\xc0\xaf"}\n', [(1, 13, "byte 0xc0" + UTF8)]),
     "half of an escaped surrogate pair": (
         rb'{"itemId": "a\ud83d"}',
-        [(1, 14, "half of a surrogate pair: write both, or the character")],
+        [(1, 14, "half of a surrogate pair: write both halves, or the character")],
     ),
     "a surrogate pair the wrong way round": (
         rb'{"itemId": "\ude00\ud83d"}',
-        [(1, 13, "half of a surrogate pair: write both, or the character")],
+        [(1, 13, "half of a surrogate pair: write both halves, or the character")],
     ),
     "UTF-16 little endian": (
         b'\xff\xfe{\x00"\x00i\x00t\x00e\x00m\x00I\x00d\x00"\x00:\x00 \x00"\x001\x00"\x00}\x00',

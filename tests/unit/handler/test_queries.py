@@ -342,7 +342,7 @@ def test_rejects_too_many_queries_and_names_the_line(monkeypatch: pytest.MonkeyP
     assert check(content, content[: 16 * 500]).faults == []
     report = check(content, content)
 
-    assert [str(fault) for fault in report.faults] == ["1.jsonl, line 501: too many queries: a job takes at most 1,500"]
+    assert [str(fault) for fault in report.faults] == ["1.jsonl, line 501: too many queries: a job reads at most 1,500"]
     assert not report.complete
 
 
@@ -411,8 +411,8 @@ def test_stops_reading_at_the_quota_of_the_whole_job(kind: Any) -> None:
     report = check_queries([("queries.jsonl", file)], kind=kind, quota=Quota(per_file=10))  # type: ignore[list-item]
 
     assert [str(fault) for fault in report.faults] == [
-        "queries.jsonl, line 10001: too many queries: a job reads 1,000 files of 10 each, together 10,000. Split them "
-        "over several jobs, or set queries_per_file if your quota is higher"
+        "queries.jsonl, line 10001: too many queries: a job reads at most 1,000 files of 10 each, 10,000 in all. "
+        "Split them over several jobs, or set queries_per_file if your quota is higher"
     ]
     assert not report.complete
     assert file.bytes < 2**20
@@ -425,7 +425,7 @@ def test_defaults_to_the_documented_quota_of_the_kind() -> None:
     (fault,) = check(content * 10_001, quota=Quota()).faults
     assert (fault.line, fault.reason[:72]) == (
         10_001,
-        "too many queries: a job reads 1,000 files of 10 each, together 10,000. S",
+        "too many queries: a job reads at most 1,000 files of 10 each, 10,000 in ",
     )
 
 
@@ -952,13 +952,16 @@ def test_writes_expressions_as_documented(columns: Any, expression: str) -> None
     ("columns", "message"),
     [
         ({}, "columns: got none, expected at least one"),
-        ({"a": ""}, "column a: got '', expected text"),
-        ({"a": ["x", ""]}, "column a: got '', expected text"),
+        ({"a": ""}, "column a: got '', expected a non-empty string"),
+        ({"a": ["x", ""]}, "column a: got '', expected a non-empty string"),
         ({"a": []}, "column a: got no value, expected at least one"),
-        ({"a": 1999}, 'column a: got 1999, expected text: write a="1999"'),
-        ({"a": [True]}, 'column a: got True, expected text: write it as the data has it, for example a="true"'),
-        ({"a": None}, "column a: got None, expected text"),
-        ({"a": b"x"}, "column a: got b'x', expected text"),
+        ({"a": 1999}, 'column a: got 1999, expected a non-empty string: write a="1999"'),
+        (
+            {"a": [True]},
+            'column a: got True, expected a non-empty string: write it as the data has it, for example a="true"',
+        ),
+        ({"a": None}, "column a: got None, expected a non-empty string"),
+        ({"a": b"x"}, "column a: got b'x', expected a non-empty string"),
         *(
             (
                 {column: "x"},

@@ -80,8 +80,8 @@ def test_rejects_more_queries_than_a_thousand_files_hold(stage: Any, s3: Any, bu
     with pytest.raises(JobError) as refused:
         stage(lines(1001), QueriesPerFile="1")
     assert str(refused.value) == (
-        "1 fault in the queries:\n  job_input, line 1001: too many queries: a job reads 1,000 files of 1 each, "
-        "together 1,000. Split them over several jobs, or set queries_per_file if your quota is higher\n  the rest "
+        "1 fault in the queries:\n  job_input, line 1001: too many queries: a job reads at most 1,000 files of 1 "
+        "each, 1,000 in all. Split them over several jobs, or set queries_per_file if your quota is higher\n  the rest "
         "was not read"
     )
     assert objects(s3, bucket, "queries/") == {}

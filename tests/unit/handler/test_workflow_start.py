@@ -258,6 +258,17 @@ def test_reason_names_the_run_instead_of_a_deployment(personalize: Stubber, s3: 
     assert "deploy" not in reason.lower()
 
 
+def test_reason_names_no_trigger_if_all_names_are_taken(personalize: Stubber, s3: Any) -> None:
+    s3.create_bucket(Bucket="out")
+    stub_existing_job(personalize, NAME, status="CREATE FAILED", jobOutput=output(NAME))
+    for attempt in range(2, 100):
+        stub_existing_job(personalize, f"{NAME}-{attempt}", roleArn=f"{ROLE}2")
+    assert start()["Detail"]["reason"] == (
+        f"all 99 names of the job are taken, '{NAME}' to '{NAME}-99', by jobs that failed or belong to another "
+        "resource. Train a new solution version, or rename the audience"
+    )
+
+
 def test_waits_two_minutes_for_a_permission(personalize: Stubber, clock: Any) -> None:
     stub_missing_job(personalize, NAME)
     stub_solution_version(personalize)

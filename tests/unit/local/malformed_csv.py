@@ -178,7 +178,7 @@ CSV: dict[str, tuple[Files, str, str, str]] = {
     ),
     "a repeated header": (
         {"items.csv": text([*ITEMS[:2], ITEMS[0], *ITEMS[2:]])},
-        "items.csv:3: ITEM_ID: got 'ITEM_ID', expected a value that is no reserved keyword",
+        "items.csv:3: ITEM_ID: got 'ITEM_ID', expected a value that is not a reserved keyword",
         "change the value or remove a repeated header",
         "how-it-works-dataset-schema.html",
     ),

@@ -99,9 +99,9 @@ def test_reads_the_standard_input(capsys: pytest.CaptureFixture[str], monkeypatc
     [
         (["none.jsonl"], "check: none.jsonl: No such file or directory"),
         (["."], "check: . is a folder, expected files; for example: *.jsonl"),
-        (["s3:///key"], "check: s3:///key: expected s3://BUCKET/KEY"),
+        (["s3:///key"], "check: got s3:///key, expected s3://BUCKET/KEY"),
         (["a.jsonl", "--rows", "-1"], "--rows: got -1, expected 0 or more"),
-        (["List.CSV"], "got 'List.CSV', expected JSON Lines: `cdk synth` checks a spreadsheet of audiences"),
+        (["List.CSV"], "check: got 'List.CSV', expected JSON Lines: `cdk synth` checks a spreadsheet of audiences"),
         (["a.jsonl", "--data", "none"], "--data: got 'none', expected a folder with interactions.csv"),
         (["a.jsonl", "--data", "data", "--filter", "x"], "--filter: column 1: got 'x', expected INCLUDE or EXCLUDE"),
     ],

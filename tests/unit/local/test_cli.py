@@ -26,10 +26,11 @@ from unit.local.job_fixture import JobFixture
         (["serve", "--region", "mars"], "--region: got 'mars', expected a region like eu-west-1"),
         (["serve", "--account", "1"], "--account: got '1', expected 12 digits"),
         (["serve", "--job-seconds", "-1"], "--job-seconds: got -1.0, expected 0 or more"),
-        (["status"], "status: AWS_ENDPOINT_URL is not set; use it in a command of `personalize-local run`, or with a"),
+        (["segments", "--users", "-1"], "--users: got -1, expected 0 or more"),
+        (["status"], "status: AWS_ENDPOINT_URL is not set; use this command within `personalize-local run`, or"),
         (
             ["segments"],
-            "segments: AWS_ENDPOINT_URL is not set; use it in a command of `personalize-local run`, or with a",
+            "segments: AWS_ENDPOINT_URL is not set; use this command within `personalize-local run`, or",
         ),
     ],
 )

@@ -79,7 +79,9 @@ def test_long_list_shows_only_audiences_that_are_not_complete(
     assert machine.run(workflow(items, jobs.output), {"items": items})["status"] == "SUCCEEDED"
     assert cli.main(["status"]) == 0
     shown = capsys.readouterr().out
-    (hidden,) = re.findall(r"^(\d+) audiences without a failure are not shown\. Pass a name to show it\.$", shown, re.M)
+    (hidden,) = re.findall(
+        r"^(\d+) audiences without a failure are not shown\. To show one, pass its name\.$", shown, re.M
+    )
     assert int(hidden) >= 24
     assert re.findall(rf"{machine.name}-(\w+)", shown) == ["drama"]
     assert cli.main(["status", f"{machine.name}-7"]) == 0
@@ -156,7 +158,10 @@ def test_fires_a_schedule(machine: MachineFixture, within: None, capsys: pytest.
     assert "fired with the scheduled time 2026-11-30T03:00:00+00:00" in capsys.readouterr().err
     assert [given["run"] for given in schedule.inputs()] == ["2026-11-30T03:00:00Z"]
     assert cli.main(["run-schedule", "no-such-schedule"]) == 2
-    assert "expected the name of one; found: none" in capsys.readouterr().err
+    assert (
+        "schedule: got 'no-such-schedule', expected a name that selects one schedule; found: none"
+        in capsys.readouterr().err
+    )
     assert cli.main(["run-schedule", "--at", "tomorrow"]) == 2
     assert "--at: got 'tomorrow', expected a time like 2026-11-30T03:00:00Z" in capsys.readouterr().err
 

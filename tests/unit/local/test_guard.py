@@ -107,7 +107,7 @@ def test_rejects_a_well_known_access_key_with_the_valid_secret(
     target, headers = signed(local_aws, body, access_key=access_key)
     answer = send("POST", target, headers, body)
     assert answer.status == 403
-    assert f"'{access_key}' is no access key of this run" in answer.body.replace("&#x27;", "'")
+    assert f"'{access_key}' is not an access key of this run" in answer.body.replace("&#x27;", "'")
     assert "by-the-account" not in roles()
 
 

@@ -77,7 +77,7 @@ def test_rejects_more_than_50_tags(jobs: JobFixture) -> None:
         ({"numResults": 0}, "numResults must be from 1 to 5000000, got 0"),
         ({"numResults": 5_000_001}, "numResults must be from 1 to 5000000, got 5000001"),
         ({"jobName": "a b"}, r"jobName: 'a b' does not match ^[a-zA-Z0-9][a-zA-Z0-9\-_]*"),
-        ({"jobName": "a" * 64}, "jobName: expected 1 to 63, got 64"),
+        ({"jobName": "a" * 64}, "jobName: got 64 characters, expected 1 to 63"),
         ({"tags": [{"tagKey": "a*", "tagValue": ""}]}, "tags[0].tagKey: 'a*' does not match"),
         ({"jobInput": {"s3DataSource": {"path": "bucket/key"}}}, "does not match (s3|http|https)://.+"),
         ({"roleArn": "arn:aws:iam::210987654321:role/other"}, "is in another account"),
@@ -134,4 +134,6 @@ def test_describes_solutions_filters_and_recipes(jobs: JobFixture, local_aws: Lo
 def test_lists_the_operations_if_one_is_not_implemented(jobs: JobFixture) -> None:
     code, message = rejected(jobs.personalize.list_campaigns)
     assert code == "NotImplementedException"
-    assert message.startswith("ListCampaigns is not part of the local Personalize, which has CreateBatchSegmentJob, ")
+    assert message.startswith(
+        "ListCampaigns is not part of the local Personalize, which supports CreateBatchSegmentJob, "
+    )

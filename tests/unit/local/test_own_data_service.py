@@ -149,8 +149,8 @@ def test_refuses_invalid_requests_as_the_service_does(tmp_path: Path) -> None:
             "InvalidInputException: the dataset group g has no dataset of the type Interactions"
         )
         assert refused(resources.create_solution, Name="s", RecipeArn=f"{recipe}aws-sims") == (
-            "InvalidInputException: the recipe of s is not in the local Personalize, which has aws-item-affinity, "
-            "aws-item-attribute-affinity, aws-user-personalization"
+            "InvalidInputException: the recipe of s is not part of the local Personalize, which supports "
+            "aws-item-affinity, aws-item-attribute-affinity, aws-user-personalization"
         )
         assert refused(resources.create_filter, Name="f", FilterExpression="INCLUDE UserID WHERE Users.AGE > 1") == (
             "InvalidInputException: the filter f: column 22: the data has no users.csv: add it or use "

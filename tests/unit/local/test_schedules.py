@@ -101,7 +101,9 @@ def test_a_time_in_the_past_fires_once_by_itself(schedule: ScheduleFixture) -> N
 
 
 def test_names_the_schedules_if_the_name_is_not_clear(local_aws: LocalAws) -> None:
-    with pytest.raises(ScheduleError, match=r"schedule: got 'no-such-schedule', expected the name of one; found: none"):
+    with pytest.raises(
+        ScheduleError, match=r"'no-such-schedule', expected a name that selects one schedule; found: none"
+    ):
         local_aws.tick("no-such-schedule")
 
 

@@ -71,7 +71,13 @@ def test_shows_the_overlap_of_each_two_segments(jobs: JobFixture, capsys: pytest
 def test_compares_at_most_twenty_segments(jobs: JobFixture, capsys: pytest.CaptureFixture[str]) -> None:
     write(jobs, "many", {str(item): ["a"] for item in range(21)})
     assert cli.main(["segments", "many", "--overlap"]) == 0
-    assert "overlap: got 21 segments with users, expected 2 to 20; name fewer jobs" in capsys.readouterr().out
+    assert "--overlap: got 21 segments with users, expected 2 to 20; name fewer jobs" in capsys.readouterr().out
+
+
+def test_compares_at_least_two_segments(jobs: JobFixture, capsys: pytest.CaptureFixture[str]) -> None:
+    write(jobs, "single", {"1": ["a"]})
+    assert cli.main(["segments", "single", "--overlap"]) == 0
+    assert "--overlap: got 1 segment with users, expected 2 to 20\n" in capsys.readouterr().out
 
 
 def test_names_a_folder_that_does_not_exist(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

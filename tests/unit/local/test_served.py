@@ -50,7 +50,7 @@ def test_selects_one_by_its_port(serve: Serve) -> None:
     with serve(4567), serve(4566):
         assert served.find(4567)["AWS_ENDPOINT_URL"] == "http://127.0.0.1:4567"
         with pytest.raises(
-            UsageError, match=r"^env: got 2 local AWS, on the ports 4566, 4567; choose one with --port$"
+            UsageError, match=r"^env: found 2 local AWS, on the ports 4566, 4567; choose one with --port$"
         ):
             served.find(None)
         with pytest.raises(UsageError, match=r"^env: no local AWS is served on port 1; start .* serve --port 1$"):

@@ -24,7 +24,7 @@ def test_names_missing_sdk_packages_before_it_runs_the_command(tmp_path: Path) -
     ran = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 2
     assert ran.stderr.splitlines()[-1] == (
-        "personalize-local: CDK's own functions need @aws-sdk/client-lambda, @aws-sdk/client-s3, got neither in "
+        "personalize-local: CDK's own functions need @aws-sdk/client-lambda, @aws-sdk/client-s3, found neither in "
         "node_modules nor in NODE_PATH; install it in your project: npm install "
         "aws-cdk @aws-sdk/client-lambda @aws-sdk/client-sfn @aws-sdk/client-s3"
     )

@@ -98,12 +98,12 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
     try:
         with display.progress("bootstrapping a local AWS for the CDK"):
             aws.bootstrap()
+        print_message(f"serving {aws.account} {aws.region} at {aws.endpoint_url}")
     except BaseException as error:
         aws.close()
         if isinstance(error, subprocess.CalledProcessError):
             raise UsageError(f"cdk bootstrap failed:\n{error.output}") from error
         raise
-    print_message(f"serving {aws.account} {aws.region} at {aws.endpoint_url}")
     return aws
 
 

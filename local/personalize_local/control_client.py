@@ -5,6 +5,7 @@ import os
 from typing import Any
 
 from .errors import UsageError
+from .job_results import not_local
 
 
 def call(operation: str, **members: Any) -> dict[str, Any]:
@@ -33,9 +34,11 @@ def call(operation: str, **members: Any) -> dict[str, Any]:
     SigV4Auth(credentials, "personalize", session.region_name).add_auth(request)
     try:
         answer = URLLib3Session().send(request.prepare())
+        found: dict[str, Any] = json.loads(answer.content)
     except BotoCoreError as error:
         raise UsageError(f"the local AWS cannot be reached: {error}") from error
-    found: dict[str, Any] = json.loads(answer.content)
+    except ValueError as error:
+        raise not_local(os.environ["AWS_ENDPOINT_URL"]) from error
     if answer.status_code != 200:
         raise UsageError(str(found.get("message", found)))
     return found

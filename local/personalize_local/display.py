@@ -33,7 +33,9 @@ def printable(text: str, *, keep: str = "") -> str:
 
 def print_message(text: str) -> None:
     """Prints a message of the command to stderr. Stdout belongs to the command that `run` runs."""
-    print(f"personalize-local: {printable(text, keep=_NEWLINE)}", file=sys.stderr, flush=True)
+    # If the terminal is closed, the cleanup must still happen.
+    with contextlib.suppress(OSError):
+        print(f"personalize-local: {printable(text, keep=_NEWLINE)}", file=sys.stderr, flush=True)
 
 
 def count(number: int, one: str, many: str = "") -> str:

@@ -38,9 +38,21 @@ def connect(command: str) -> Iterator[tuple[Any, Any]]:
         )
     try:
         session = boto3.Session()
-        yield session.client("personalize"), session.client("s3")
+        try:
+            clients = session.client("personalize"), session.client("s3")
+        except ValueError as error:
+            raise not_local(os.environ["AWS_ENDPOINT_URL"]) from error
+        yield clients
     except (BotoCoreError, ClientError) as error:
         raise UsageError(f"{command}: {error}") from error
+
+
+def not_local(url: str) -> UsageError:
+    """Returns the error for an endpoint that is not a local AWS."""
+    return UsageError(
+        f"AWS_ENDPOINT_URL: got {url!r}, expected the URL of a local AWS; take all variables from "
+        "`personalize-local env`"
+    )
 
 
 def list_jobs(personalize: Any, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -65,9 +65,12 @@ def run_command(command: Sequence[str], environment: Mapping[str, str]) -> int:
         process.wait()
 
 
-def interrupt_on_sigterm() -> None:
-    """Makes SIGTERM clean up like Ctrl-C."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def interrupt_on_termination() -> None:
+    """Makes SIGTERM, and SIGHUP when the terminal closes, clean up like Ctrl-C."""
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        # `nohup` ignores SIGHUP.
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, signal.default_int_handler)
 
 
 def exit_process(code: int) -> None:

@@ -1,6 +1,7 @@
 """The commands that read a running local AWS: `status`, `segments` and `run-schedule`."""
 
 import argparse
+import datetime
 import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -27,12 +28,19 @@ def run_schedule(options: argparse.Namespace) -> int:
     Raises:
         UsageError: There is no such schedule, or the local AWS cannot be reached.
     """
-    if options.at is not None and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", options.at):
+    if options.at is not None and not _is_time(options.at):
         raise UsageError(f"--at: got {options.at!r}, expected a time like 2026-11-30T03:00:00Z")
     with job_results.connect("run-schedule"):
         fired = control_client.call("RunSchedule", name=options.name, at=options.at)
     print_message(f"fired with the scheduled time {fired['at']}")
     return 0
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return bool(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", text) and datetime.datetime.fromisoformat(text))
+    except ValueError:
+        return False
 
 
 def status(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """The commands that start a local AWS, `run` and `serve`, and `env`, which leads another terminal to it."""
 
 import argparse
+import math
 import os
 import re
 import socket
@@ -30,7 +31,6 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("run: no command; for example: personalize-local run -- cdk deploy")
     path = toolchain.with_installed_node(os.environ.get("PATH", os.defpath))
     process.check_command(command, toolchain.search_path(path))
-    process.interrupt_on_sigterm()
     with _start(options, port=0) as aws:
         print_message(f"running {' '.join(command)}")
         code = process.run_command(command, aws.environment())
@@ -44,7 +44,6 @@ def serve(options: argparse.Namespace) -> int:
     Returns:
         The exit code.
     """
-    process.interrupt_on_sigterm()
     # LocalAws replaces the variables of this process.
     shell = list(os.environ)
     with _start(options, options.port) as aws, served.publish(aws.folder, aws.environment()):
@@ -108,12 +107,12 @@ def _start(options: argparse.Namespace, port: int) -> "LocalAws":
 
 
 def _check_options(options: argparse.Namespace, port: int) -> None:
-    if not re.fullmatch(r"\d{12}", options.account):
+    if not re.fullmatch(r"[0-9]{12}", options.account):
         raise UsageError(f"--account: got {options.account!r}, expected 12 digits")
     if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", options.region):
         raise UsageError(f"--region: got {options.region!r}, expected a region like eu-west-1")
-    if options.job_seconds < 0:
-        raise UsageError(f"--job-seconds: got {options.job_seconds}, expected 0 or more")
+    if not 0 <= options.job_seconds < math.inf:
+        raise UsageError(f"--job-seconds: got {options.job_seconds}, expected a number of 0 or more")
     if not 0 <= port <= 65535:
         raise UsageError(f"--port: got {port}, expected 0 to 65535 (0 selects a free port)")
 

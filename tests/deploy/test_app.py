@@ -217,6 +217,8 @@ def test_a_failed_job_fails_the_deployment_that_waits(
             "validate_input: got 'no', expected true",
         ),
         ({"tags": "a"}, "tags: got 'a', expected key=value,key=value, each key once"),
+        ({"tags": "a=b&c"}, "tags: got 'b&c' for the key 'a', expected at most 256 letters, digits, spaces or "),
+        ({"num-results": "5"}, "unknown context value 'num-results'; did you mean num_results?"),
         ({"output": "s3://bucket/a"}, "output: got 'a', expected a prefix that ends in '/'"),
         (
             {"wait_minutes": "61"},

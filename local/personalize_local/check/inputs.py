@@ -1,7 +1,6 @@
 """Opens the inputs of the check: files, the standard input, and objects in S3."""
 
 import contextlib
-import shutil
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch_segment_handler import limits
+
 from ..errors import UsageError
 
-# "Maximum number of input files per batch segment job": https://docs.aws.amazon.com/personalize/latest/dg/limits.html
-_MAX_OBJECTS = 1000
+_CHUNK = 1024**2
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,7 @@ def open_inputs(names: Sequence[str]) -> Iterator[list[Input]]:
 
 def _open(name: str, copies: Path) -> Iterator[Input]:
     if name == "-":
-        with copies.open("wb") as copy:
-            shutil.copyfileobj(sys.stdin.buffer, copy)
+        _copy_stdin(copies)
         yield Input("stdin", copies)
     elif name.startswith("s3://"):
         copies.mkdir()
@@ -62,6 +61,15 @@ def _open(name: str, copies: Path) -> Iterator[Input]:
         yield Input(name, path)
 
 
+def _copy_stdin(path: Path) -> None:
+    # One byte more than a job reads, so that the check reports it.
+    left = limits.MAX_INPUT_BYTES + 1
+    with path.open("wb") as copy:
+        while chunk := sys.stdin.buffer.read(min(left, _CHUNK)):
+            copy.write(chunk)
+            left -= len(chunk)
+
+
 def _download(name: str, copies: Path) -> Iterator[Input]:
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError
@@ -74,9 +82,9 @@ def _download(name: str, copies: Path) -> Iterator[Input]:
         keys = _list(s3, bucket, key) if not key or key.endswith("/") else [key]
         if not keys:
             raise UsageError(f"check: there is no object under {name}")
-        if len(keys) > _MAX_OBJECTS:
+        if len(keys) > limits.MAX_INPUT_FILES:
             raise UsageError(
-                f"check: got more than {_MAX_OBJECTS:,} objects under {name}, expected at most {_MAX_OBJECTS:,}, the "
+                f"check: got more than {limits.MAX_INPUT_FILES:,} objects under {name}, expected at most {limits.MAX_INPUT_FILES:,}, the "
                 "service's limit"
             )
         for index, found in enumerate(keys):
@@ -92,6 +100,6 @@ def _list(s3: Any, bucket: str, prefix: str) -> list[str]:
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         # A key that ends in a slash is a folder, created in the console.
         keys += [found["Key"] for found in page.get("Contents", []) if not found["Key"].endswith("/")]
-        if len(keys) > _MAX_OBJECTS:
+        if len(keys) > limits.MAX_INPUT_FILES:
             break
     return keys

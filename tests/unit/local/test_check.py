@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from batch_segment_handler import limits
 from personalize_local import cli
 from personalize_local.gateway import LocalAws
 from unit.local.job_fixture import JobFixture
@@ -92,6 +93,28 @@ def test_reads_the_standard_input(capsys: pytest.CaptureFixture[str], monkeypatc
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"nonsense\n")))
     code, result = as_json(capsys, "-")
     assert (code, result["faults"][0]["file"], result["faults"][0]["line"]) == (1, "stdin", 1)
+
+
+def test_copies_no_more_of_stdin_than_a_job_reads(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(limits, "MAX_INPUT_BYTES", 5_000_000)
+    endless = io.BufferedReader(Endless())
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(endless))
+    assert cli.main(["check", "-"]) == 1
+    assert "stdin: too many bytes: a job reads at most 5,000,000 " in capsys.readouterr().out
+
+
+class Endless(io.RawIOBase):
+    """A stream of queries without an end."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, target: Any) -> int:
+        line = b'{"itemId": "1"}\n'
+        target[: len(line)] = line
+        return len(line)
 
 
 @pytest.mark.parametrize(

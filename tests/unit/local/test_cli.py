@@ -25,7 +25,9 @@ from unit.local.job_fixture import JobFixture
         (["serve", "--port", "99999"], "--port: got 99999, expected 0 to 65535 (0 selects a free port)"),
         (["serve", "--region", "mars"], "--region: got 'mars', expected a region like eu-west-1"),
         (["serve", "--account", "1"], "--account: got '1', expected 12 digits"),
-        (["serve", "--job-seconds", "-1"], "--job-seconds: got -1.0, expected 0 or more"),
+        (["serve", "--job-seconds", "-1"], "--job-seconds: got -1.0, expected a number of 0 or more"),
+        (["serve", "--job-seconds", "nan"], "--job-seconds: got nan, expected a number of 0 or more"),
+        (["serve", "--account", "\uff11" * 12], "--account: got '\uff11"),
         (["segments", "--users", "-1"], "--users: got -1, expected 0 or more"),
         (["status"], "status: AWS_ENDPOINT_URL is not set; use this command within `personalize-local run`, or"),
         (

@@ -1,6 +1,8 @@
 """The command ``personalize-local`` on runs, audiences and schedules."""
 
+import http.server
 import re
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -162,8 +164,22 @@ def test_fires_a_schedule(machine: MachineFixture, within: None, capsys: pytest.
         "schedule: got 'no-such-schedule', expected a name that selects one schedule; found: none"
         in capsys.readouterr().err
     )
-    assert cli.main(["run-schedule", "--at", "tomorrow"]) == 2
-    assert "--at: got 'tomorrow', expected a time like 2026-11-30T03:00:00Z" in capsys.readouterr().err
+    for at in ("tomorrow", "2026-02-30T03:00:00Z"):
+        assert cli.main(["run-schedule", "--at", at]) == 2
+        assert f"--at: got '{at}', expected a time like 2026-11-30T03:00:00Z" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("url", ["garbage", "http://127.0.0.1:{port}"])
+def test_names_an_endpoint_that_is_no_local_aws(
+    within: None, url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = url.format(port=server.server_port)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", url)
+        assert cli.main(["status"]) == 2
+        server.shutdown()
+    assert f"AWS_ENDPOINT_URL: got {url!r}, expected the URL of a local AWS" in capsys.readouterr().err
 
 
 def test_only_the_root_user_controls_the_local_aws(caller: Callable[..., Any], local_aws: LocalAws) -> None:

@@ -19,7 +19,7 @@ def processes(of: str) -> list[str]:
     return [line for line in listed.splitlines() if of in line]
 
 
-@pytest.mark.parametrize("sender", ["the terminal", "another process"])
+@pytest.mark.parametrize("sender", ["the terminal", "another process", "a closed terminal"])
 def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str) -> None:
     ready = tmp_path / "ready"
     marker = f"sleep 98765.{os.getpid()}{len(sender)}"
@@ -33,9 +33,17 @@ def test_stopping_it_stops_the_command_and_cleans_up(tmp_path: Path, sender: str
     assert folder.is_dir()
     if sender == "the terminal":
         os.killpg(process.pid, signal.SIGINT)
-    else:
+    elif sender == "another process":
         process.terminate()
-    _, error = process.communicate(timeout=120)
+    else:
+        assert process.stderr is not None
+        process.stderr.close()
+        process.send_signal(signal.SIGHUP)
+    if sender == "a closed terminal":
+        process.wait(timeout=120)
+        error = ""
+    else:
+        _, error = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in error
     assert processes(marker) == []

@@ -44,9 +44,9 @@ _CONTEXT = {
     "num_results": "the maximum number of users in a segment",
     "tags": "tags of the jobs: key=value,key=value",
     "job_name": "a name that was never used; default: derived",
-    "trigger": "any text; a change of it starts a new job",
+    "trigger": "any text; changing it starts a new job",
     "wait_minutes": "minutes to wait until the job is complete, at most 60",
-    "max_query_errors": "queries that can fail before the deployment fails; needs wait_minutes",
+    "max_query_errors": "queries that can fail before the deployment fails; requires wait_minutes",
     "removal_policy": "retain or destroy the new buckets and their objects; default: retain",
 }
 # Only for a job. With audiences, the CSV file has the queries and numbers, and each run derives its job names.

@@ -74,7 +74,7 @@ def _help(parser: argparse.ArgumentParser, name: str) -> str:
     """Returns the help of a command as a sentence."""
     actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     (text,) = [choice.help or "" for action in actions for choice in action._choices_actions if choice.dest == name]
-    return f"{text[:1].upper()}{text[1:]}."
+    return f"{text[:1].upper()}{text[1:].removesuffix('.')}."
 
 
 def _usage(parser: argparse.ArgumentParser) -> str:

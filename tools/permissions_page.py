@@ -65,17 +65,24 @@ def page_of(templates: Mapping[str, dict[str, Any]]) -> str:
     lines = [
         "# Permissions",
         "",
-        "This page lists the permissions in synthesized stacks. `tools/check_security.py` generates it. *Plain* has one",
-        "job with the defaults, *Full* has every option of jobs and storage, and *Organization* every option of the",
-        "provider. *Workflow* has a workflow with a schedule and a table, and *WatchedJob* a job with events. ARNs are",
-        "shown without `arn:aws:`, and names without hashes. `…` stands for the Region and account.",
+        "This page lists the permissions in synthesized stacks. `tools/check_security.py` generates it.",
+        "",
+        "*Plain* has one job with the defaults, *Full* has every option of jobs and storage, and *Organization* has",
+        "every option of the provider. *Workflow* has a workflow with a schedule and a table, and *WatchedJob* a job",
+        "with events.",
+        "",
+        "ARNs are shown without `arn:aws:`, and names without hashes. `…` stands for the Region and account.",
     ]
     for name, template in templates.items():
         lines += ["", f"## {name}"]
         by_owner = sorted(policies(template), key=lambda pair: pair[0])
         for owner, documents in itertools.groupby(by_owner, key=lambda pair: pair[0]):
             statements = [statement for _, document in documents for statement in document["Statement"]]
-            named = [column for column in ("principal", "action", "resource", "condition") if any(_cell(one, column) for one in statements)]
+            named = [
+                column
+                for column in ("principal", "action", "resource", "condition")
+                if any(_cell(one, column) for one in statements)
+            ]
             lines += ["", f"### {_shortened(owner)}", "", _row(named), _row(["---"] * len(named))]
             lines += [_row([_cell(one, column) for column in named]) for one in statements]
     return "\n".join(lines) + "\n"

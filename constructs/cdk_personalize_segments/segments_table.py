@@ -41,10 +41,10 @@ _OUTPUT_FORMAT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 class SegmentsTable(Construct):
     """A Glue table of a workflow's segments, to be queried with Athena.
 
-    A run registers the segments of an audience when all of them are written, so a query never reads half a run. They
-    are the partition of the audience and the run, and of the audience and the run ``latest``. A query should name the
-    run, since ``latest`` holds the same segments as the newest run. For example, with
-    ``SegmentsTable(stack, "Table", workflow=weekly)``::
+    A run registers the segments of an audience when all of them are written, so a query never reads half a run. It
+    registers them in two partitions: one for the audience and the run, and one for the audience and the run
+    ``latest``. Select a run in every query, because ``latest`` contains the same segments as the newest run. For
+    example, with ``SegmentsTable(stack, "Table", workflow=weekly)``::
 
         SELECT user_id
         FROM weekly
@@ -75,8 +75,8 @@ class SegmentsTable(Construct):
             table_name: The name of the table, of the same characters. Default: the workflow's id in lower case.
 
         Raises:
-            ValueError: A name is not as described, another table of the database has the name, or the workflow has a
-                table already.
+            ValueError: A name is invalid, another table of the database has the name, or the workflow already has a
+                table.
         """
         super().__init__(scope, id)
         facts = StackFacts.of(scope)
@@ -138,7 +138,7 @@ class SegmentsTable(Construct):
         Args:
             grantee: The principal, for example a function.
             work_group: The name of the Athena workgroup that queries run in.
-            results_bucket: The bucket that the workgroup, or the caller, has query results written to. Default: no
+            results_bucket: The bucket to which Athena writes the results of the workgroup or the caller. Default: no
                 grant on a bucket, for a workgroup with managed query results, which need none
                 (https://docs.aws.amazon.com/athena/latest/ug/managed-results.html), or for a grantee that can write
                 results already.

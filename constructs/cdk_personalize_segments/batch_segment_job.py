@@ -78,8 +78,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
                 you change the definition, change the name as well. Default: a derived name.
             trigger: Any text. Changing it starts a new job. Cannot be used with ``job_name``.
             wait_for_completion: How long the deployment waits for the job, at most one hour (CloudFormation's limit).
-                The deployment fails if the job fails or takes longer. Default: it succeeds as soon as the job is
-                created.
+                The deployment fails if the job fails or takes longer. Default: it succeeds when the job is created.
             max_query_errors: The maximum number of queries that may end with an error, 0 or more. If more do, the
                 deployment fails, but the job is complete and is billed. Requires ``wait_for_completion``. Default:
                 `query_errors` reports query errors, and they do not fail the deployment.
@@ -268,8 +267,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
-                the rule depends on the target, and a target that reads the segments depends on this stack. Default:
-                the job.
+                the rule depends on the target, and a target with read access depends on this stack. Default: the job.
         """
         return self.storage.segment_access.new_rule(scope or self, id, [self._output_folders], target, description)
 

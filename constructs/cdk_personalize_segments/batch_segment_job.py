@@ -267,7 +267,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
-                the rule depends on the target, and a target with read access depends on this stack. Default: the job.
+                the rule depends on the target, and a target that can read depends on this stack. Default: the job.
         """
         return self.storage.segment_access.new_rule(scope or self, id, [self._output_folders], target, description)
 

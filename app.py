@@ -44,7 +44,7 @@ _CONTEXT = {
     "num_results": "the maximum number of users in a segment",
     "tags": "tags of the jobs: key=value,key=value",
     "job_name": "a name that no earlier job has; default: a derived name",
-    "trigger": "any text; a change of it starts a new job",
+    "trigger": "any text; changing it starts a new job",
     "wait_minutes": "minutes to wait until the job is complete, at most 60",
     "max_query_errors": "the maximum number of queries that may fail; requires wait_minutes",
     "removal_policy": "retain or destroy the new buckets and their objects; default: retain",

@@ -34,7 +34,7 @@ def context_values() -> str:
     for name, meaning in app._CONTEXT.items():
         meaning, _, default = meaning.partition("; default: ")
         rows.append([f"`{name}`", meaning.removeprefix("or "), default or "", _use(app, name)])
-    return _table(["value", "is", "default", "used by"], rows)
+    return _table(["value", "description", "default", "used by"], rows)
 
 
 def _app() -> ModuleType:
@@ -87,7 +87,7 @@ def _arguments(parser: argparse.ArgumentParser) -> str:
         value = action.metavar if isinstance(action.metavar, str) else action.dest.upper()
         names = [f"{name} {value}" if action.nargs != 0 else name for name in action.option_strings] or [value]
         rows.append([", ".join(f"`{name}`" for name in names), (action.help or "") % vars(action)])
-    return _table(["argument", "is"], rows) if rows else ""
+    return _table(["argument", "description"], rows) if rows else ""
 
 
 def errors() -> str:
@@ -97,7 +97,7 @@ def errors() -> str:
     for anchor, title, block in re.findall(r"^\((error-.+)\)=\n### (.+)\n\n((?: {4}.+\n)+)", page, re.M):
         words = " … ".join(f"`{line.strip()}`" for line in block.splitlines())
         rows.append([words, f"[{title}](#{anchor})"])
-    return _table(["the message has", "section"], rows)
+    return _table(["message", "section"], rows)
 
 
 #: The generators, by the argument of the directive.

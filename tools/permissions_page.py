@@ -65,17 +65,24 @@ def page_of(templates: Mapping[str, dict[str, Any]]) -> str:
     lines = [
         "# Permissions",
         "",
-        "The permissions in synthesized stacks, written by `tools/check_security.py`. *Plain* has one job with the",
-        "defaults, *Full* has every option of jobs and storage, and *Organization* every option of the provider.",
-        "*Workflow* has a workflow with a schedule and a table, and *WatchedJob* a job with events. ARNs have no",
-        "`arn:aws:`, names have no hashes, and `…` stands for region and account.",
+        "This page lists the permissions in synthesized stacks. `tools/check_security.py` generates it.",
+        "",
+        "*Plain* has one job with the defaults, *Full* has every option of jobs and storage, and *Organization* has",
+        "every option of the provider. *Workflow* has a workflow with a schedule and a table, and *WatchedJob* a job",
+        "with events.",
+        "",
+        "ARNs are shown without `arn:aws:`, and names without hashes. `…` stands for the Region and account.",
     ]
     for name, template in templates.items():
         lines += ["", f"## {name}"]
         by_owner = sorted(policies(template), key=lambda pair: pair[0])
         for owner, documents in itertools.groupby(by_owner, key=lambda pair: pair[0]):
             statements = [statement for _, document in documents for statement in document["Statement"]]
-            named = [column for column in ("for", "may", "on", "if") if any(_cell(one, column) for one in statements)]
+            named = [
+                column
+                for column in ("principal", "action", "resource", "condition")
+                if any(_cell(one, column) for one in statements)
+            ]
             lines += ["", f"### {_shortened(owner)}", "", _row(named), _row(["---"] * len(named))]
             lines += [_row([_cell(one, column) for column in named]) for one in statements]
     return "\n".join(lines) + "\n"
@@ -99,12 +106,12 @@ def _cell(statement: dict[str, Any], column: str) -> str:
         for operator, keys in statement.get("Condition", {}).items()
         for key, value in keys.items()
     ]
-    effect = "**not** " if statement["Effect"] == "Deny" else ""
+    effect = "**Deny** " if statement["Effect"] == "Deny" else ""
     return {
-        "for": listed(principals),
-        "may": f"{effect}{listed(statement['Action'])}",
-        "on": listed(statement.get("Resource", [])),
-        "if": "<br>".join(conditions),
+        "principal": listed(principals),
+        "action": f"{effect}{listed(statement['Action'])}",
+        "resource": listed(statement.get("Resource", [])),
+        "condition": "<br>".join(conditions),
     }[column]
 
 

@@ -76,9 +76,9 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             tags: The job's tags, at most 50. ``Tags.of(scope).add(…)`` adds more. A change updates the job in place.
             job_name: An explicit name, 1 to 63 letters, digits, hyphens and underscores. Names cannot be reused, so if
                 you change the definition, change the name as well. Default: a derived name.
-            trigger: Any text. A change of it alone starts a new job. Cannot be used with ``job_name``.
+            trigger: Any text. Changing it starts a new job. Cannot be used with ``job_name``.
             wait_for_completion: How long the deployment waits for the job, at most one hour (CloudFormation's limit).
-                The deployment fails if the job fails or is late. Default: it succeeds as soon as the job is created.
+                The deployment fails if the job fails or takes longer. Default: it succeeds when the job is created.
             max_query_errors: The maximum number of queries that may end with an error, 0 or more. If more do, the
                 deployment fails, but the job is complete and is billed. Requires ``wait_for_completion``. Default:
                 `query_errors` reports query errors, and they do not fail the deployment.
@@ -267,7 +267,7 @@ class BatchSegmentJob(JobAttributes, JobMetrics, JobEvents):
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
-                the rule depends on the target, and a target that reads depends on this stack. Default: the job.
+                the rule depends on the target, and a target that can read depends on this stack. Default: the job.
         """
         return self.storage.segment_access.new_rule(scope or self, id, [self._output_folders], target, description)
 

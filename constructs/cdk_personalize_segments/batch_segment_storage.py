@@ -223,7 +223,7 @@ class BatchSegmentStorage(Construct):
             target: The rule's target. If omitted, call ``add_target`` on the returned rule.
             description: The rule's description.
             scope: The rule's parent. If the target is in another stack, pass that stack to avoid a circular dependency:
-                the rule depends on the target, and a target that reads depends on this stack. Default: the storage.
+                the rule depends on the target, and a target that can read depends on this stack. Default: the storage.
         """
         return self.segment_access.new_rule_for_all(scope or self, id, target, description)
 

@@ -38,8 +38,8 @@ class BatchSegmentWorkflow(WorkflowMetrics, WorkflowEvents):
     audience does not stop the others. The segments of an audience go to
     ``<output_prefix>audience=<name>/run=<run>/<job name>/``.
 
-    The scheduled time identifies a run. With `only_new_versions`, the solution version does. If you start a run again,
-    it adopts the existing jobs, so no job is billed twice, and retries the failed ones. For example::
+    With `only_new_versions`, the solution version identifies a run, otherwise the scheduled time. If you start it
+    again, it adopts the existing jobs, so no job is billed twice, and retries the failed ones. For example::
 
         BatchSegmentWorkflow(
             stack,

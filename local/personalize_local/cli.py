@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
         "Prints the environment variables of a running serve, for eval in another terminal.",
         ['eval "$(personalize-local env)"', 'eval "$(personalize-local env --port 4567)"'],
     )
-    env.add_argument("--port", type=int, help="the port of serve (default: the only one that runs)")
+    env.add_argument("--port", type=int, help="the port of serve (default: the only one that is running)")
     env.set_defaults(run=start_commands.env)
 
     schedule = add_command(

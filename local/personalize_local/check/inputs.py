@@ -84,7 +84,7 @@ def _download(name: str, copies: Path) -> Iterator[Input]:
             raise UsageError(f"check: there is no object under {name}")
         if len(keys) > limits.MAX_INPUT_FILES:
             raise UsageError(
-                f"check: got more objects under {name}, expected at most {limits.MAX_INPUT_FILES:,}, the service's limit"
+                f"check: got more objects under {name}, expected at most {limits.MAX_INPUT_FILES:,}, the limit of a job"
             )
         for index, found in enumerate(keys):
             path = copies / str(index)

@@ -51,6 +51,8 @@ autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
+# jsii's `__new__` takes any arguments. `__init__` has the real ones.
+autodoc_default_options = {"exclude-members": "__new__"}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 python_maximum_signature_line_length = 120

@@ -117,7 +117,7 @@ def segments(options: argparse.Namespace) -> int:
     """Waits for jobs and audiences, and prints the first users of their segments.
 
     Returns:
-        The exit code.
+        The exit code: 1 if the segments of a job cannot be read, so that an export is not complete.
 
     Raises:
         UsageError: An option is invalid, the local AWS cannot be reached, or an export cannot be written.
@@ -130,31 +130,32 @@ def segments(options: argparse.Namespace) -> int:
     export = SegmentExport(options)
     with job_results.connect("segments") as (personalize, s3):
         audiences = audience_results.wait_for_audiences(options.names)
-        for audience in audiences:
-            _print_audience(audience, s3, console, options.users, export)
+        are_read = [_print_audience(audience, s3, console, options.users, export) for audience in audiences]
         names = [name for name in options.names if name not in {audience["audience"] for audience in audiences}]
         jobs = job_results.wait_for_jobs(personalize, names) if names or not options.names else []
-        for job in jobs:
-            _print_job(job, s3, console, options.users, export)
+        are_read += [_print_job(job, s3, console, options.users, export) for job in jobs]
         if not jobs and not audiences:
             console.print(display.no_jobs(options.names))
     export.finish(console)
-    return 0
+    return 0 if all(are_read) else 1
 
 
-def _print_audience(audience: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
+def _print_audience(audience: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> bool:
     console.print(display.audience_line(audience))
-    if audience["status"] == "SUCCEEDED":
-        _print_segments(audience["audience"], audience["outputUri"], s3, console, limit, export)
+    if audience["status"] != "SUCCEEDED":
+        return True
+    return _print_segments(audience["audience"], audience["outputUri"], s3, console, limit, export)
 
 
-def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
+def _print_job(job: dict[str, Any], s3: Any, console: Any, limit: int, export: SegmentExport) -> bool:
     console.print(display.job_line(job))
-    if job["status"] == "ACTIVE":
-        _print_segments(job["jobName"], job_results.output_path(job), s3, console, limit, export)
+    if job["status"] != "ACTIVE":
+        return True
+    return _print_segments(job["jobName"], job_results.output_path(job), s3, console, limit, export)
 
 
-def _print_segments(name: str, path: str, s3: Any, console: Any, limit: int, export: SegmentExport) -> None:
+def _print_segments(name: str, path: str, s3: Any, console: Any, limit: int, export: SegmentExport) -> bool:
+    """Prints segments, and returns whether they can be read."""
     from botocore.exceptions import ClientError
 
     console.print(display.safe_text(display.printable(path)), soft_wrap=True)
@@ -165,3 +166,5 @@ def _print_segments(name: str, path: str, s3: Any, console: Any, limit: int, exp
     except (ClientError, ValueError) as error:
         # For example, the bucket was deleted with its stack, or another program wrote an object. Show the other jobs.
         console.print(display.safe_text(f"cannot read the segments: {display.printable(str(error))}"))
+        return False
+    return True

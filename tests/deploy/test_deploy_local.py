@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from personalize_local.display import SCORING
 
 from docs import pages
@@ -29,3 +30,10 @@ def test_shows_its_progress_and_the_table_of_the_readme() -> None:
     assert shown == [*table.splitlines(), SCORING]
     # The messages of personalize-local are all that there is on stderr.
     assert [line.partition(":")[0] for line in ran.stderr.splitlines()] == ["personalize-local"] * 3
+
+
+@pytest.mark.parametrize(("arguments", "code"), [(["--help"], 0), (["--quiet"], 2), (["--verbose", "deploy"], 2)])
+def test_shows_its_usage(arguments: list[str], code: int) -> None:
+    ran = subprocess.run([SCRIPT, *arguments], capture_output=True, text=True, timeout=60)
+    assert ran.returncode == code
+    assert ran.stdout + ran.stderr == "usage: tools/deploy-local [--verbose] [-c NAME=VALUE]…\n"

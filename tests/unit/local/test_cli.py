@@ -265,7 +265,7 @@ def test_shows_other_jobs_if_the_bucket_of_one_is_deleted(
     jobs.allow_role(jobs.statements())
     jobs.allow_service(jobs.output, jobs.statements()[2:])
     jobs.run(jobName="both-there")
-    assert cli.main(["segments", "both"]) == 0
+    assert cli.main(["segments", "both"]) == 1
     shown = capsys.readouterr().out
     assert re.search(r"both-gone ACTIVE.*\n.*\ncannot read the segments: .*NoSuchBucket.*\nboth-there ACTIVE", shown)
     assert re.search(r"\n1 +25 +user-", shown)

@@ -249,7 +249,7 @@ def _context(app: cdk.App) -> dict[str, str]:
     values: dict[str, Any] = app.node.get_all_context()
     # The names of feature flags, and of values from the CLI, contain a colon, a slash or a hyphen.
     for name in values:
-        if (name.isidentifier() and name not in _CONTEXT) or name.replace("-", "_") in _CONTEXT.keys() - {name}:
+        if name not in _CONTEXT and (name.isidentifier() or name.replace("-", "_") in _CONTEXT):
             close = difflib.get_close_matches(name, _CONTEXT, n=1)
             hint = f"did you mean {close[0]}?" if close else "expected one of these values"
             raise UsageError(f"unknown context value {name!r}; {hint}")

@@ -4,8 +4,7 @@ import json
 import os
 from typing import Any
 
-from .errors import UsageError
-from .job_results import not_local
+from .errors import UsageError, not_local
 
 
 def call(operation: str, **members: Any) -> dict[str, Any]:

@@ -38,3 +38,11 @@ class ScheduleError(Exception):
 
 class UsageError(Exception):
     """A mistake that the user of the command can fix, as one sentence."""
+
+
+def not_local(url: str) -> UsageError:
+    """Returns the error for an endpoint that is not a local AWS."""
+    return UsageError(
+        f"AWS_ENDPOINT_URL: got {url!r}, expected the URL of a local AWS; take all variables from "
+        "`personalize-local env`"
+    )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from .display import count, progress
-from .errors import UsageError
+from .errors import UsageError, not_local
 
 if TYPE_CHECKING:
     from personalize_segments_reader import Segment
@@ -45,14 +45,6 @@ def connect(command: str) -> Iterator[tuple[Any, Any]]:
         yield clients
     except (BotoCoreError, ClientError) as error:
         raise UsageError(f"{command}: {error}") from error
-
-
-def not_local(url: str) -> UsageError:
-    """Returns the error for an endpoint that is not a local AWS."""
-    return UsageError(
-        f"AWS_ENDPOINT_URL: got {url!r}, expected the URL of a local AWS; take all variables from "
-        "`personalize-local env`"
-    )
 
 
 def list_jobs(personalize: Any, names: Sequence[str]) -> list[dict[str, Any]]:

@@ -229,7 +229,7 @@ def test_a_failed_job_fails_the_deployment_that_waits(
             {"queries": None, "input": "bucket"},
             "input: got 'bucket', expected s3://bucket/key.jsonl or s3://bucket/folder/",
         ),
-        ({"colour": "red"}, "unknown context value 'colour'; expected one of these values"),
+        ({"size": "5"}, "unknown context value 'size'; expected one of these values"),
     ],
 )
 def test_rejects_a_bad_value_in_one_sentence(context: dict[str, Any], changes: dict[str, Any], sentence: str) -> None:

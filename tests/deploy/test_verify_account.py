@@ -188,13 +188,14 @@ def test_requires_yes_without_a_terminal(
     assert jobs() == []
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP])
 def test_an_interrupt_deletes_the_stacks_and_writes_the_report(
-    command: Command, left: Callable[[], list[str]], aws: LocalAws
+    command: Command, left: Callable[[], list[str]], aws: LocalAws, signum: signal.Signals
 ) -> None:
     process = command.start(command.version, "--yes", "--only=role-split,output-slash")
     try:
         wait_until(lambda: any("-probes" in name for name in left()) or process.poll() is not None, timeout=100)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(signum)
         said, _ = process.communicate(timeout=200)
     finally:
         process.kill()

@@ -13,6 +13,8 @@ WORKFLOW = "Demo/Weekly"
 EXECUTION = f"arn:aws:states:{REGION}:{ACCOUNT}:execution:Weekly:7c1e"
 RUN: RunFacts = {"Run": "20261101T030000Z", "SolutionVersionArn": VERSION, "Started": 900, "Deadline": 5000}
 AUDIENCE: AudienceItem = {"Name": "fans", "JobNamePrefix": "Demo-Weekly-fans", "Parts": [{"Input": 0}]}
+#: The folder of a run's job of the audience.
+FOLDER = "s3://out/segments/audience=fans/run=20261101T030000Z/"
 #: An audience with two jobs, whose queries are those of the app.
 SPLIT_AUDIENCE: AudienceItem = {
     **AUDIENCE,
@@ -76,7 +78,7 @@ def name_of(item: AudienceItem = AUDIENCE, number: int = 0, **settings: Any) -> 
     return JobIdentity(properties, STACK).base_name
 
 
-def job_facts(name: str | None = None, folder: str = "s3://out/segments/", **more: Any) -> JobFacts:
+def job_facts(name: str | None = None, folder: str = FOLDER) -> JobFacts:
     """A job that was started."""
     name = name_of() if name is None else name
-    return cast(JobFacts, {"JobName": name, "JobArn": arn(name), "OutputUri": f"{folder}{name}/", **more})
+    return {"JobName": name, "JobArn": arn(name), "OutputUri": f"{folder}{name}/"}

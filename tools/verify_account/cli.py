@@ -197,8 +197,10 @@ def _run(settings: Settings, cdk: Cdk, questions: list[Question], options: argpa
     notes: list[str] = []
     interrupted = False
     results: list[Result] = []
-    # Clean up after SIGTERM as after Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Clean up after SIGTERM, and when the terminal closes, as after Ctrl-C. `nohup` ignores SIGHUP.
+    for signum in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(signum) is not signal.SIG_IGN:
+            signal.signal(signum, signal.default_int_handler)
     try:
         try:
             trials.run(trials_for(questions))

@@ -1,5 +1,6 @@
 """Prints to the terminal, with the control characters in AWS's responses escaped."""
 
+import contextlib
 import sys
 import time
 
@@ -21,9 +22,15 @@ def print_result(text: str) -> None:
 
 def print_error(text: str) -> None:
     """Prints an error to stderr."""
-    print(printable(f"verify-account: {text}"), file=sys.stderr, flush=True)
+    _print_to_stderr(f"verify-account: {text}")
 
 
 def print_progress(text: str) -> None:
     """Prints a line with the time to stderr."""
-    print(printable(f"{time.strftime('%H:%M:%S')} {text}"), file=sys.stderr, flush=True)
+    _print_to_stderr(f"{time.strftime('%H:%M:%S')} {text}")
+
+
+def _print_to_stderr(text: str) -> None:
+    # If the terminal is closed, the stacks must still be deleted.
+    with contextlib.suppress(OSError):
+        print(printable(text), file=sys.stderr, flush=True)

@@ -13,6 +13,7 @@ from support.constants import VERSION
 from support.events import Context, arn, stub_errors, stub_existing_job, stub_missing_job
 from support.tasks import (
     EXECUTION,
+    FOLDER,
     RUN,
     SPLIT_AUDIENCE,
     TABLE,
@@ -27,8 +28,7 @@ from support.tasks import (
 pytestmark = pytest.mark.usefixtures("clock")
 
 NAME = name_of()
-FOLDER = "s3://out/segments/audience=fans/run=20261101T030000Z/"
-JOB = job_facts(NAME, FOLDER)
+JOB = job_facts(NAME)
 RECORD = b'{"input": {"itemId": "1"}, "output": {"usersList": ["a"]}, "error": null}\n'
 ERROR = b'{"input": {"itemId": "2"}, "output": null, "error": "who?"}\n'
 WRITTEN = datetime.datetime.fromtimestamp(940, datetime.UTC)
@@ -108,7 +108,7 @@ def test_age_is_0_without_a_time_in_the_response(personalize: Stubber, output: A
     assert ("SegmentAge", 0, {"Workflow": WORKFLOW, "Audience": "fans"}) in metrics()
 
 
-def test_job_without_output_has_no_known_errors(personalize: Stubber, output: Any) -> None:
+def test_job_without_output_has_no_query_errors(personalize: Stubber, output: Any) -> None:
     stub_existing_job(personalize, NAME, lastUpdatedDateTime=WRITTEN)
     response = describe()
     assert (response["Status"], response["Detail"]["queryErrors"]) == ("SUCCEEDED", "none")
@@ -132,16 +132,15 @@ def test_audience_fails_with_its_job(personalize: Stubber, output: Any) -> None:
 
 
 def test_age_of_a_failed_audience_is_that_of_an_earlier_run(
-    personalize: Stubber, output: Any, metrics: Any, clock: Any
+    personalize: Stubber, output: Any, s3: Any, metrics: Any, clock: Any
 ) -> None:
-    clock.now = datetime.datetime.now().timestamp() + 7200
     output(RECORD, FOLDER.replace("1101", "1025"))
+    (earlier,) = s3.list_objects_v2(Bucket="out")["Contents"]
     output(RECORD)
+    clock.now = earlier["LastModified"].timestamp() + 7200
     stub_existing_job(personalize, NAME, status="CREATE FAILED")
-    describe(Run={**RUN, "Deadline": 9e9})
-    name, age, dimensions = metrics()[-1]
-    assert (name, dimensions) == ("SegmentAge", {"Workflow": WORKFLOW, "Audience": "fans"})
-    assert 7190 < age < 7260
+    describe(Run={**RUN, "Deadline": clock.now})
+    assert metrics()[-1] == ("SegmentAge", 7200, {"Workflow": WORKFLOW, "Audience": "fans"})
 
 
 def test_failed_audience_without_earlier_segments_has_no_age(personalize: Stubber, output: Any, metrics: Any) -> None:

@@ -17,14 +17,23 @@ from support.events import (
     stub_missing_job,
     stub_solution_version,
 )
-from support.tasks import AUDIENCE, RUN, SPLIT_AUDIENCE, WORKFLOW, audience_task, job_facts, name_of, settings_with
+from support.tasks import (
+    AUDIENCE,
+    FOLDER,
+    RUN,
+    SPLIT_AUDIENCE,
+    WORKFLOW,
+    audience_task,
+    job_facts,
+    name_of,
+    settings_with,
+)
 
 pytestmark = pytest.mark.usefixtures("clock")
 
 NAME = name_of()
-FOLDER = "s3://out/segments/audience=fans/run=20261101T030000Z/"
 KEY = "arn:aws:kms:eu-west-1:123456789012:key/0a1b"
-STARTED = job_facts(NAME, FOLDER)
+STARTED = job_facts(NAME)
 
 
 def output(name: str, folder: str = FOLDER) -> dict[str, Any]:
@@ -151,7 +160,7 @@ def test_next_start_retries_a_failed_job_under_another_name(personalize: Stubber
     stub_missing_job(personalize, second)
     stub_solution_version(personalize)
     stub_created(personalize, jobName=second, jobOutput=output(second))
-    assert start() == {"Status": "IN_PROGRESS", "Jobs": [job_facts(second, FOLDER)]}
+    assert start() == {"Status": "IN_PROGRESS", "Jobs": [job_facts(second)]}
 
 
 def test_starts_the_job_of_the_second_part_after_the_first(personalize: Stubber) -> None:

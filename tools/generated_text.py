@@ -33,7 +33,7 @@ def context_values() -> str:
     rows = []
     for name, meaning in app._CONTEXT.items():
         meaning, _, default = meaning.partition("; default: ")
-        rows.append([f"`{name}`", meaning.removeprefix("or "), default or "", _use(app, name)])
+        rows.append([f"`{name}`", meaning.removeprefix("or "), default, _use(app, name)])
     return _table(["value", "description", "default", "used by"], rows)
 
 
